@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A renderer: what executes decoded commands.  null, 2d and virgl are the three.
+ *
+ * All calls come from the render thread, in the order of the guest's control
+ * queue.  Arguments were checked by dispatch.c: ids exist (or are free, for
+ * create), rectangles lie within the resource, the quota was charged.  A
+ * renderer returns a VIRTIO_GPU_RESP_* code and leaves nothing behind when that
+ * is an error.  It never touches guest memory except through the iovecs of a
+ * backing, and it never answers the guest itself.
+ */
+#ifndef VGPU_RENDERER_OPS_H
+#define VGPU_RENDERER_OPS_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "../quota/ledger.h"
+#include "../quota/size.h"
+#include "vgpu/channel.h"
+
+typedef struct Renderer Renderer;
+
+typedef struct RendererConfig {
+    const char *vm_name;       /* for the log */
+    const char *render_node;   /* path, or NULL: software on EGL surfaceless */
+    uint32_t max_contexts;     /* GL contexts and sub-contexts; 0: no bound */
+    Ledger *ledger;            /* borrowed */
+    /*
+     * A fence is done.  May be called from any thread, also from inside
+     * create_fence; must not call back into the renderer.
+     */
+    void (*fence_done)(void *opaque, uint64_t fence);
+    void *opaque;
+} RendererConfig;
+
+typedef struct RendererBox { /* as in virtio_gpu_box */
+    uint32_t x, y, z, w, h, d;
+} RendererBox;
+
+typedef struct RendererTransfer {
+    uint32_t resource_id;
+    uint32_t ctx_id;           /* 0: none */
+    uint32_t level;
+    uint32_t stride;           /* bytes, 0: tight */
+    uint32_t layer_stride;
+    uint64_t offset;           /* into the backing, bytes */
+    RendererBox box;
+} RendererTransfer;
+
+typedef struct RendererOps {
+    const char *name;
+    enum vgpu_renderer_kind kind;
+    uint64_t virtio_features;  /* VIRTIO_GPU_F_* bits it can serve */
+
+    /* NULL with *error set when this host cannot run it. */
+    Renderer *(*create)(const RendererConfig *config, GError **error);
+    void (*destroy)(Renderer *r);
+    /* All resources and contexts go; as after create. */
+    void (*reset)(Renderer *r);
+
+    /* Host's description for HELLO and the capset, e.g. GL_RENDERER. */
+    const char *(*description)(Renderer *r);
+
+    /* The fd to poll for asynchronous work of the render thread, -1: none. */
+    int (*poll_fd)(Renderer *r);
+    void (*poll)(Renderer *r);
+
+    /* Capsets of its own, index 0 up.  False when there is no such index or id. */
+    bool (*capset_info)(Renderer *r, uint32_t index, uint32_t *id, uint32_t *version, uint32_t *size);
+    bool (*capset)(Renderer *r, uint32_t id, uint32_t version, void *data, uint32_t size);
+
+    uint32_t (*resource_create)(Renderer *r, uint32_t resource_id, const ResourceShape *shape);
+    void (*resource_destroy)(Renderer *r, uint32_t resource_id);
+    /* The iovecs stay valid and in place until backing_detach (or NULL/0 replaces them). */
+    uint32_t (*backing_attach)(Renderer *r, uint32_t resource_id, const struct iovec *iov, uint32_t count);
+    void (*backing_detach)(Renderer *r, uint32_t resource_id);
+    uint32_t (*transfer_to_host)(Renderer *r, const RendererTransfer *t);
+    uint32_t (*transfer_from_host)(Renderer *r, const RendererTransfer *t);
+
+    /*
+     * Copies a rectangle of a resource to a linear picture at dst, whose pixel
+     * (0, 0) is the rectangle's.  *drm_fourcc: of the pixels written; it
+     * depends on the resource only and can be asked for before by dst = NULL.
+     */
+    uint32_t (*read_pixels)(Renderer *r, uint32_t resource_id, uint32_t x, uint32_t y,
+                            uint32_t w, uint32_t h, void *dst, uint32_t dst_stride,
+                            uint32_t *drm_fourcc);
+
+    /* NULL in renderers without 3D: dispatch answers ERR_UNSPEC. */
+    uint32_t (*context_create)(Renderer *r, uint32_t ctx_id, uint32_t capset_id,
+                               const char *name, uint32_t name_len);
+    void (*context_destroy)(Renderer *r, uint32_t ctx_id);
+    uint32_t (*context_attach)(Renderer *r, uint32_t ctx_id, uint32_t resource_id);
+    void (*context_detach)(Renderer *r, uint32_t ctx_id, uint32_t resource_id);
+    /* commands: our own copy, 4-byte aligned, size a multiple of 4, may be changed. */
+    uint32_t (*submit)(Renderer *r, uint32_t ctx_id, void *commands, uint32_t size);
+
+    /*
+     * fence_done(fence) once all work before this call is done: of the context
+     * and its ring when ctx_id is not 0, else of everything.  fence is unique.
+     * VIRTIO_GPU_RESP_OK_NODATA, or an error and the callback never comes.
+     */
+    uint32_t (*create_fence)(Renderer *r, uint32_t ctx_id, uint32_t ring_idx, uint64_t fence);
+} RendererOps;
+
+extern const RendererOps renderer_null_ops, renderer_2d_ops, renderer_virgl_ops;
+
+#endif

@@ -1,0 +1,6 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$VGPU_TOP/tests/env/toolbox.sh"
+. "$VGPU_TOP/tests/env/qemu.sh"
+. "$VGPU_TOP/tests/env/build.sh"

@@ -1,0 +1,38 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The host programs (backend/) and their tests, one build folder per checkout.
+
+# build_dir [sanitize]
+build_dir() {
+    echo "$VGPU_CACHE/build-$(hash_of "path:$VGPU_TOP")${1:+-$1}"
+}
+
+# Runs in the toolbox.  backend_make [sanitize]: with ASan and UBSan
+backend_make() {
+    local dir opts=()
+    dir=$(build_dir "$@")
+    [ "${1:-}" = sanitize ] && opts+=(-Db_sanitize=address,undefined)
+    if [ ! -e "$dir/build.ninja" ]; then
+        rm -rf "$dir"
+        meson setup "$dir" "$VGPU_TOP" "-Dqemu_source=$(qemu_tree)" "${opts[@]}"
+    fi
+    ninja -C "$dir"
+}
+
+# what programs started from here find: sourced inside the toolbox
+build_env() {
+    local b q
+    b=$(build_dir)
+    export VGPU_BUILD=$b
+    export VGPU_RENDERER=$b/backend/renderer/vgpu-renderer
+    export VGPUD=$b/backend/vgpud/vgpud
+    PATH=$b/backend/vgpud:$b/backend/vgpuctl:$b/backend/renderer:$PATH
+    if [ -e "$VGPU_CACHE/qemu-src" ] || [ -n "${QEMU_SOURCE:-}" ]; then
+        q=$(qemu_dir)
+        export VGPU_QEMU_DIR=$q VGPU_QEMU_TREE
+        VGPU_QEMU_TREE=$(qemu_tree)
+        PATH=$q:$PATH
+    fi
+    export PATH
+}
