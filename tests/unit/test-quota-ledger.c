@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The ledger: what fits, what is refused, what is published, and that threads
+ * which fight for the last bytes never get more than there is.
+ */
+#include <glib.h>
+
+#include "quota/ledger.h"
+
+#define KIB 1024ull
+#define MIB (1024 * KIB)
+
+static void test_charge_and_refund(void)
+{
+    Ledger l;
+
+    ledger_init(&l, 10 * MIB, NULL);
+    g_assert_cmpuint(ledger_limit(&l), ==, 10 * MIB);
+    g_assert_cmpuint(ledger_used(&l), ==, 0);
+    g_assert_true(ledger_charge(&l, 4 * MIB));
+    g_assert_true(ledger_charge(&l, 6 * MIB));
+    g_assert_cmpuint(ledger_used(&l), ==, 10 * MIB);
+    g_assert_cmpuint(ledger_free(&l), ==, 0);
+    g_assert_false(ledger_charge(&l, 1 * MIB));
+    g_assert_cmpuint(ledger_used(&l), ==, 10 * MIB);
+    ledger_refund(&l, 4 * MIB);
+    g_assert_cmpuint(ledger_free(&l), ==, 4 * MIB);
+    g_assert_false(ledger_charge(&l, 4 * MIB + 1));
+    g_assert_true(ledger_charge(&l, 4 * MIB));
+    ledger_refund(&l, 10 * MIB);
+    g_assert_cmpuint(ledger_used(&l), ==, 0);
+}
+
+static void test_nothing_is_free_of_charge(void)
+{
+    Ledger l;
+
+    ledger_init(&l, 1 * MIB, NULL);
+    g_assert_true(ledger_charge(&l, 0));
+    g_assert_cmpuint(ledger_used(&l), ==, 0);
+    ledger_refund(&l, 0);
+    g_assert_cmpuint(ledger_used(&l), ==, 0);
+}
+
+/* limit 1 MiB, full; the reserve of 4 MiB holds 64 charges of 64 KiB, not one of 64 KiB + 1. */
+static void test_reserve(void)
+{
+    Ledger l;
+    unsigned int i;
+
+    ledger_init(&l, 1 * MIB, NULL);
+    g_assert_true(ledger_charge(&l, 1 * MIB));
+    g_assert_false(ledger_charge(&l, 64 * KIB + 1));
+    for (i = 0; i < 64; i++) {
+        g_assert_true(ledger_charge(&l, 64 * KIB));
+    }
+    g_assert_cmpuint(ledger_used(&l), ==, 5 * MIB);
+    g_assert_cmpuint(ledger_free(&l), ==, 0);
+    g_assert_false(ledger_charge(&l, 1));
+    ledger_refund(&l, 64 * KIB);
+    g_assert_true(ledger_charge(&l, 64 * KIB));
+    g_assert_false(ledger_charge(&l, 1));
+}
+
+static void test_overflow(void)
+{
+    Ledger l;
+
+    ledger_init(&l, UINT64_MAX, NULL);
+    g_assert_true(ledger_charge(&l, UINT64_MAX - 1));
+    g_assert_false(ledger_charge(&l, 2));
+    g_assert_true(ledger_charge(&l, 1));
+    g_assert_false(ledger_charge(&l, 1));
+    g_assert_cmpuint(ledger_used(&l), ==, UINT64_MAX);
+
+    ledger_init(&l, 1 * MIB, NULL);
+    g_assert_true(ledger_charge(&l, 4096));
+    g_assert_false(ledger_charge(&l, UINT64_MAX));
+    g_assert_false(ledger_charge(&l, UINT64_MAX - 4095));
+    g_assert_cmpuint(ledger_used(&l), ==, 4096);
+}
+
+static void test_lowered_limit(void)
+{
+    Ledger l;
+
+    ledger_init(&l, 64 * MIB, NULL);
+    g_assert_true(ledger_charge(&l, 48 * MIB));
+    ledger_set_limit(&l, 16 * MIB);
+    g_assert_cmpuint(ledger_used(&l), ==, 48 * MIB);
+    g_assert_cmpuint(ledger_free(&l), ==, 0);
+    g_assert_false(ledger_charge(&l, 128 * KIB));
+    g_assert_false(ledger_charge(&l, 4096)); /* 48 is far past 16 + 4 */
+    ledger_refund(&l, 40 * MIB);
+    g_assert_cmpuint(ledger_free(&l), ==, 8 * MIB);
+    g_assert_true(ledger_charge(&l, 8 * MIB));
+    ledger_set_limit(&l, 32 * MIB);
+    g_assert_true(ledger_charge(&l, 16 * MIB));
+}
+
+static void test_published(void)
+{
+    struct vgpu_stats stats = { .memory_limit = 8 * MIB, .memory_used = 7, .commands = 3 };
+    Ledger l;
+
+    ledger_init(&l, 8 * MIB, &stats);
+    g_assert_cmpuint(stats.memory_used, ==, 0);
+    g_assert_true(ledger_charge(&l, 5 * MIB));
+    g_assert_cmpuint(stats.memory_used, ==, 5 * MIB);
+    g_assert_cmpuint(stats.memory_peak, ==, 5 * MIB);
+    ledger_refund(&l, 3 * MIB);
+    g_assert_cmpuint(stats.memory_used, ==, 2 * MIB);
+    g_assert_cmpuint(stats.memory_peak, ==, 5 * MIB);
+    g_assert_cmpuint(stats.alloc_denied, ==, 0);
+    g_assert_false(ledger_charge(&l, 7 * MIB));
+    g_assert_false(ledger_charge(&l, 9 * MIB));
+    g_assert_cmpuint(stats.alloc_denied, ==, 2);
+    g_assert_cmpuint(stats.alloc_denied_size, ==, 9 * MIB);
+    g_assert_cmpuint(stats.memory_used, ==, 2 * MIB);
+    g_assert_cmpuint(stats.memory_peak, ==, 5 * MIB);
+    /* not the ledger's to write */
+    g_assert_cmpuint(stats.memory_limit, ==, 8 * MIB);
+    g_assert_cmpuint(stats.commands, ==, 3);
+}
+
+/* A page that the other side scribbles on changes no decision. */
+static void test_page_is_not_believed(void)
+{
+    struct vgpu_stats stats = { 0 };
+    Ledger l;
+
+    ledger_init(&l, 8 * MIB, &stats);
+    g_assert_true(ledger_charge(&l, 8 * MIB));
+    stats.memory_used = 0;
+    stats.memory_limit = UINT64_MAX;
+    g_assert_false(ledger_charge(&l, 1 * MIB));
+    g_assert_cmpuint(ledger_used(&l), ==, 8 * MIB);
+}
+
+static void test_refund_too_much(void)
+{
+    Ledger l;
+
+    ledger_init(&l, 8 * MIB, NULL);
+    g_assert_true(ledger_charge(&l, 4096));
+    g_test_expect_message(NULL, G_LOG_LEVEL_CRITICAL, "*refund of 8192 bytes with only 4096*");
+    ledger_refund(&l, 8192);
+    g_test_assert_expected_messages();
+    g_assert_cmpuint(ledger_used(&l), ==, 0);
+}
+
+#define THREADS 8
+#define ROUNDS  20000
+
+typedef struct Crowd {
+    Ledger ledger;
+    struct vgpu_stats stats;
+    uint64_t held;  /* atomic: what the threads together believe they hold */
+    int worst;      /* atomic: held was seen past the limit */
+} Crowd;
+
+static gpointer crowd_member(gpointer opaque)
+{
+    Crowd *c = opaque;
+    unsigned int i;
+
+    for (i = 0; i < ROUNDS; i++) {
+        uint64_t bytes = 1 * MIB + (i % 7) * 4096;
+
+        if (!ledger_charge(&c->ledger, bytes)) {
+            continue;
+        }
+        if (__atomic_add_fetch(&c->held, bytes, __ATOMIC_SEQ_CST) > 4 * MIB) {
+            g_atomic_int_set(&c->worst, 1);
+        }
+        __atomic_sub_fetch(&c->held, bytes, __ATOMIC_SEQ_CST);
+        ledger_refund(&c->ledger, bytes);
+    }
+    return NULL;
+}
+
+/* 8 threads, room for at most 4 of their charges. */
+static void test_threads(void)
+{
+    Crowd c = { 0 };
+    GThread *threads[THREADS];
+    unsigned int i;
+
+    ledger_init(&c.ledger, 4 * MIB, &c.stats);
+    for (i = 0; i < THREADS; i++) {
+        threads[i] = g_thread_new("crowd", crowd_member, &c);
+    }
+    for (i = 0; i < THREADS; i++) {
+        g_thread_join(threads[i]);
+    }
+    g_assert_cmpint(c.worst, ==, 0);
+    g_assert_cmpuint(ledger_used(&c.ledger), ==, 0);
+    g_assert_cmpuint(c.stats.memory_used, ==, 0);
+    g_assert_cmpuint(c.stats.memory_peak, <=, 4 * MIB);
+    g_assert_cmpuint(c.stats.memory_peak, >=, 1 * MIB);
+}
+
+static gpointer hoarder(gpointer opaque)
+{
+    Crowd *c = opaque;
+    uint64_t got = 0;
+
+    while (ledger_charge(&c->ledger, 128 * KIB)) {
+        got++;
+    }
+    __atomic_add_fetch(&c->held, got, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+/* Nobody refunds: exactly 512 charges of 128 KiB fit in 64 MiB, whoever makes them. */
+static void test_threads_last_bytes(void)
+{
+    unsigned int round;
+
+    for (round = 0; round < 50; round++) {
+        Crowd c = { 0 };
+        GThread *threads[THREADS];
+        unsigned int i;
+
+        ledger_init(&c.ledger, 64 * MIB, &c.stats);
+        for (i = 0; i < THREADS; i++) {
+            threads[i] = g_thread_new("hoarder", hoarder, &c);
+        }
+        for (i = 0; i < THREADS; i++) {
+            g_thread_join(threads[i]);
+        }
+        g_assert_cmpuint(c.held, ==, 512);
+        g_assert_cmpuint(ledger_used(&c.ledger), ==, 64 * MIB);
+        g_assert_cmpuint(c.stats.memory_used, ==, 64 * MIB);
+        g_assert_cmpuint(c.stats.memory_peak, ==, 64 * MIB);
+        g_assert_cmpuint(c.stats.alloc_denied, ==, THREADS);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/quota/ledger/charge-and-refund", test_charge_and_refund);
+    g_test_add_func("/quota/ledger/zero", test_nothing_is_free_of_charge);
+    g_test_add_func("/quota/ledger/reserve", test_reserve);
+    g_test_add_func("/quota/ledger/overflow", test_overflow);
+    g_test_add_func("/quota/ledger/lowered-limit", test_lowered_limit);
+    g_test_add_func("/quota/ledger/published", test_published);
+    g_test_add_func("/quota/ledger/page-is-not-believed", test_page_is_not_believed);
+    g_test_add_func("/quota/ledger/refund-too-much", test_refund_too_much);
+    g_test_add_func("/quota/ledger/threads", test_threads);
+    g_test_add_func("/quota/ledger/threads-last-bytes", test_threads_last_bytes);
+    return g_test_run();
+}
