@@ -29,7 +29,8 @@ build_env() {
     export VGPUD=$b/backend/vgpud/vgpud
     PATH=$b/backend/vgpud:$b/backend/vgpuctl:$b/backend/renderer:$PATH
     if [ -e "$VGPU_CACHE/qemu-src" ] || [ -n "${QEMU_SOURCE:-}" ]; then
-        q=$(qemu_dir)
+        # the caller's, if it has one: sources may change while a run goes on
+        q=${VGPU_QEMU_DIR:-$(qemu_dir)}
         export VGPU_QEMU_DIR=$q VGPU_QEMU_TREE
         VGPU_QEMU_TREE=$(qemu_tree)
         PATH=$q:$PATH

@@ -69,6 +69,11 @@ with_lock() {
     return $rc
 }
 
+# In an ERR trap: the innermost command that failed is the one to name.
+step_blame() {
+    [ -s "${VGPU_STEP_MARK:-/dev/null}" ] || echo "$BASH_COMMAND" > "${VGPU_STEP_MARK:-/dev/null}"
+}
+
 STEP_NO=0
 STEP_TOTAL=${STEP_TOTAL:-0}
 STEP_T0=$SECONDS
@@ -84,7 +89,9 @@ step() {
     printf '[%s/%s] %s\n' "$STEP_NO" "$STEP_TOTAL" "$title"
     (
         set -eE
-        trap 'echo "$BASH_COMMAND" > "$mark"' ERR
+        VGPU_STEP_MARK=$mark
+        export VGPU_STEP_MARK
+        trap step_blame ERR
         "$@"
     ) >> "$VGPU_LOG" 2>&1 < /dev/null &
     pid=$!
@@ -105,7 +112,7 @@ step() {
     trap - INT TERM
     [ -t 1 ] && printf '\r\033[K'
     if [ $rc != 0 ]; then
-        printf '      failed after %d s: %s\n' $((SECONDS - t0)) "$(cat "$mark" 2>/dev/null || echo "$*")" >&2
+        printf '      failed after %d s: %s\n' $((SECONDS - t0)) "$([ -s "$mark" ] && cat "$mark" || echo "$*")" >&2
         printf '      the log is %s; its last lines:\n' "$VGPU_LOG" >&2
         tail -n 15 "$VGPU_LOG" | sed 's/^/      | /' >&2
         rm -f "$mark"

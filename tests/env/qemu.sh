@@ -44,7 +44,7 @@ qemu_tree() {
 # what the result is made of
 qemu_key() {
     hash_of "$VGPU_TOP/hw" "$VGPU_TOP/include" "$VGPU_TOP/tests/qtest" \
-        "$(qemu_tree)" "${QEMU_CONFIGURE[*]}" "$TOOLBOX_SUITE 1"
+        "tree:$(qemu_tree)" "${QEMU_CONFIGURE[*]}" "$TOOLBOX_SUITE 1"
 }
 
 # the folder with qemu-system-x86_64, qemu-img and the qtest programs
@@ -81,20 +81,20 @@ qemu_sync() {
 
 qemu_make_locked() {
     local tree build out
-    qemu_source_make
+    qemu_source_make || return 1
     tree=$(qemu_tree)
     out=$(qemu_dir)
     [ -x "$out/qemu-system-x86_64" ] && return 0
-    build=$VGPU_CACHE/qemu-build-$(hash_of "$tree" "${QEMU_CONFIGURE[*]}" "$TOOLBOX_SUITE")
-    qemu_sync "$tree"
+    build=$VGPU_CACHE/qemu-build-$(hash_of "tree:$tree" "${QEMU_CONFIGURE[*]}" "$TOOLBOX_SUITE")
+    qemu_sync "$tree" || return 1
     mkdir -p "$build"
     if [ ! -e "$build/build.ninja" ]; then
-        (cd "$build" && "$tree/configure" "${QEMU_CONFIGURE[@]}")
+        (cd "$build" && "$tree/configure" "${QEMU_CONFIGURE[@]}") || return 1
     fi
-    ninja -C "$build" qemu-system-x86_64 qemu-img vgpu-qtests
+    ninja -C "$build" qemu-system-x86_64 qemu-img vgpu-qtests || return 1
     rm -rf "$out.tmp"
     mkdir -p "$out.tmp"
-    cp "$build/qemu-system-x86_64" "$build/qemu-img" "$out.tmp/"
+    cp "$build/qemu-system-x86_64" "$build/qemu-img" "$out.tmp/" || return 1
     find "$build/tests/qtest/vgpu" -maxdepth 1 -type f -executable -exec cp {} "$out.tmp/" \;
     mv "$out.tmp" "$out"
     # keep the newest ten results

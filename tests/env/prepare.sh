@@ -1,0 +1,64 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Makes what is missing, as numbered steps.  With everything there it takes a
+# second and prints nothing.
+
+in_toolbox() {
+    toolbox_run bash -c 'set -eE; . "$VGPU_TOP/tests/env/all.sh"; trap step_blame ERR; "$@"' toolbox "$@"
+}
+
+qemu_ready() {
+    [ -n "$QEMU_SOURCE" ] || [ -e "$VGPU_CACHE/qemu-src" ] || return 1
+    [ -x "$(qemu_dir)/qemu-system-x86_64" ]
+}
+
+backend_ready() {
+    local dir
+    dir=$(build_dir)
+    [ -e "$dir/.made-$(hash_of "$VGPU_TOP/backend" "$VGPU_TOP/include" "$VGPU_TOP/tests/unit" \
+        "$VGPU_TOP/tests/backend" "$VGPU_TOP/tests/guest" "$VGPU_TOP/meson.build" "$VGPU_TOP/meson_options.txt" "$(toolbox_dir)")" ]
+}
+
+backend_make_marked() {
+    in_toolbox backend_make
+    rm -f "$(build_dir)"/.made-*
+    touch "$(build_dir)/.made-$(hash_of "$VGPU_TOP/backend" "$VGPU_TOP/include" "$VGPU_TOP/tests/unit" \
+        "$VGPU_TOP/tests/backend" "$VGPU_TOP/tests/guest" "$VGPU_TOP/meson.build" "$VGPU_TOP/meson_options.txt" "$(toolbox_dir)")"
+}
+
+# prepare WHAT...: toolbox, qemu, backend, debian13, debian12.  Sets STEP_TOTAL
+# to what is missing plus $STEP_MORE (steps the caller will add).
+# VGPU_NO_BUILD=1 takes what is there (VGPU_QEMU_DIR names the QEMU to use).
+prepare() {
+    local what todo=()
+    [ -z "${VGPU_NO_BUILD:-}" ] || return 0
+    if [ -n "${VGPU_IN_TOOLBOX:-}" ]; then
+        # who is in the toolbox already cannot make the toolbox or an image
+        for what in "$@"; do
+            case $what in
+            qemu) qemu_ready || with_lock build in_toolbox qemu_make >> "$VGPU_LOG" 2>&1 || die "building QEMU failed: see $VGPU_LOG" ;;
+            backend) backend_ready || with_lock build backend_make_marked >> "$VGPU_LOG" 2>&1 || die "building backend/ failed: see $VGPU_LOG" ;;
+            debian*) [ -d "$(image_dir "$what")" ] || die "there is no $what guest image yet: run tests/boot --image $what --run true outside of tests/shell once" ;;
+            esac
+        done
+        return 0
+    fi
+    for what in "$@"; do
+        case $what in
+        toolbox) toolbox_ready && ! host_is_debian13 || todo+=("$what") ;;
+        qemu) qemu_ready || todo+=("$what") ;;
+        backend) backend_ready || todo+=("$what") ;;
+        debian*) [ -d "$(image_dir "$what")" ] || todo+=("$what") ;;
+        esac
+    done
+    STEP_TOTAL=$((${#todo[@]} + ${STEP_MORE:-0}))
+    for what in "${todo[@]}"; do
+        case $what in
+        toolbox) step "toolbox: a Debian 13 root with compilers and libraries (1-3 min)" toolbox_make ;;
+        qemu) step "QEMU 10.0 with our device (first time 5-10 min)" in_toolbox qemu_make ;;
+        backend) step "renderer, daemon and tools" backend_make_marked ;;
+        debian*) step "guest image $what (2-3 min)" image_make "$what" ;;
+        esac
+    done
+}
