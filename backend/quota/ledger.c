@@ -87,6 +87,12 @@ bool ledger_charge(Ledger *l, uint64_t bytes)
     return true;
 }
 
+void ledger_carry(Ledger *l, uint64_t bytes)
+{
+    __atomic_fetch_add(&l->used, bytes, __ATOMIC_SEQ_CST);
+    publish(l);
+}
+
 void ledger_refund(Ledger *l, uint64_t bytes)
 {
     uint64_t used = load(&l->used);

@@ -30,6 +30,13 @@ void ledger_init(Ledger *l, uint64_t limit, struct vgpu_stats *stats);
 /* False, and nothing charged, when it does not fit. */
 bool ledger_charge(Ledger *l, uint64_t bytes);
 
+/*
+ * For what is there already and cannot be refused: goes past the limit if it
+ * must.  (A resource without a name that virglrenderer still holds; its own
+ * charge is refunded right after.)
+ */
+void ledger_carry(Ledger *l, uint64_t bytes);
+
 /* bytes must have been charged. */
 void ledger_refund(Ledger *l, uint64_t bytes);
 
