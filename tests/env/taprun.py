@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""taprun.py LOGDIR SUITE...: runs the test programs of the suites and counts.
+
+Every program speaks TAP.  Each gets a runtime folder of its own, so that the
+vgpud one of them starts is not another's.  Runs in the toolbox; tests/run is
+the command for people."""
+import glob
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = os.environ['VGPU_TOP']
+LINE = re.compile(r'^(not ok|ok)\b\s*\d*\s*-?\s*([^#]*)(#\s*(SKIP|TODO)\b\s*(.*))?', re.I)
+
+
+def meson_tests(suite, build):
+    """The programs meson knows of in a suite."""
+    tests = json.loads(subprocess.check_output(['meson', 'introspect', '--tests', build]))
+    return [{'name': t['name'], 'cmd': t['cmd'], 'env': t['env'], 'timeout': max(60, t['timeout'])}
+            for t in tests if any(s == suite or s.endswith(':' + suite) for s in t['suite'])]
+
+
+def qtest_tests():
+    folder = os.environ['VGPU_QEMU_DIR']
+    programs = sorted(p for p in glob.glob(folder + '/*-test') if os.access(p, os.X_OK))
+    return [{'name': os.path.basename(p), 'cmd': [p, '--tap', '-k'], 'timeout': 900,
+             'env': {'QTEST_QEMU_BINARY': folder + '/qemu-system-x86_64'}} for p in programs]
+
+
+def guest_tests():
+    scripts = sorted(glob.glob(TOP + '/tests/guest/test-*'))
+    return [{'name': os.path.basename(p), 'cmd': [p], 'env': {}, 'timeout': 900}
+            for p in scripts if os.access(p, os.X_OK) and not p.endswith('~')]
+
+
+def lint_tests():
+    return [{'name': 'lint', 'cmd': [TOP + '/tests/env/lint'], 'env': {}, 'timeout': 1200}]
+
+
+def tests_of(suite):
+    build = os.environ['VGPU_BUILD']
+    if suite in ('unit', 'backend'):
+        return meson_tests(suite, build)
+    if suite == 'sanitize':
+        return [dict(t, name=s + '/' + t['name'], timeout=t['timeout'] * 4)
+                for s in ('unit', 'backend') for t in meson_tests(s, build + '-sanitize')]
+    return {'qtest': qtest_tests, 'guest': guest_tests, 'lint': lint_tests}[suite]()
+
+
+class Count:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.failures = []
+
+
+def run_one(suite, test, logdir, count):
+    """Runs one program, shows what did not pass, adds to the count."""
+    log_path = os.path.join(logdir, suite + '-' + test['name'].replace('/', '-') + '.log')
+    runtime = tempfile.mkdtemp(prefix='vgpu-t.', dir='/tmp')
+    os.chmod(runtime, 0o700)
+    env = dict(os.environ, XDG_RUNTIME_DIR=runtime, **test['env'])
+    if suite == 'sanitize':
+        env.setdefault('ASAN_OPTIONS', 'detect_leaks=0:abort_on_error=1')
+        env.setdefault('UBSAN_OPTIONS', 'halt_on_error=1:abort_on_error=1:print_stacktrace=1')
+        env['VGPU_SANITIZE'] = '1'
+        env['G_SLICE'] = 'always-malloc'
+    start = time.monotonic()
+    print(f'  {suite}/{test["name"]} ...', end='', flush=True)
+    good = bad = skip = 0
+    plan = None
+    problems = []
+    with open(log_path, 'wb') as log:
+        child = subprocess.Popen(test['cmd'], stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                 env=env, cwd=TOP, start_new_session=True)
+        try:
+            rc = child.wait(timeout=test['timeout'])
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, 15)
+            try:
+                child.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, 9)
+                child.wait()
+            rc = None
+    with open(log_path, errors='replace') as log:
+        for line in log:
+            line = line.rstrip('\n')
+            if re.match(r'^1\.\.\d+', line):
+                plan = int(line[3:].split()[0])
+                if plan == 0:
+                    skip += 1
+                continue
+            m = LINE.match(line)
+            if not m:
+                continue
+            if m.group(4) and m.group(4).upper() == 'SKIP':
+                skip += 1
+                problems.append('skipped: ' + line)
+            elif m.group(1) == 'ok':
+                good += 1
+            else:
+                bad += 1
+                problems.append(line)
+    if rc is None:
+        bad += 1
+        problems.append(f'no end after {test["timeout"]} s')
+    elif rc != 0 and bad == 0:
+        bad += 1
+        problems.append(f'ended with status {rc}')
+    elif plan is None:
+        bad += 1
+        problems.append('printed no TAP plan')
+    elif plan and good + bad + skip < plan:
+        bad += 1
+        problems.append(f'planned {plan} tests and ran {good + bad + skip}')
+    print(f'\r  {suite}/{test["name"]}: {good} passed, {bad} failed, {skip} skipped '
+          f'({time.monotonic() - start:.0f} s)' + (f'  log: {log_path}' if bad else ''), flush=True)
+    for p in problems:
+        print('      ' + p[:300], flush=True)
+    if bad:
+        count.failures.append(log_path)
+        with open(log_path, errors='replace') as log:
+            for line in log.read().splitlines()[-25:]:
+                print('      | ' + line[:220], flush=True)
+    count.passed += good
+    count.failed += bad
+    count.skipped += skip
+    shutil.rmtree(runtime, ignore_errors=True)
+
+
+def main():
+    logdir, suites = sys.argv[1], sys.argv[2:]
+    os.makedirs(logdir, exist_ok=True)
+    count = Count()
+    only = os.environ.get('VGPU_TEST_ONLY')
+    for suite in suites:
+        tests = tests_of(suite)
+        if only:
+            tests = [t for t in tests if only in t['name']]
+        if not tests:
+            print(f'  {suite}: no tests', flush=True)
+        for test in tests:
+            run_one(suite, test, logdir, count)
+    print(f'logs: {logdir}')
+    print(f'{count.passed} passed, {count.failed} failed, {count.skipped} skipped', flush=True)
+    return 1 if count.failed or not count.passed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
