@@ -413,7 +413,8 @@ static void test_memory_info(void)
     g_assert_cmphex(ops->submit(host.r, 1, stream, sizeof(stream)), ==, OK);
     g_assert_cmpuint(answer[0], ==, 0); /* not attached: not its */
     g_assert_cmphex(ops->context_attach(host.r, 1, 5), ==, OK);
-    stream[0] = HEADER(GET_MEMORY_INFO, 0, 1);
+    stream[0] = HEADER(GET_MEMORY_INFO, 0, 1); /* the walk took it out */
+    stream[1] = 5;
     g_assert_cmphex(ops->submit(host.r, 1, stream, sizeof(stream)), ==, OK);
     g_assert_cmpuint(answer[0], ==, LIMIT / 1024);
     g_assert_cmpuint(answer[1], ==, ledger_free(&host.ledger) / 1024);
