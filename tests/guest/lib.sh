@@ -1,0 +1,126 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# For the guest tests: TAP, VMs in the background, and questions to them.
+# A test sources this, starts VMs, checks, and ends with done_testing.
+. "$(dirname "${BASH_SOURCE[0]}")/../env/all.sh"
+build_env
+export VGPU_NO_BUILD=1
+
+T=$(mktemp -d /tmp/vgpu-guest.XXXXXX)
+TAP_N=0
+TAP_BAD=0
+declare -A VM_PID
+trap 'for p in "${VM_PID[@]}"; do kill "$p" 2>/dev/null; done; wait; rm -rf "$T"' EXIT
+
+# ok NAME COMMAND...: one TAP line; what the command prints is shown when it fails
+ok() {
+    local name=$1 out
+    shift
+    TAP_N=$((TAP_N + 1))
+    if out=$("$@" 2>&1); then
+        echo "ok $TAP_N - $name"
+    else
+        echo "not ok $TAP_N - $name"
+        printf '%s\n' "command: $*" "$out" | sed 's/^/# /'
+        TAP_BAD=1
+    fi
+}
+
+skip() {
+    TAP_N=$((TAP_N + 1))
+    echo "ok $TAP_N - $1 # SKIP $2"
+}
+
+done_testing() {
+    echo "1..$TAP_N"
+    exit $TAP_BAD
+}
+
+# vm_start NAME DEVICE SCRIPT [tests/boot option...]: SCRIPT runs in the guest
+# with /share = $T/NAME/share, where the test programs are.
+vm_start() {
+    local name=$1 device=$2 script=$3
+    shift 3
+    mkdir -p "$T/$name/share"
+    find "$VGPU_BUILD/tests/guest/programs" -maxdepth 1 -type f -executable -exec cp {} "$T/$name/share/" \;
+    "$VGPU_TOP/tests/boot" --name "$name" --device "$device" --dir "$T/$name" --share "$T/$name/share" \
+        --timeout "${VM_TIMEOUT:-240}" --run "$script" "$@" > "$T/$name/out" 2> "$T/$name/err" &
+    VM_PID[$name]=$!
+}
+
+# vm_wait NAME: to its end; its status
+vm_wait() {
+    local rc
+    wait "${VM_PID[$1]}"
+    rc=$?
+    unset "VM_PID[$1]"
+    return $rc
+}
+
+# vm_file NAME FILE [SECONDS]: waits until the guest has made /share/FILE
+vm_file() {
+    local n=0 end=$((${3:-120} * 5))
+    until [ -e "$T/$1/share/$2" ]; do
+        kill -0 "${VM_PID[$1]}" 2>/dev/null || { echo "VM $1 ended before it made $2"; tail -n 20 "$T/$1/out" "$T/$1/err"; return 1; }
+        [ $n -lt $end ] || { echo "VM $1 did not make $2 in ${3:-120} s"; tail -n 20 "$T/$1/out"; return 1; }
+        n=$((n + 1))
+        sleep 0.2
+    done
+}
+
+# tells the guest: touch /share/FILE
+vm_tell() {
+    touch "$T/$1/share/$2"
+}
+
+vm_qmp() {
+    local name=$1
+    shift
+    python3 "$VGPU_TOP/tests/env/qmp.py" "$T/$name/qmp.sock" "$@"
+}
+
+# vm_value NAME KEY: of a line KEY=VALUE that the guest printed
+vm_value() {
+    sed -n "s/^$2=//p" "$T/$1/out" | tail -n 1
+}
+
+# vm_json NAME KEY: what vgpuctl says of it
+vm_json() {
+    vgpuctl list --json | jq -r --arg vm "$1" --arg key "$2" '.[] | select(.vm == $vm) | .[$key]'
+}
+
+# eventually SECONDS COMMAND...
+eventually() {
+    local n=0 end=$(($1 * 5))
+    shift
+    until "$@" > /dev/null 2>&1; do
+        [ $n -lt $end ] || { "$@"; return; }
+        n=$((n + 1))
+        sleep 0.2
+    done
+}
+
+equal() {
+    [ "$1" = "$2" ] || { echo "is '$1', expected '$2'"; return 1; }
+}
+
+has() {
+    grep -qE -- "$2" "$1" || { echo "$1 has no '$2'; it ends with:"; tail -n 12 "$1"; return 1; }
+}
+
+# the log of this test's vgpud and its renderers
+host_log() {
+    cat "$XDG_RUNTIME_DIR"/vgpu/*.log
+}
+
+# picture FILE: colours of a screenshot, most frequent first
+picture_colours() {
+    python3 - "$1" << 'PY'
+import sys
+from PIL import Image
+image = Image.open(sys.argv[1]).convert('RGB')
+colours = sorted(image.getcolors(1 << 24), reverse=True)
+print(image.size[0], image.size[1], len(colours), ' '.join('%02x%02x%02x' % c for n, c in colours[:4]))
+PY
+}
