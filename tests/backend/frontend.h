@@ -68,6 +68,7 @@ typedef struct Frontend {
     bool exit_unchecked;       /* the test killed it */
     Pending *by_head[2][1024];
     unsigned completed[2];
+    uint64_t sample_gpa;       /* sample.c's */
 } Frontend;
 
 typedef struct FrontendFds {

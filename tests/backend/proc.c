@@ -64,7 +64,7 @@ pid_t proc_deepest(pid_t pid)
 
 uint64_t proc_rss_kib(pid_t pid)
 {
-    g_autofree char *rss = proc_status(pid, "VmRSS");
+    g_autofree char *rss = proc_status(pid, "RssAnon");
     g_autoptr(GArray) c = proc_children(pid);
     uint64_t sum = rss ? g_ascii_strtoull(rss, NULL, 10) : 0;
 

@@ -14,7 +14,7 @@ char *proc_status(pid_t pid, const char *field);
 GArray *proc_children(pid_t pid);
 /* The last of the line: of a wrapper process the program it wraps. */
 pid_t proc_deepest(pid_t pid);
-/* Resident KiB of a process and of all below it. */
+/* Anonymous resident KiB of a process and of all below it: guest RAM does not count. */
 uint64_t proc_rss_kib(pid_t pid);
 /* Same namespace as this test's? type as in /proc/PID/ns. */
 bool proc_same_namespace(pid_t pid, const char *type);
