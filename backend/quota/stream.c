@@ -184,7 +184,7 @@ static bool walk_resource_create(StreamContext *ctx, const uint32_t *cmd, const 
     };
     uint64_t bytes;
 
-    if (!resource_size(&shape, &bytes)) {
+    if (!resource_size(&shape, &bytes) || bytes > INT32_MAX) { /* see walk_transfer */
         *why = "a resource of an impossible shape";
         return false;
     }
@@ -200,6 +200,23 @@ static bool walk_memory_info(StreamContext *ctx, const uint32_t *cmd, size_t at,
         return false;
     }
     g_array_append_val(ctx->memory_info, info);
+    return true;
+}
+
+/*
+ * virglrenderer 1.1 adds up in 64 bits how far a transfer's strides reach, keeps
+ * 32 of them and compares those with the memory there is: 17 layers 256 MiB apart
+ * made it read 4 GiB past a stream.  Inline writes and transfers share a layout.
+ */
+static bool walk_transfer(const uint32_t *cmd, uint32_t offset, const char **why)
+{
+    uint64_t rows = (uint64_t)cmd[10] * cmd[4];
+    uint64_t layers = (uint64_t)cmd[11] * cmd[5];
+
+    if (rows > UINT32_MAX / 4 || layers > UINT32_MAX / 4 || offset > UINT32_MAX / 4) {
+        *why = "a transfer whose strides reach past 1 GiB";
+        return false;
+    }
     return true;
 }
 
@@ -220,6 +237,12 @@ static bool walk_command(StreamContext *ctx, const uint32_t *cmd, uint32_t lengt
         return books_destroy_sub(ctx, cmd[1], why);
     case VIRGL_CCMD_PIPE_RESOURCE_CREATE:
         return walk_resource_create(ctx, cmd, why);
+    case VIRGL_CCMD_RESOURCE_INLINE_WRITE:
+        return walk_transfer(cmd, 0, why);
+    case VIRGL_CCMD_TRANSFER3D:
+        return walk_transfer(cmd, cmd[12], why);
+    case VIRGL_CCMD_COPY_TRANSFER3D:
+        return walk_transfer(cmd, cmd[13], why);
     case VIRGL_CCMD_GET_MEMORY_INFO:
         return walk_memory_info(ctx, cmd, at, why);
     case VIRGL_CCMD_DRAW_VBO:

@@ -20,6 +20,9 @@
 /* Buffers in plain host memory have no GL name; Mesa makes them for query results. */
 #define CUSTOM_MAX (64u * 1024)
 
+/* virglrenderer 1.1 counts the bytes of a transfer in 32 bits. */
+#define RESOURCE_MAX (2048ull * 1024 * 1024)
+
 /* How many lingering resources are looked at after one submit. */
 #define SETTLE_STEP 64
 
@@ -119,6 +122,9 @@ uint32_t virgl_resource_create(Renderer *r, uint32_t resource_id, const Resource
         ((shape->bind & VIRGL_RES_BIND_CUSTOM) && bytes > CUSTOM_MAX)) {
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
+    if (bytes > RESOURCE_MAX) {
+        return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
+    }
     virgl_renderer_force_ctx_0();
     ret = virgl_renderer_resource_create(&args, NULL, 0);
     if (ret) {
@@ -193,13 +199,13 @@ void virgl_resource_detach(Renderer *r, uint32_t resource_id)
 
 /*
  * virglrenderer 1.1 works out in 32 bits whether strides of the guest's reach
- * past the backing: nothing that would wrap may come to it.
+ * past the backing: nothing that would wrap may come to it.  (No resource is
+ * that large either, so its own strides do not wrap.)
  */
-static bool fits_32_bits(const VirglResource *resource, const RendererTransfer *t)
+static bool strides_fit(const RendererTransfer *t)
 {
-    return resource->bytes <= UINT32_MAX && t->offset <= UINT32_MAX &&
-           t->offset + (uint64_t)t->box.h * t->stride <= UINT32_MAX / 2 &&
-           (uint64_t)t->box.d * t->layer_stride <= UINT32_MAX / 2;
+    return t->offset <= UINT32_MAX / 4 && (uint64_t)t->box.h * t->stride <= UINT32_MAX / 4 &&
+           (uint64_t)t->box.d * t->layer_stride <= UINT32_MAX / 4;
 }
 
 /* A context sees only what was attached to it; context 0 is the device's own and sees all. */
@@ -213,7 +219,7 @@ static uint32_t check_transfer(Renderer *r, const RendererTransfer *t)
     if (t->ctx_id && !g_hash_table_contains(r->contexts, GUINT_TO_POINTER(t->ctx_id))) {
         return VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID;
     }
-    if (resource->iov_count == 0 || !fits_32_bits(resource, t)) {
+    if (resource->iov_count == 0 || !strides_fit(t)) {
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
     return VIRTIO_GPU_RESP_OK_NODATA;

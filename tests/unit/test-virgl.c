@@ -395,6 +395,35 @@ static void test_lost_context(void)
     host_close(&host);
 }
 
+/* virglrenderer 1.1 reads 4 GiB past this stream: 16 layers of 256 MiB are 0 in 32 bits. */
+static void test_wrapping_inline_write(void)
+{
+    enum { DEEP = 17, LENGTH = 11 + W * H * DEEP };
+    Host host;
+    ResourceShape shape = picture(0);
+    g_autofree uint32_t *stream = g_new0(uint32_t, LENGTH + 1);
+    uint64_t bytes;
+
+    shape.target = PIPE_TEXTURE_3D;
+    shape.depth = DEEP;
+    stream[0] = HEADER(VIRGL_CCMD_RESOURCE_INLINE_WRITE, 0, LENGTH);
+    stream[1] = 7;
+    stream[9] = W;
+    stream[10] = H;
+    stream[11] = DEEP;
+    host_open(&host);
+    bytes = create(&host, 7, &shape);
+    for (uint32_t ctx = 1; ctx <= 2; ctx++) {
+        g_assert_cmphex(ops->context_create(host.r, ctx, 2, "wrap", 4), ==, OK);
+        g_assert_cmphex(ops->context_attach(host.r, ctx, 7), ==, OK);
+    }
+    g_assert_cmphex(ops->submit(host.r, 1, stream, (LENGTH + 1) * 4), ==, OK);
+    stream[5] = 0x10000000; /* layer_stride */
+    g_assert_cmphex(ops->submit(host.r, 2, stream, (LENGTH + 1) * 4), !=, OK);
+    destroy(&host, 7, bytes);
+    host_close(&host);
+}
+
 static void test_memory_info(void)
 {
     Host host;
@@ -546,6 +575,7 @@ int main(int argc, char **argv)
     g_test_add_func("/virgl/max-contexts", test_max_contexts);
     g_test_add_func("/virgl/clear", test_clear);
     g_test_add_func("/virgl/lost-context", test_lost_context);
+    g_test_add_func("/virgl/wrapping-inline-write", test_wrapping_inline_write);
     g_test_add_func("/virgl/memory-info", test_memory_info);
     g_test_add_func("/virgl/lingering", test_lingering);
     g_test_add_func("/virgl/reset", test_reset);
