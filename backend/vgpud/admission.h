@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Admission: whether a VM gets the slice it asks for, and the sentence its
+ * owner reads when it does not.  Pure: no clock, no I/O, no state.
+ */
+#ifndef VGPUD_ADMISSION_H
+#define VGPUD_ADMISSION_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gpu.h"
+#include "profile.h"
+#include "vgpu/attach.h"
+
+/* What a VM holds already. */
+typedef struct AdmissionBooking {
+    const char *vm;
+    const char *gpu;
+    uint64_t memory; /* bytes */
+    bool exclusive;
+} AdmissionBooking;
+
+typedef struct AdmissionGrant {
+    const Profile *profile; /* borrowed from the set */
+    const Gpu *gpu;         /* borrowed from the GPUs */
+    uint64_t memory;        /* bytes */
+} AdmissionGrant;
+
+/*
+ * profile and gpu as in struct vgpu_attach_request.  On refusal *code is set
+ * and *why is a sentence of less than VGPU_MESSAGE_MAX bytes to free.
+ */
+bool admission_decide(const ProfileSet *profiles, const GPtrArray *gpus,
+                      const AdmissionBooking *bookings, size_t count,
+                      const char *profile, const char *gpu,
+                      AdmissionGrant *grant, enum vgpu_refusal *code, char **why);
+
+/* Bytes booked and free on a GPU. */
+uint64_t admission_used(const Gpu *gpu, const AdmissionBooking *bookings, size_t count);
+uint64_t admission_free(const Gpu *gpu, const AdmissionBooking *bookings, size_t count);
+
+/* How many more VMs with this profile fit on this GPU. */
+unsigned admission_fits(const Profile *p, const Gpu *gpu, const AdmissionBooking *bookings, size_t count);
+
+#endif

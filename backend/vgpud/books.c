@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "books.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static void vm_free(gpointer data)
+{
+    Vm *vm = data;
+
+    if (!vm) {
+        return;
+    }
+    if (vm->pidfd >= 0) {
+        close(vm->pidfd);
+    }
+    if (vm->page) {
+        munmap(vm->page, VGPU_STATS_SIZE);
+    }
+    g_free(vm->name);
+    g_free(vm->device);
+    g_free(vm->profile);
+    g_free(vm->gpu);
+    g_free(vm->cause);
+    g_free(vm);
+}
+
+Books *books_new(void)
+{
+    Books *b = g_new0(Books, 1);
+
+    b->vms = g_ptr_array_new_with_free_func(vm_free);
+    return b;
+}
+
+void books_free(Books *books)
+{
+    if (books) {
+        g_ptr_array_unref(books->vms);
+        g_free(books);
+    }
+}
+
+static uint32_t free_slot(const Books *books)
+{
+    for (uint32_t slot = 0;; slot++) {
+        guint i = 0;
+
+        while (i < books->vms->len && ((Vm *)books->vms->pdata[i])->slot != slot) {
+            i++;
+        }
+        if (i == books->vms->len) {
+            return slot;
+        }
+    }
+}
+
+Vm *books_add(Books *books, const char *name, const char *uuid, const char *device)
+{
+    Vm *vm = g_new0(Vm, 1);
+
+    vm->name = g_strdup(name);
+    g_strlcpy(vm->uuid, uuid, sizeof(vm->uuid));
+    vm->device = g_strdup(device);
+    vm->slot = free_slot(books);
+    vm->pidfd = -1;
+    g_ptr_array_add(books->vms, vm);
+    return vm;
+}
+
+void books_remove(Books *books, Vm *vm)
+{
+    g_ptr_array_remove(books->vms, vm);
+}
+
+Vm *books_find(const Books *books, const char *uuid, const char *device)
+{
+    for (guint i = 0; i < books->vms->len; i++) {
+        Vm *vm = books->vms->pdata[i];
+
+        if (g_str_equal(vm->uuid, uuid) && g_str_equal(vm->device, device)) {
+            return vm;
+        }
+    }
+    return NULL;
+}
+
+AdmissionBooking *books_bookings(const Books *books, size_t *count)
+{
+    AdmissionBooking *b = g_new0(AdmissionBooking, books->vms->len + 1);
+
+    for (guint i = 0; i < books->vms->len; i++) {
+        const Vm *vm = books->vms->pdata[i];
+
+        b[i] = (AdmissionBooking) {
+            .vm = vm->name, .gpu = vm->gpu ? vm->gpu : "", .memory = vm->memory, .exclusive = vm->exclusive,
+        };
+    }
+    *count = books->vms->len;
+    return b;
+}
+
+const char *vm_state_name(VmState state)
+{
+    static const char *const names[] = { "starting", "running", "lost", "leaving" };
+
+    return names[state];
+}
+
+void books_uuid(const uint8_t bytes[16], char text[VM_UUID_TEXT])
+{
+    static const uint8_t nil[16];
+    g_autofree char *random = NULL;
+
+    /* A VM without -uuid has the nil one, as has the next: it is nobody's key. */
+    if (memcmp(bytes, nil, sizeof(nil)) == 0) {
+        random = g_uuid_string_random();
+        g_strlcpy(text, random, VM_UUID_TEXT);
+        return;
+    }
+    for (unsigned i = 0, at = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10) {
+            text[at++] = '-';
+        }
+        g_snprintf(text + at, 3, "%02x", bytes[i]);
+        at += 2;
+    }
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The books: which VMs hold a slice of which GPU.  Data only; what happens to
+ * a VM's renderer is vm.c's, what is kept over a restart is state.c's.
+ */
+#ifndef VGPUD_BOOKS_H
+#define VGPUD_BOOKS_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "admission.h"
+#include "vgpu/stats.h"
+
+typedef enum VmState {
+    VM_STARTING, /* its renderer was forked and has not run yet */
+    VM_RUNNING,
+    VM_LOST,     /* its renderer is gone, its QEMU is not: the slice stays booked */
+    VM_LEAVING,  /* its QEMU is gone, its renderer not yet */
+} VmState;
+
+#define VM_UUID_TEXT 37
+
+typedef struct Vm {
+    /* what was granted; never changes */
+    char *name;               /* clean text */
+    char uuid[VM_UUID_TEXT];  /* with the device's name: the key */
+    char *device;
+    char *profile;
+    char *gpu;
+    uint64_t memory;          /* bytes */
+    uint32_t share;           /* ppm */
+    uint32_t max_outputs, max_width, max_height, max_contexts, cpus;
+    bool exclusive;
+    uint32_t slot;            /* smallest number no other VM has */
+    uid_t owner;              /* who its QEMU runs as: nobody else may take it over */
+
+    /* its renderer */
+    VmState state;
+    char *cause;              /* why it is lost, or NULL */
+    pid_t pid;                /* 0: none */
+    uint64_t pid_start;       /* clock ticks since boot, field 22 of /proc/PID/stat */
+    int pidfd;
+    struct vgpu_stats *page;  /* read-only; NULL: its figures are unknown */
+    uint64_t resident;        /* bytes of its own memory, last seen */
+    unsigned restarts;
+
+    /* vm.c's and attach.c's */
+    guint pid_source, timer;
+    struct VmLog *log;        /* what its renderer says */
+    struct Launched *starting; /* what QEMU gets once the renderer runs */
+    guint status_source;
+    gpointer client;          /* its QEMU's connection; NULL: gone */
+    gpointer daemon;
+} Vm;
+
+typedef struct Books {
+    GPtrArray *vms; /* Vm, in the order they came */
+} Books;
+
+Books *books_new(void);
+void books_free(Books *books);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Books, books_free)
+
+/* A new VM in the books, with no renderer yet. */
+Vm *books_add(Books *books, const char *name, const char *uuid, const char *device);
+void books_remove(Books *books, Vm *vm); /* frees it */
+
+Vm *books_find(const Books *books, const char *uuid, const char *device);
+
+/* What they hold, for admission; to free, the names in it are borrowed. */
+AdmissionBooking *books_bookings(const Books *books, size_t *count);
+
+const char *vm_state_name(VmState state);
+
+/* 16 bytes to text of VM_UUID_TEXT; nil is made a random one. */
+void books_uuid(const uint8_t bytes[16], char text[VM_UUID_TEXT]);
+
+#endif

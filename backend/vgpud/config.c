@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include <string.h>
+
+#include "gpu.h"
+#include "units.h"
+
+Config *config_new(void)
+{
+    Config *c = g_new0(Config, 1);
+
+    c->sandbox = true;
+    c->group = g_strdup("vgpu");
+    c->kind = g_strdup("auto");
+    c->memory_overhead = 512 * MIB;
+    c->gpu_memory = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return c;
+}
+
+void config_free(Config *c)
+{
+    if (c) {
+        g_free(c->group);
+        g_free(c->renderer);
+        g_free(c->kind);
+        g_strfreev(c->environment);
+        g_hash_table_unref(c->gpu_memory);
+        g_free(c);
+    }
+}
+
+bool config_kind_valid(const char *kind)
+{
+    static const char *const kinds[] = { "auto", "virgl", "2d", "null", NULL };
+
+    return g_strv_contains(kinds, kind);
+}
+
+static void replace(char **where, const char *value)
+{
+    g_free(*where);
+    *where = g_strdup(value);
+}
+
+static bool set_sandbox(Config *c, const char *value)
+{
+    c->sandbox = g_str_equal(value, "on");
+    return c->sandbox || g_str_equal(value, "off");
+}
+
+static bool set_gpus(Config *c, const char *value)
+{
+    c->software_only = g_str_equal(value, "software");
+    return c->software_only || g_str_equal(value, "auto");
+}
+
+static bool set_group(Config *c, const char *value)
+{
+    replace(&c->group, value);
+    return *value != 0;
+}
+
+static bool set_path(Config *c, const char *value)
+{
+    replace(&c->renderer, value);
+    return g_path_is_absolute(value);
+}
+
+static bool set_kind(Config *c, const char *value)
+{
+    replace(&c->kind, value);
+    return config_kind_valid(value);
+}
+
+static bool set_overhead(Config *c, const char *value)
+{
+    return units_parse_bytes(value, &c->memory_overhead) && c->memory_overhead >= 64 * MIB;
+}
+
+static bool set_environment(Config *c, const char *value)
+{
+    g_strfreev(c->environment);
+    c->environment = g_strsplit(value, ";", -1);
+    for (unsigned i = 0; c->environment[i]; i++) {
+        const char *eq = strchr(c->environment[i], '=');
+
+        if (*c->environment[i] && (!eq || eq == c->environment[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static const struct {
+    const char *group, *key;
+    bool (*set)(Config *c, const char *value);
+    const char *expected;
+} config_keys[] = {
+    { "vgpud", "sandbox", set_sandbox, "on or off" },
+    { "vgpud", "gpus", set_gpus, "auto or software" },
+    { "vgpud", "group", set_group, "a group's name" },
+    { "renderer", "path", set_path, "an absolute path" },
+    { "renderer", "kind", set_kind, "auto, virgl, 2d or null" },
+    { "renderer", "memory-overhead", set_overhead, "64M or more" },
+    { "renderer", "environment", set_environment, "KEY=VALUE, several separated by ';'" },
+};
+
+static bool config_add_gpu(Config *c, const Ini *ini, const char *group, const char *key, GError **error)
+{
+    g_autofree char *value = NULL;
+    uint64_t bytes;
+
+    if (!g_str_equal(key, "memory")) {
+        return ini_fail(ini, group, key, error, "a GPU has no key '%s'; the only key is memory", key);
+    }
+    value = ini_value(ini, group, key, error);
+    if (!value) {
+        return false;
+    }
+    if (!units_parse_bytes(value, &bytes) || bytes < 64 * MIB || bytes > 1024 * 1024 * GIB) {
+        return ini_fail(ini, group, key, error, "memory=%s is not a size from 64M (K, M, G, T)", value);
+    }
+    g_hash_table_insert(c->gpu_memory, g_strdup(group + strlen("gpu ")), g_memdup2(&bytes, sizeof(bytes)));
+    return true;
+}
+
+static bool config_add_key(Config *c, const Ini *ini, const char *group, const char *key, GError **error)
+{
+    g_autofree char *value = NULL;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(config_keys); i++) {
+        if (!g_str_equal(config_keys[i].group, group) || !g_str_equal(config_keys[i].key, key)) {
+            continue;
+        }
+        value = ini_value(ini, group, key, error);
+        if (!value) {
+            return false;
+        }
+        if (!config_keys[i].set(c, value)) {
+            return ini_fail(ini, group, key, error, "%s=%s is not %s", key, value, config_keys[i].expected);
+        }
+        return true;
+    }
+    return ini_fail(ini, group, key, error, "the group [%s] has no key '%s'", group, key);
+}
+
+bool config_add(Config *c, const Ini *ini, GError **error)
+{
+    g_auto(GStrv) groups = g_key_file_get_groups(ini->keys, NULL);
+
+    for (unsigned i = 0; groups[i]; i++) {
+        g_auto(GStrv) keys = g_key_file_get_keys(ini->keys, groups[i], NULL, NULL);
+        bool gpu = g_str_has_prefix(groups[i], "gpu ") && groups[i][4];
+
+        if (!gpu && !g_str_equal(groups[i], "vgpud") && !g_str_equal(groups[i], "renderer")) {
+            return ini_fail(ini, groups[i], NULL, error,
+                            "there is no group [%s] here; the groups are [vgpud], [renderer] and [gpu NAME]; profiles go into profiles.d/*.conf",
+                            groups[i]);
+        }
+        for (unsigned k = 0; keys && keys[k]; k++) {
+            if (!(gpu ? config_add_gpu : config_add_key)(c, ini, groups[i], keys[k], error)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+bool config_add_folder(Config *c, const char *folder, GError **error)
+{
+    g_autofree char *path = g_build_filename(folder, "vgpud.conf", NULL);
+    g_autoptr(GError) local = NULL;
+    g_autoptr(Ini) ini = ini_load(path, &local);
+
+    if (!ini) {
+        if (g_error_matches(local, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
+            return true;
+        }
+        g_propagate_error(error, g_steal_pointer(&local));
+        return false;
+    }
+    return config_add(c, ini, error);
+}
+
+void config_apply(const Config *c, GPtrArray *gpus)
+{
+    GHashTableIter iter;
+    gpointer name, bytes;
+
+    g_hash_table_iter_init(&iter, c->gpu_memory);
+    while (g_hash_table_iter_next(&iter, &name, &bytes)) {
+        Gpu *g = gpu_find(gpus, name);
+
+        if (!g) {
+            g_warning("vgpud.conf names a GPU '%s' that this host does not have", (char *)name);
+            continue;
+        }
+        g->memory = *(uint64_t *)bytes;
+        g->memory_guessed = false;
+    }
+}

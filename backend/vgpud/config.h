@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vgpud.conf, all of it optional:
+ *
+ *   [vgpud]
+ *   sandbox = on | off           off: renderers run with vgpud's rights
+ *   gpus = auto | software       software: leave render nodes alone
+ *   group = vgpu                 who may use a socket in /run/vgpu
+ *   [renderer]
+ *   path = /usr/libexec/vgpu-renderer
+ *   kind = auto | virgl | 2d | null
+ *   memory-overhead = 512M       host memory for driver and compiler
+ *   environment = KEY=VALUE;...
+ *   [gpu NAME]
+ *   memory = 8G                  what there is to share
+ */
+#ifndef VGPUD_CONFIG_H
+#define VGPUD_CONFIG_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ini.h"
+
+#define CONFIG_FOLDER "/etc/vgpu"
+
+typedef struct Config {
+    bool sandbox;
+    bool software_only;
+    char *group;
+    char *renderer;            /* path, NULL: found beside vgpud */
+    char *kind;
+    uint64_t memory_overhead;  /* bytes */
+    char **environment;        /* KEY=VALUE, may be NULL */
+    GHashTable *gpu_memory;    /* name -> uint64_t * */
+} Config;
+
+Config *config_new(void);
+void config_free(Config *config);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Config, config_free)
+
+bool config_add(Config *config, const Ini *ini, GError **error);
+
+/* FOLDER/vgpud.conf if it is there. */
+bool config_add_folder(Config *config, const char *folder, GError **error);
+
+bool config_kind_valid(const char *kind);
+
+/* Puts memory= into the GPUs; warns of names that no GPU has. */
+void config_apply(const Config *config, GPtrArray *gpus);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What all of vgpud shares: made by main.c, lives as long as the main loop. */
+#ifndef VGPUD_DAEMON_H
+#define VGPUD_DAEMON_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "books.h"
+#include "config.h"
+#include "profile.h"
+
+typedef struct Daemon {
+    Config *config;
+    ProfileSet *profiles;
+    GPtrArray *gpus;       /* Gpu */
+    Books *books;
+    char *state_path;
+    char *era;
+    unsigned connections;  /* of QEMUs, with or without a VM */
+    void (*idle_changed)(struct Daemon *d); /* VMs or connections came or went */
+    GMainLoop *loop;
+} Daemon;
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The host's GPUs: what there is to share.  No driver is loaded to find out. */
+#ifndef VGPUD_GPU_H
+#define VGPUD_GPU_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Gpu {
+    char *name;           /* gpu0, gpu1, ... or software0 */
+    char *node;           /* /dev/dri/renderD128; NULL: software */
+    char *pci;            /* 0000:03:00.0, or NULL */
+    char *driver;         /* kernel driver, or "llvmpipe" */
+    char *device_path;    /* its folder under /sys/devices, or NULL */
+    uint64_t memory;      /* bytes to share */
+    bool memory_guessed;  /* nobody told: it is a share of the host's RAM */
+} Gpu;
+
+void gpu_free(gpointer gpu);
+
+/*
+ * The render nodes of a host, or its one software GPU.  dev and sys: "/dev"
+ * and "/sys" (tests have their own); host_memory: bytes of RAM.
+ */
+GPtrArray *gpu_find_all(const char *dev, const char *sys, uint64_t host_memory, bool software_only);
+
+/* By name or PCI address; NULL when there is none. */
+Gpu *gpu_find(const GPtrArray *gpus, const char *name);
+
+/* Half of the host's RAM, rounded down to a power of two, at least 1 GiB. */
+uint64_t gpu_default_memory(uint64_t host_memory);
+
+/* /proc/meminfo's MemTotal, bytes. */
+uint64_t gpu_host_memory(void);
+
+#endif

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * vgpud must not wait for a renderer that starts, and the child must not touch
+ * the heap (another thread of vgpud may hold its lock at the fork).  So all
+ * that needs memory is made before the fork, and the child reports through a
+ * pipe, status, that closes by itself when exec succeeds: end of file means
+ * that the renderer runs, text is the sentence why it does not.
+ *
+ *   vgpud                              child
+ *     clone, with all namespaces
+ *     maps the child's ids   -- go -->   enters the box, drops rights, exec
+ *
+ * The renderer survives vgpud: nothing here ties it to its parent.  Its log is
+ * a pipe that never blocks it: what vgpud does not read is lost, which also
+ * keeps a renderer that logs without end from filling a disk.
+ */
+#include "launcher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ini.h"
+#include "sandbox.h"
+
+/* Host ids of renderers when vgpud is root: systemd's range for services that
+ * own no file.  A number per VM keeps one VM's renderer from another's. */
+#define FIRST_UID 61184u
+#define UID_COUNT 4096u
+
+#define GO_FD      8 /* in the child: the ids are mapped */
+#define STATUS_FD  7 /* in the child: what went wrong */
+#define FIRST_FREE 9
+
+/* Everything the child uses, made before it exists. */
+typedef struct Child {
+    int fds[FIRST_FREE]; /* what becomes descriptor i */
+    char *const *argv, *const *envp;
+    const Sandbox *box;  /* NULL: none */
+    cpu_set_t cpus;
+    bool pinned;
+} Child;
+
+uint32_t launcher_cpus_online(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof(set), &set) < 0) {
+        return 1;
+    }
+    return MAX(CPU_COUNT(&set), 1);
+}
+
+/* n of the CPUs we may use, starting at another one for each VM. */
+static bool choose_cpus(uint32_t n, uint32_t slot, cpu_set_t *out)
+{
+    cpu_set_t set;
+    unsigned online, skip, seen = 0, taken = 0;
+
+    CPU_ZERO(out);
+    if (!n || sched_getaffinity(0, sizeof(set), &set) < 0) {
+        return false;
+    }
+    online = CPU_COUNT(&set);
+    if (n >= online) {
+        return false;
+    }
+    skip = (uint64_t)slot * n % online;
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned cpu = 0; cpu < CPU_SETSIZE && taken < n; cpu++) {
+            if (CPU_ISSET(cpu, &set) && seen++ >= skip) {
+                CPU_SET(cpu, out);
+                taken++;
+            }
+        }
+    }
+    return taken == n;
+}
+
+static int sealed_memfd(const char *name, size_t size, GError **error)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    if (fd < 0 || ftruncate(fd, size) < 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+        g_set_error(error, VGPUD_ERROR, 0, "cannot make %zu bytes of shared memory: %s", size, strerror(errno));
+        if (fd >= 0) {
+            close(fd);
+        }
+        return -1;
+    }
+    return fd;
+}
+
+/* The page's descriptor for the renderer; QEMU's, and our map, can only read. */
+static int make_stats(uint64_t memory, Launched *out, GError **error)
+{
+    char path[64];
+    struct vgpu_stats first = { .magic = VGPU_STATS_MAGIC, .version = VGPU_STATS_VERSION, .memory_limit = memory };
+    int fd = sealed_memfd("vgpu-stats", VGPU_STATS_SIZE, error);
+
+    if (fd < 0) {
+        return -1;
+    }
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    out->stats = open(path, O_RDONLY | O_CLOEXEC);
+    out->page = mmap(NULL, VGPU_STATS_SIZE, PROT_READ, MAP_SHARED, fd, 0);
+    if (pwrite(fd, &first, sizeof(first), 0) != sizeof(first) || out->stats < 0 || out->page == MAP_FAILED) {
+        g_set_error(error, VGPUD_ERROR, 0, "cannot make a statistics page: %s", strerror(errno));
+        out->page = out->page == MAP_FAILED ? NULL : out->page;
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+void launched_clear(Launched *l)
+{
+    int *fds[] = { &l->pidfd, &l->vhost_user, &l->channel, &l->stats, &l->objects, &l->log, &l->status };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++) {
+        if (*fds[i] >= 0) {
+            close(*fds[i]);
+            *fds[i] = -1;
+        }
+    }
+    if (l->page) {
+        munmap(l->page, VGPU_STATS_SIZE);
+        l->page = NULL;
+    }
+}
+
+static bool socket_pair(int *ours, int *theirs, GError **error)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        g_set_error(error, VGPUD_ERROR, 0, "cannot make a socket pair: %s", strerror(errno));
+        return false;
+    }
+    *ours = pair[0];
+    *theirs = pair[1];
+    return true;
+}
+
+static bool pipe_pair(int *reader, int *writer, int flags, GError **error)
+{
+    int pair[2];
+
+    if (pipe2(pair, O_CLOEXEC | flags) < 0) {
+        g_set_error(error, VGPUD_ERROR, 0, "cannot make a pipe: %s", strerror(errno));
+        return false;
+    }
+    *reader = pair[0];
+    *writer = pair[1];
+    return true;
+}
+
+static char **make_argv(const LaunchSpec *s)
+{
+    g_autoptr(GStrvBuilder) b = g_strv_builder_new();
+
+#define ADD(...) g_strv_builder_take(b, g_strdup_printf(__VA_ARGS__))
+    ADD("%s", s->renderer);
+    ADD("--vhost-user-fd=3");
+    ADD("--channel-fd=4");
+    ADD("--stats-fd=%d", LAUNCHER_STATS_FD);
+    ADD("--objects-fd=6");
+    ADD("--vm-name=%s", s->vm_name);
+    ADD("--profile=%s", s->profile);
+    ADD("--gpu=%s", s->gpu);
+    ADD("--memory=%" G_GUINT64_FORMAT, (guint64)s->memory);
+    ADD("--renderer=%s", s->kind);
+    ADD("--max-outputs=%u", s->max_outputs);
+    if (s->node) {
+        ADD("--render-node=%s", s->node);
+    }
+    if (s->max_contexts) {
+        ADD("--max-contexts=%u", s->max_contexts);
+    }
+    if (s->max_width && s->max_height) {
+        ADD("--max-width=%u", s->max_width);
+        ADD("--max-height=%u", s->max_height);
+    }
+    if (s->cpus) {
+        ADD("--threads=%u", s->cpus);
+    }
+    if (!s->sandbox) {
+        ADD("--no-sandbox");
+    }
+#undef ADD
+    return g_strv_builder_end(b);
+}
+
+static char **make_envp(const LaunchSpec *s)
+{
+    /* passed on for debugging and sanitizer builds; nothing else of ours is */
+    static const char *const kept[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS", "G_MESSAGES_DEBUG" };
+    char **envp = NULL;
+
+    envp = g_environ_setenv(envp, "PATH", "/usr/bin:/bin", TRUE);
+    envp = g_environ_setenv(envp, "HOME", "/tmp", TRUE);
+    envp = g_environ_setenv(envp, "XDG_RUNTIME_DIR", "/tmp", TRUE);
+    envp = g_environ_setenv(envp, "LC_ALL", "C.UTF-8", TRUE);
+    /* another VM must not find what this one compiled, and there is no disk */
+    envp = g_environ_setenv(envp, "MESA_SHADER_CACHE_DISABLE", "true", TRUE);
+    for (unsigned i = 0; i < G_N_ELEMENTS(kept); i++) {
+        if (g_getenv(kept[i])) {
+            envp = g_environ_setenv(envp, kept[i], g_getenv(kept[i]), TRUE);
+        }
+    }
+    for (char *const *e = s->environment; e && *e; e++) {
+        g_auto(GStrv) pair = g_strsplit(*e, "=", 2);
+
+        if (pair[0] && pair[1]) {
+            envp = g_environ_setenv(envp, pair[0], pair[1], TRUE);
+        }
+    }
+    return envp;
+}
+
+/* ---- in the child: system calls only ---- */
+
+static G_NORETURN void child_fail(const char *what)
+{
+    const char *why = strerrordesc_np(errno);
+    const char *parts[] = { "cannot start the renderer: ", what, ": ", why ? why : "unknown error" };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(parts); i++) {
+        if (write(STATUS_FD, parts[i], strlen(parts[i])) < 0) {
+            break;
+        }
+    }
+    _exit(127);
+}
+
+static G_NORETURN void child_run(Child *c)
+{
+    const char *what = NULL;
+    sigset_t none;
+    char go;
+
+    /* First out of the way of each other, then to their places. */
+    for (int i = 0; i < FIRST_FREE; i++) {
+        c->fds[i] = fcntl(c->fds[i], F_DUPFD, 64);
+    }
+    for (int i = 0; i < FIRST_FREE; i++) {
+        if (c->fds[i] < 0 || dup2(c->fds[i], i) < 0) {
+            _exit(126);
+        }
+    }
+    syscall(SYS_close_range, FIRST_FREE, ~0u, 0);
+    fcntl(STATUS_FD, F_SETFD, FD_CLOEXEC);
+    fcntl(GO_FD, F_SETFD, FD_CLOEXEC);
+
+    if (read(GO_FD, &go, 1) != 1) {
+        _exit(126); /* vgpud gave up, or is gone */
+    }
+    setsid();
+    if (c->pinned) {
+        sched_setaffinity(0, sizeof(c->cpus), &c->cpus);
+    }
+    if (c->box && !sandbox_enter(c->box, &what)) {
+        child_fail(what);
+    }
+    if (!sandbox_limit(c->box != NULL, &what)) {
+        child_fail(what);
+    }
+    for (int sig = 1; sig < NSIG; sig++) {
+        signal(sig, SIG_DFL);
+    }
+    signal(SIGPIPE, SIG_IGN); /* its log ends when vgpud does */
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execve(c->argv[0], c->argv, c->envp);
+    child_fail(c->argv[0]);
+}
+
+/* ---- in vgpud ---- */
+
+static pid_t plain_fork(int *pidfd, GError **error)
+{
+    pid_t pid = syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, NULL);
+
+    if (pid < 0) {
+        g_set_error(error, VGPUD_ERROR, 0, "cannot start a process: %s", strerror(errno));
+    }
+    return pid;
+}
+
+static bool start_child(const LaunchSpec *spec, Child *child, int go_writer, Launched *out, GError **error)
+{
+    out->pid = child->box ? sandbox_fork(&out->pidfd, error) : plain_fork(&out->pidfd, error);
+    if (out->pid == 0) {
+        child_run(child);
+    }
+    if (out->pid < 0) {
+        return false;
+    }
+    if ((child->box && !sandbox_map_ids(child->box, out->pid, FIRST_UID + spec->slot % UID_COUNT, error))) {
+        return false;
+    }
+    if (write(go_writer, "g", 1) != 1) {
+        g_set_error(error, VGPUD_ERROR, 0, "the renderer's process ended at once");
+        return false;
+    }
+    return true;
+}
+
+bool launcher_start(const LaunchSpec *spec, Launched *out, GError **error)
+{
+    g_auto(GStrv) argv = make_argv(spec);
+    g_auto(GStrv) envp = make_envp(spec);
+    g_autoptr(Sandbox) box = spec->sandbox ? sandbox_new(spec->renderer, spec->node, spec->device_path) : NULL;
+    Child child = { .argv = argv, .envp = envp, .box = box };
+    int go_writer = -1, log_writer = -1;
+    bool ok = false;
+
+    *out = (Launched) { .pid = -1, .pidfd = -1, .vhost_user = -1, .channel = -1, .stats = -1,
+                        .objects = -1, .log = -1, .status = -1 };
+    for (int i = 0; i < FIRST_FREE; i++) {
+        child.fds[i] = -1;
+    }
+    child.pinned = choose_cpus(spec->cpus, spec->slot, &child.cpus);
+
+    child.fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (child.fds[0] < 0) {
+        g_set_error(error, VGPUD_ERROR, 0, "cannot open /dev/null: %s", strerror(errno));
+        goto out;
+    }
+    /* the log's end never blocks its writer */
+    if (!pipe_pair(&out->log, &log_writer, O_NONBLOCK, error) ||
+        !socket_pair(&out->vhost_user, &child.fds[3], error) ||
+        !socket_pair(&out->channel, &child.fds[4], error) ||
+        !pipe_pair(&out->status, &child.fds[STATUS_FD], 0, error) ||
+        !pipe_pair(&child.fds[GO_FD], &go_writer, 0, error)) {
+        goto out;
+    }
+    child.fds[1] = log_writer;
+    child.fds[2] = log_writer;
+    fcntl(out->status, F_SETFL, O_NONBLOCK);
+    child.fds[LAUNCHER_STATS_FD] = make_stats(spec->memory, out, error);
+    if (child.fds[LAUNCHER_STATS_FD] < 0) {
+        goto out;
+    }
+    out->objects = sealed_memfd("vgpu-objects", LAUNCHER_OBJECTS_SIZE, error);
+    if (out->objects < 0) {
+        goto out;
+    }
+    child.fds[6] = out->objects;
+    ok = start_child(spec, &child, go_writer, out, error);
+    child.fds[6] = -1; /* QEMU's */
+
+out:
+    child.fds[1] = -1; /* the same as 2 */
+    for (int i = 0; i < FIRST_FREE; i++) {
+        if (child.fds[i] >= 0) {
+            close(child.fds[i]);
+        }
+    }
+    if (go_writer >= 0) {
+        close(go_writer);
+    }
+    if (!ok) {
+        if (out->pid > 0) { /* it waits in a read(), so this is quick */
+            kill(out->pid, SIGKILL);
+            waitpid(out->pid, NULL, 0);
+        }
+        launched_clear(out);
+    }
+    return ok;
+}
+
+char *launcher_find_renderer(const char *configured, GError **error)
+{
+    const char *env = g_getenv("VGPU_RENDERER");
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *folder = g_path_get_dirname(self ? self : "/");
+    g_autoptr(GPtrArray) tried = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *all = NULL;
+
+    if (env && *env) {
+        g_ptr_array_add(tried, g_canonicalize_filename(env, NULL));
+    } else if (configured) {
+        g_ptr_array_add(tried, g_strdup(configured));
+    } else {
+        g_ptr_array_add(tried, g_canonicalize_filename("../renderer/vgpu-renderer", folder));
+        g_ptr_array_add(tried, g_strdup(VGPU_LIBEXECDIR "/vgpu-renderer"));
+    }
+    for (guint i = 0; i < tried->len; i++) {
+        if (access(tried->pdata[i], X_OK) == 0) {
+            return g_strdup(tried->pdata[i]);
+        }
+    }
+    g_ptr_array_add(tried, NULL);
+    all = g_strjoinv(" nor ", (char **)tried->pdata);
+    g_set_error(error, VGPUD_ERROR, 0,
+                "no vgpu-renderer at %s: install it, or name it with VGPU_RENDERER or path= in [renderer] of vgpud.conf",
+                all);
+    return NULL;
+}

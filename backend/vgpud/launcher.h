@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Starts one renderer: its sockets and shared memory, its sandbox, its command
+ * line.  Returns before the renderer runs; whether it does is told by status.
+ */
+#ifndef VGPUD_LAUNCHER_H
+#define VGPUD_LAUNCHER_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "vgpu/stats.h"
+
+#define LAUNCHER_OBJECTS_SIZE (16u * 1024 * 1024)
+/* Where the stats page is among the renderer's descriptors. */
+#define LAUNCHER_STATS_FD 5
+
+typedef struct LaunchSpec {
+    const char *renderer;     /* path */
+    const char *kind;         /* --renderer */
+    const char *vm_name, *profile, *gpu;
+    const char *node;         /* render node, NULL: software */
+    const char *device_path;  /* of the node under /sys, or NULL */
+    char *const *environment; /* KEY=VALUE, or NULL */
+    uint64_t memory;          /* bytes */
+    uint32_t max_contexts, max_outputs, max_width, max_height;
+    uint32_t cpus;            /* 0: no bound */
+    uint32_t slot;            /* small number, different for each VM alive */
+    bool sandbox;
+} LaunchSpec;
+
+typedef struct Launched {
+    pid_t pid;
+    int pidfd;
+    int vhost_user, channel, stats, objects; /* for QEMU */
+    int log;                  /* the renderer's stderr, to read; non-blocking */
+    int status;               /* end of file: it runs; text: why it does not */
+    struct vgpu_stats *page;  /* read-only map of stats */
+} Launched;
+
+/* The descriptors and the map are the caller's. */
+bool launcher_start(const LaunchSpec *spec, Launched *out, GError **error);
+
+/* Closes and unmaps what is left of it; the process is left alone. */
+void launched_clear(Launched *l);
+
+/* VGPU_RENDERER, configured, beside our own program, or libexecdir's; to free. */
+char *launcher_find_renderer(const char *configured, GError **error);
+
+/* CPUs this process may use, at least 1. */
+uint32_t launcher_cpus_online(void);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "process.h"
+
+#include <glib.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static char *read_proc(pid_t pid, const char *file)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/%s", (int)pid, file);
+    char *text = NULL;
+
+    return g_file_get_contents(path, &text, NULL, NULL) ? text : NULL;
+}
+
+bool process_start_time(pid_t pid, uint64_t *ticks)
+{
+    g_autofree char *text = read_proc(pid, "stat");
+    const char *s = text ? strrchr(text, ')') : NULL; /* the name may hold anything */
+
+    /* after the name: state is field 3, starttime field 22 */
+    for (unsigned field = 2; s && field < 22; field++) {
+        s = strchr(s + 1, ' ');
+    }
+    if (!s) {
+        return false;
+    }
+    *ticks = g_ascii_strtoull(s + 1, NULL, 10);
+    return true;
+}
+
+static bool status_kib(const char *text, const char *key, uint64_t *sum)
+{
+    const char *s = strstr(text, key);
+
+    if (!s) {
+        return false;
+    }
+    *sum += g_ascii_strtoull(s + strlen(key), NULL, 10) * 1024;
+    return true;
+}
+
+bool process_own_memory(pid_t pid, uint64_t *bytes)
+{
+    g_autofree char *text = read_proc(pid, "status");
+
+    *bytes = 0;
+    if (!text || !status_kib(text, "\nRssAnon:", bytes)) {
+        return false;
+    }
+    status_kib(text, "\nVmSwap:", bytes);
+    return true;
+}
+
+char *process_era(void)
+{
+    g_autofree char *boot = NULL;
+    g_autofree char *space = g_file_read_link("/proc/self/ns/pid", NULL);
+
+    if (!g_file_get_contents("/proc/sys/kernel/random/boot_id", &boot, NULL, NULL)) {
+        boot = g_strdup("unknown");
+    }
+    return g_strdup_printf("%s %s", g_strstrip(boot), space ? space : "unknown");
+}
+
+int process_open(pid_t pid, uint64_t start)
+{
+    uint64_t now;
+    int fd = syscall(SYS_pidfd_open, pid, 0);
+
+    if (fd < 0) {
+        return -1;
+    }
+    /* looked at after the pidfd was opened: it cannot become another's any more */
+    if (!process_start_time(pid, &now) || now != start) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+int process_get_fd(int pidfd, int fd)
+{
+    return syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+}
+
+void process_kill(int pidfd, int sig)
+{
+    syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
+}

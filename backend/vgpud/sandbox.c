@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * A renderer executes what a guest sends it, through a GL driver that was never
+ * written against an attacker.  So it gets nothing but its four descriptors:
+ *
+ *   user      ids that own nothing on the host, no capability, no_new_privs
+ *   mount     a root of its own on a tmpfs: libraries and driver data read-only,
+ *             /dev/null, /dev/urandom and its render node, a private /tmp
+ *   pid       it sees and can signal nobody; it is process 1 in there
+ *   net, ipc, uts, cgroup
+ *             empty ones of its own
+ *
+ * The renderer adds a system-call filter itself once its GL driver is loaded.
+ *
+ * What the box contains is worked out in vgpud (sandbox_new) as a list of
+ * steps; the child only makes system calls, because it is forked from a
+ * process that may have threads and so must not take a lock of malloc's.
+ *
+ * User ids: a process must own a user namespace to make the others without
+ * rights, and it must be mapped in there to own files of its tmpfs.
+ *   vgpud as root: inside 0 is root outside while the box is built; then the
+ *     child becomes 65534 inside, which is a uid of the host that owns nothing
+ *     and differs from VM to VM.
+ *   vgpud as a user: 65534 inside is that user outside; the box keeps it
+ *     from that user's files and processes.
+ *
+ * The root is changed twice, as bubblewrap does it, because the new root must
+ * be built while the old one is still visible, whatever the old one holds:
+ * a tmpfs is mounted on /tmp, becomes the root with the host's at /old, the box
+ * is built at /new from /old, becomes the root, and the rest is let go.
+ */
+#include "sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/mount.h>
+#include <linux/securebits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "ini.h"
+
+#define INSIDE_ID  65534
+#define INSIDE_NODE_GROUP 65533
+#define SANDBOX_NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | \
+                            CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+
+typedef enum StepKind { STEP_FOLDER, STEP_FILE, STEP_LINK, STEP_BIND, STEP_TMPFS, STEP_PROC } StepKind;
+
+typedef struct Step {
+    StepKind kind;
+    char *source; /* below /old, or what a link says */
+    char *target; /* below /new */
+    bool device;  /* a bind of a device node: usable, writable */
+} Step;
+
+struct Sandbox {
+    GArray *steps;
+    GHashTable *made;  /* targets there are, while the list is made */
+    gid_t node_group;  /* of the render node; 0: none needed */
+};
+
+static void step_clear(gpointer data)
+{
+    Step *s = data;
+
+    g_free(s->source);
+    g_free(s->target);
+}
+
+static void add_step(Sandbox *box, StepKind kind, const char *source, const char *target, bool device)
+{
+    Step s = { .kind = kind, .device = device };
+
+    s.target = g_strconcat("/new", target, NULL);
+    if (kind == STEP_BIND) {
+        s.source = g_strconcat("/old", source, NULL);
+    } else {
+        s.source = g_strdup(source);
+    }
+    g_array_append_val(box->steps, s);
+    g_hash_table_add(box->made, g_strdup(target));
+}
+
+static void add_folder(Sandbox *box, const char *path)
+{
+    g_autofree char *parent = NULL;
+
+    if (g_str_equal(path, "/") || g_hash_table_contains(box->made, path)) {
+        return;
+    }
+    parent = g_path_get_dirname(path);
+    add_folder(box, parent);
+    add_step(box, STEP_FOLDER, NULL, path, false);
+}
+
+/* True when a path lies in something that is bound already. */
+static bool covered(const Sandbox *box, const char *path)
+{
+    for (guint i = 0; i < box->steps->len; i++) {
+        const Step *s = &g_array_index(box->steps, Step, i);
+        size_t n = strlen(s->target + 4);
+
+        if (s->kind == STEP_BIND && strncmp(path, s->target + 4, n) == 0 && (!path[n] || path[n] == '/')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A file, folder or device of the host at the same place; what is not there is left out. */
+static void add_bind(Sandbox *box, const char *path, bool device)
+{
+    g_autofree char *parent = g_path_get_dirname(path);
+    g_autofree char *real = NULL;
+    char *resolved;
+    struct stat st;
+
+    if (covered(box, path) || lstat(path, &st) < 0) {
+        return;
+    }
+    if (S_ISLNK(st.st_mode) && g_str_equal(parent, "/")) { /* /lib -> usr/lib */
+        g_autofree char *to = g_file_read_link(path, NULL);
+
+        add_step(box, STEP_LINK, to, path, false);
+        return;
+    }
+    resolved = realpath(path, NULL);
+    if (!resolved || stat(resolved, &st) < 0) {
+        free(resolved);
+        return;
+    }
+    real = g_strdup(resolved);
+    free(resolved);
+    add_folder(box, parent);
+    add_step(box, S_ISDIR(st.st_mode) ? STEP_FOLDER : STEP_FILE, NULL, path, false);
+    add_step(box, STEP_BIND, real, path, device);
+}
+
+static void add_fixed(Sandbox *box)
+{
+    /* libraries, GL and Vulkan drivers, and what tells the loader which there are */
+    static const char *const read_only[] = {
+        "/usr/lib", "/usr/lib64", "/usr/lib32", "/usr/libexec/virgl_render_server",
+        "/lib", "/lib64", "/lib32",
+        "/usr/share/glvnd", "/usr/share/drirc.d", "/usr/share/libdrm", "/usr/share/vulkan",
+        "/etc/ld.so.cache", "/etc/glvnd", "/etc/drirc", "/etc/vulkan",
+        "/sys/devices/system/cpu",
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(read_only); i++) {
+        add_bind(box, read_only[i], false);
+    }
+    add_bind(box, "/dev/null", true);
+    add_bind(box, "/dev/urandom", true);
+    add_folder(box, "/tmp");
+    add_step(box, STEP_TMPFS, NULL, "/tmp", false);
+    add_folder(box, "/proc");
+    add_step(box, STEP_PROC, NULL, "/proc", false);
+}
+
+static void add_node(Sandbox *box, const char *node, const char *device_path)
+{
+    g_autofree char *name = g_path_get_basename(node);
+    g_autofree char *drm_class = g_build_filename("/sys/class/drm", name, NULL);
+    struct stat st;
+
+    if (stat(node, &st) == 0) {
+        box->node_group = st.st_gid;
+    }
+    add_bind(box, node, true);
+    /* libdrm finds a node's driver through these */
+    add_bind(box, "/sys/dev/char", false);
+    add_bind(box, "/sys/class/drm", false);
+    if (device_path) {
+        add_bind(box, device_path, false);
+    }
+}
+
+Sandbox *sandbox_new(const char *renderer, const char *node, const char *device_path)
+{
+    Sandbox *box = g_new0(Sandbox, 1);
+
+    box->steps = g_array_new(FALSE, FALSE, sizeof(Step));
+    g_array_set_clear_func(box->steps, step_clear);
+    box->made = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    add_fixed(box);
+    if (node) {
+        add_node(box, node, device_path);
+    }
+    add_bind(box, renderer, false);
+    return box;
+}
+
+void sandbox_free(Sandbox *box)
+{
+    if (box) {
+        g_array_unref(box->steps);
+        g_hash_table_unref(box->made);
+        g_free(box);
+    }
+}
+
+pid_t sandbox_fork(int *pidfd, GError **error)
+{
+    pid_t pid;
+
+    *pidfd = -1;
+    pid = syscall(SYS_clone, SANDBOX_NAMESPACES | CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, NULL);
+    if (pid < 0) {
+        g_set_error(error, VGPUD_ERROR, 0,
+                    "this host does not let vgpud make the renderer's sandbox (clone with user namespaces: %s): "
+                    "allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, "
+                    "kernel.apparmor_restrict_unprivileged_userns), or set sandbox=off in [vgpud] of vgpud.conf",
+                    strerror(errno));
+    }
+    return pid;
+}
+
+static bool write_proc(pid_t pid, const char *file, const char *text)
+{
+    char path[64];
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    n = write(fd, text, strlen(text));
+    close(fd);
+    return n == (ssize_t)strlen(text);
+}
+
+bool sandbox_map_ids(const Sandbox *box, pid_t child, uid_t uid, GError **error)
+{
+    g_autofree char *uids = NULL, *gids = NULL;
+
+    if (geteuid() == 0) {
+        uids = g_strdup_printf("0 0 1\n%d %u 1\n", INSIDE_ID, uid);
+        gids = box->node_group ? g_strdup_printf("0 0 1\n%d %u 1\n%d %u 1\n", INSIDE_ID, uid,
+                                                 INSIDE_NODE_GROUP, box->node_group) :
+                                 g_strdup_printf("0 0 1\n%d %u 1\n", INSIDE_ID, uid);
+        if (write_proc(child, "uid_map", uids) && write_proc(child, "gid_map", gids)) {
+            return true;
+        }
+        if (errno != EPERM && errno != EINVAL) {
+            goto fail;
+        }
+        /* root of a container without CAP_SETUID: as any user */
+        g_clear_pointer(&uids, g_free);
+        g_clear_pointer(&gids, g_free);
+    }
+    uids = g_strdup_printf("%d %u 1\n", INSIDE_ID, geteuid());
+    gids = g_strdup_printf("%d %u 1\n", INSIDE_ID, getegid());
+    if (write_proc(child, "uid_map", uids) && write_proc(child, "setgroups", "deny") &&
+        write_proc(child, "gid_map", gids)) {
+        return true;
+    }
+fail:
+    g_set_error(error, VGPUD_ERROR, 0, "cannot map the renderer's user id: %s", strerror(errno));
+    return false;
+}
+
+/* ---- from here on in the child: system calls only ---- */
+
+static bool make_file(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0444);
+
+    return fd >= 0 && close(fd) == 0;
+}
+
+static bool bind_step(const Step *s)
+{
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID };
+
+    /*
+     * The folder may hold mounts that a user must not uncover, so all of them
+     * come along; none of them is writable but for a device node.
+     */
+    if (mount(s->source, s->target, NULL, MS_BIND | MS_REC, NULL) < 0) {
+        return false;
+    }
+    if (!s->device) {
+        attr.attr_set |= MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV;
+    } else {
+        attr.attr_set |= MOUNT_ATTR_NOEXEC;
+    }
+    return syscall(SYS_mount_setattr, AT_FDCWD, s->target, AT_RECURSIVE, &attr, sizeof(attr)) == 0;
+}
+
+static bool do_step(const Step *s)
+{
+    switch (s->kind) {
+    case STEP_FOLDER:
+        return mkdir(s->target, 0755) == 0 || errno == EEXIST;
+    case STEP_FILE:
+        return make_file(s->target);
+    case STEP_LINK:
+        return symlink(s->source, s->target) == 0;
+    case STEP_BIND:
+        return bind_step(s);
+    case STEP_TMPFS:
+        return mount("tmpfs", s->target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700,size=64m") == 0;
+    case STEP_PROC:
+        /* Not allowed where the outer /proc is covered in part; nothing depends on it. */
+        mount("proc", s->target, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid");
+        return true;
+    }
+    return false;
+}
+
+static bool change_root(const Sandbox *box, const char **what)
+{
+    *what = "making mounts private";
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+        return false;
+    }
+    *what = "mounting a tmpfs on /tmp";
+    if (mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755") < 0) {
+        return false;
+    }
+    *what = "changing the root to a tmpfs";
+    if (mkdir("/tmp/old", 0755) < 0 || mkdir("/tmp/new", 0755) < 0 || chdir("/tmp") < 0 ||
+        syscall(SYS_pivot_root, "/tmp", "/tmp/old") < 0 || chdir("/") < 0 ||
+        mount("tmpfs", "/new", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m") < 0) {
+        return false;
+    }
+    for (guint i = 0; i < box->steps->len; i++) {
+        const Step *s = &g_array_index(box->steps, Step, i);
+
+        *what = s->target + 4;
+        if (!do_step(s)) {
+            return false;
+        }
+    }
+    *what = "changing the root to the sandbox";
+    if (chdir("/new") < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
+        chdir("/") < 0 ||
+        mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0) {
+        return false;
+    }
+    return true;
+}
+
+static bool drop_rights(const Sandbox *box, const char **what)
+{
+    struct __user_cap_header_struct hdr = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct none[2] = { { 0 } };
+    gid_t group = INSIDE_NODE_GROUP;
+
+    *what = "changing the user";
+    if (getuid() != INSIDE_ID) {
+        /* raw: glibc's versions would signal threads that do not exist here */
+        if (syscall(SYS_setgroups, box->node_group ? 1 : 0, &group) < 0 ||
+            syscall(SYS_setresgid, INSIDE_ID, INSIDE_ID, INSIDE_ID) < 0) {
+            return false;
+        }
+        /* so that the rights go below, one by one, and not by chance here */
+        if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0 ||
+            syscall(SYS_setresuid, INSIDE_ID, INSIDE_ID, INSIDE_ID) < 0) {
+            return false;
+        }
+    }
+    *what = "dropping capabilities";
+    for (int cap = 0; cap < 64; cap++) {
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL) {
+            return false;
+        }
+    }
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
+              SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+              SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED, 0, 0, 0) < 0) {
+        return false;
+    }
+    return syscall(SYS_capset, &hdr, none) == 0;
+}
+
+bool sandbox_enter(const Sandbox *box, const char **what)
+{
+    if (!change_root(box, what)) {
+        return false;
+    }
+    *what = "naming the host";
+    if (sethostname("vgpu", 4) < 0) {
+        return false;
+    }
+    return drop_rights(box, what);
+}
+
+static bool limit(int what, rlim_t most)
+{
+    struct rlimit r;
+
+    if (getrlimit(what, &r) < 0) {
+        return false;
+    }
+    r.rlim_max = MIN(r.rlim_max, most);
+    r.rlim_cur = r.rlim_max;
+    return setrlimit(what, &r) == 0;
+}
+
+bool sandbox_limit(bool in_box, const char **what)
+{
+    *what = "setting resource limits";
+    /* a core dump would hold the guest's memory */
+    if (!limit(RLIMIT_CORE, 0) || !limit(RLIMIT_NOFILE, 4096)) {
+        return false;
+    }
+    /* counted per user namespace: without one it would count vgpud's user */
+    if (in_box && !limit(RLIMIT_NPROC, 512)) {
+        return false;
+    }
+    *what = "giving up new privileges";
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+}

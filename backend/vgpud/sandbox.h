@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The box a renderer runs in: what it sees of the host, and as whom it runs. */
+#ifndef VGPUD_SANDBOX_H
+#define VGPUD_SANDBOX_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+typedef struct Sandbox Sandbox;
+
+/*
+ * Works out what the box contains.  renderer: the program; node: render node
+ * or NULL; device_path: the GPU's folder under /sys/devices or NULL.
+ */
+Sandbox *sandbox_new(const char *renderer, const char *node, const char *device_path);
+void sandbox_free(Sandbox *box); /* takes NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sandbox, sandbox_free)
+
+/*
+ * fork() into new namespaces.  Returns as fork does, with *pidfd set in the
+ * parent; -1 with *error set, and the remedy in it.
+ */
+pid_t sandbox_fork(int *pidfd, GError **error);
+
+/* Parent: says who the child is outside.  uid: of the host, used by root only. */
+bool sandbox_map_ids(const Sandbox *box, pid_t child, uid_t uid, GError **error);
+
+/*
+ * Child, after its ids were mapped: goes into the box.  Only system calls, no
+ * allocation (see launcher.c).  On failure returns false with errno set and
+ * *what the thing that failed.
+ */
+bool sandbox_enter(const Sandbox *box, const char **what);
+
+/* Child, in a box or without one: no new rights, no core dumps, few files. */
+bool sandbox_limit(bool in_box, const char **what);
+
+#endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A GKeyFile: [vgpud] with version and era, then one group per VM, [vm 0] up.
+ * All figures are written as text in decimal.  The file lies in a folder that
+ * only vgpud's user can write, but it is read as if anybody had written it:
+ * every field is checked, because it may be damaged or of another release.
+ */
+#include "state.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ini.h"
+#include "units.h"
+
+#define STATE_VERSION 1
+#define STATE_MAX_VMS 4096
+#define STATE_MAX_SIZE (8u * 1024 * 1024)
+
+static void save_vm(GKeyFile *file, unsigned index, const Vm *vm)
+{
+    g_autofree char *group = g_strdup_printf("vm %u", index);
+
+    g_key_file_set_string(file, group, "name", vm->name);
+    g_key_file_set_string(file, group, "uuid", vm->uuid);
+    g_key_file_set_string(file, group, "device", vm->device);
+    g_key_file_set_string(file, group, "profile", vm->profile);
+    g_key_file_set_string(file, group, "gpu", vm->gpu);
+    g_key_file_set_uint64(file, group, "memory", vm->memory);
+    g_key_file_set_uint64(file, group, "share", vm->share);
+    g_key_file_set_uint64(file, group, "max-outputs", vm->max_outputs);
+    g_key_file_set_uint64(file, group, "max-width", vm->max_width);
+    g_key_file_set_uint64(file, group, "max-height", vm->max_height);
+    g_key_file_set_uint64(file, group, "max-contexts", vm->max_contexts);
+    g_key_file_set_uint64(file, group, "cpus", vm->cpus);
+    g_key_file_set_boolean(file, group, "exclusive", vm->exclusive);
+    g_key_file_set_uint64(file, group, "slot", vm->slot);
+    g_key_file_set_uint64(file, group, "owner", vm->owner);
+    g_key_file_set_uint64(file, group, "pid", vm->pid);
+    g_key_file_set_uint64(file, group, "pid-start", vm->pid_start);
+}
+
+bool state_save(const Books *books, const char *path, const char *era, GError **error)
+{
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    g_autofree char *text = NULL;
+    unsigned index = 0;
+    gsize length;
+
+    g_key_file_set_integer(file, "vgpud", "version", STATE_VERSION);
+    g_key_file_set_string(file, "vgpud", "era", era);
+    for (guint i = 0; i < books->vms->len; i++) {
+        const Vm *vm = books->vms->pdata[i];
+
+        if (vm->pid > 0 && vm->pid_start) { /* one without a renderer holds nothing after a restart */
+            save_vm(file, index++, vm);
+        }
+    }
+    text = g_key_file_to_data(file, &length, NULL);
+    return g_file_set_contents_full(path, text, length, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error);
+}
+
+typedef struct Reader {
+    GKeyFile *file;
+    const char *group;
+    bool ok;
+} Reader;
+
+static char *read_text(Reader *r, const char *key, size_t max)
+{
+    g_autofree char *raw = g_key_file_get_string(r->file, r->group, key, NULL);
+
+    if (!raw || strlen(raw) >= max) {
+        r->ok = false;
+        return NULL;
+    }
+    return units_clean_text(raw);
+}
+
+static uint64_t read_number(Reader *r, const char *key, uint64_t min, uint64_t max)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = g_key_file_get_value(r->file, r->group, key, &error);
+    uint64_t v = 0;
+
+    if (!text || !g_ascii_string_to_unsigned(text, 10, min, max, &v, NULL)) {
+        r->ok = false;
+    }
+    return v;
+}
+
+static bool load_vm(Books *books, GKeyFile *file, const char *group)
+{
+    Reader r = { .file = file, .group = group, .ok = true };
+    g_autofree char *name = read_text(&r, "name", VGPU_VM_NAME_MAX * 6);
+    g_autofree char *uuid = read_text(&r, "uuid", VM_UUID_TEXT);
+    g_autofree char *device = read_text(&r, "device", VGPU_NAME_MAX * 6);
+    g_autofree char *profile = read_text(&r, "profile", VGPU_NAME_MAX);
+    g_autofree char *gpu = read_text(&r, "gpu", VGPU_NAME_MAX);
+    Vm vm = {
+        .memory = read_number(&r, "memory", 1, G_MAXUINT64 / 2),
+        .share = read_number(&r, "share", 1, PPM),
+        .max_outputs = read_number(&r, "max-outputs", 1, 16),
+        .max_width = read_number(&r, "max-width", 0, 16384),
+        .max_height = read_number(&r, "max-height", 0, 16384),
+        .max_contexts = read_number(&r, "max-contexts", 0, 65536),
+        .cpus = read_number(&r, "cpus", 0, 4096),
+        .slot = read_number(&r, "slot", 0, STATE_MAX_VMS),
+        .owner = read_number(&r, "owner", 0, G_MAXUINT32 - 1),
+        .pid = read_number(&r, "pid", 2, G_MAXINT32),
+        .pid_start = read_number(&r, "pid-start", 1, G_MAXUINT64),
+    };
+    Vm *v;
+
+    if (!r.ok || !g_uuid_string_is_valid(uuid) || books_find(books, uuid, device)) {
+        return false;
+    }
+    v = books_add(books, name, uuid, device);
+    v->profile = g_steal_pointer(&profile);
+    v->gpu = g_steal_pointer(&gpu);
+    v->memory = vm.memory;
+    v->share = vm.share;
+    v->max_outputs = vm.max_outputs;
+    v->max_width = vm.max_width;
+    v->max_height = vm.max_height;
+    v->max_contexts = vm.max_contexts;
+    v->cpus = vm.cpus;
+    v->exclusive = g_key_file_get_boolean(file, group, "exclusive", NULL);
+    v->slot = vm.slot;
+    v->owner = vm.owner;
+    v->pid = vm.pid;
+    v->pid_start = vm.pid_start;
+    v->state = VM_RUNNING;
+    return true;
+}
+
+bool state_load(Books *books, const char *path, const char *era, GError **error)
+{
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    g_autoptr(GError) local = NULL;
+    g_autofree char *text = NULL, *written = NULL;
+    g_auto(GStrv) groups = NULL;
+    gsize length;
+
+    if (!g_file_get_contents(path, &text, &length, &local)) {
+        if (g_error_matches(local, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
+            return true;
+        }
+        g_propagate_error(error, g_steal_pointer(&local));
+        return false;
+    }
+    if (length == 0 || length > STATE_MAX_SIZE || memchr(text, 0, length) ||
+        !g_key_file_load_from_data(file, text, length, G_KEY_FILE_NONE, &local) ||
+        !g_key_file_has_group(file, "vgpud")) {
+        g_set_error(error, VGPUD_ERROR, 0, "%s is no state file of vgpud%s%s", path,
+                    local ? ": " : "", local ? local->message : "");
+        return false;
+    }
+    if (g_key_file_get_integer(file, "vgpud", "version", NULL) != STATE_VERSION) {
+        g_set_error(error, VGPUD_ERROR, 0, "%s was written by another release of vgpud (its version is not %d)",
+                    path, STATE_VERSION);
+        return false;
+    }
+    written = g_key_file_get_string(file, "vgpud", "era", NULL);
+    if (g_strcmp0(written, era) != 0) {
+        return true; /* the host was started again: none of these processes lives */
+    }
+    groups = g_key_file_get_groups(file, NULL);
+    for (unsigned i = 0; groups[i] && books->vms->len < STATE_MAX_VMS; i++) {
+        if (g_str_has_prefix(groups[i], "vm ") && !load_vm(books, file, groups[i])) {
+            g_warning("%s: the entry [%s] is damaged; leaving it out", path, groups[i]);
+        }
+    }
+    return true;
+}

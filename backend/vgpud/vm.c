@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ *            vm_start          exec worked
+ *   (new) ------------> STARTING --------> RUNNING --- renderer ended ---> LOST
+ *                          |  failed          |    \--- vm_kill ----------/  |
+ *                          v                  | connection closed            | vm_start (rejoin)
+ *                        (gone)            LEAVING -> (gone)            STARTING
+ *
+ * A VM is in the books, and its memory booked, as long as its QEMU's connection
+ * is open or its renderer lives.  The one exception is a restart of vgpud: then
+ * the connections are gone and VMs are RUNNING without one until their renderer
+ * ends or their QEMU connects again.
+ *
+ * A renderer is watched and signalled by pidfd only, so a pid that was given
+ * to another process is never hit.  Nothing here waits: a killed renderer is
+ * reaped when its pidfd says that it is dead.
+ */
+#include "vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "process.h"
+#include "state.h"
+#include "units.h"
+#include "vmlog.h"
+
+#define START_DEADLINE_S 10 /* namespaces and exec; loading GL comes after */
+#define LEAVE_GRACE_S    3  /* for a renderer whose QEMU is gone */
+
+static const VmListener *vm_listener;
+
+void vm_set_listener(const VmListener *listener)
+{
+    vm_listener = listener;
+}
+
+void vm_save_all(Daemon *d)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!state_save(d->books, d->state_path, d->era, &error)) {
+        g_warning("cannot write the state file, a restart of vgpud would forget its VMs: %s", error->message);
+    }
+}
+
+static void changed(Daemon *d)
+{
+    vm_save_all(d);
+    d->idle_changed(d);
+}
+
+static void clear_source(guint *source)
+{
+    if (*source) {
+        g_source_remove(*source);
+        *source = 0;
+    }
+}
+
+/* How a process ended, as a sentence's end; takes it from the kernel if it is our child. */
+static char *reap(int pidfd)
+{
+    siginfo_t info = { 0 };
+
+    if (waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG) < 0 || !info.si_pid) {
+        return g_strdup("ended"); /* not our child: we were restarted since */
+    }
+    if (info.si_code == CLD_EXITED) {
+        return info.si_status ? g_strdup_printf("ended with exit status %d", info.si_status) : g_strdup("ended");
+    }
+    return g_strdup_printf("was killed by signal %d (%s)", info.si_status, strsignal(info.si_status));
+}
+
+static gboolean on_abandoned_end(gint pidfd, GIOCondition condition, gpointer opaque)
+{
+    g_autofree char *how = reap(pidfd);
+
+    close(pidfd);
+    return G_SOURCE_REMOVE;
+}
+
+/* All that is known of a renderer, but for the process itself. */
+static void forget_renderer(Vm *vm)
+{
+    clear_source(&vm->pid_source);
+    clear_source(&vm->timer);
+    clear_source(&vm->status_source);
+    g_clear_pointer(&vm->log, vmlog_free);
+    if (vm->starting) {
+        launched_clear(vm->starting);
+        g_clear_pointer(&vm->starting, g_free);
+    }
+    if (vm->page) {
+        munmap(vm->page, VGPU_STATS_SIZE);
+        vm->page = NULL;
+    }
+    if (vm->pidfd >= 0) {
+        close(vm->pidfd);
+        vm->pidfd = -1;
+    }
+    vm->pid = 0;
+    vm->pid_start = 0;
+    vm->resident = 0;
+}
+
+void vm_abandon_renderer(Vm *vm)
+{
+    if (vm->pidfd >= 0) {
+        process_kill(vm->pidfd, SIGKILL);
+        g_unix_fd_add(vm->pidfd, G_IO_IN, on_abandoned_end, NULL);
+        vm->pidfd = -1; /* on_abandoned_end's now */
+    }
+    forget_renderer(vm);
+}
+
+void vm_remove(Vm *vm)
+{
+    Daemon *d = vm->daemon;
+
+    g_message("%s: leaves, %" G_GUINT64_FORMAT " MiB of %s are free again", vm->name, (guint64)(vm->memory / MIB), vm->gpu);
+    vm_abandon_renderer(vm);
+    books_remove(d->books, vm);
+    changed(d);
+}
+
+void vm_kill(Vm *vm, const char *cause)
+{
+    g_free(vm->cause);
+    vm->cause = g_strdup(cause);
+    if (vm->pidfd >= 0) {
+        process_kill(vm->pidfd, SIGKILL);
+        if (vm->state == VM_RUNNING) {
+            vm->state = VM_LOST;
+        }
+    }
+}
+
+/* Why a child that is not a renderer yet could not become one, or NULL; to free. */
+static char *status_text(const Vm *vm)
+{
+    char text[512];
+    ssize_t n = vm->starting ? read(vm->starting->status, text, sizeof(text)) : -1;
+    g_autofree char *raw = n > 0 ? g_strndup(text, n) : NULL;
+
+    return raw ? units_clean_text(raw) : NULL;
+}
+
+static gboolean on_renderer_end(gint pidfd, GIOCondition condition, gpointer opaque)
+{
+    Vm *vm = opaque;
+    Daemon *d = vm->daemon;
+    g_autofree char *how = reap(pidfd);
+    g_autofree char *why = NULL;
+    bool starting = vm->state == VM_STARTING;
+
+    if (vm->log) {
+        vmlog_drain(vm->log);
+    }
+    if (starting && (why = status_text(vm))) {
+        /* what the child itself says */
+    } else if (vm->cause) {
+        why = g_strdup_printf("the renderer of %s was ended: %s", vm->name, vm->cause);
+    } else if (vm->log && *vmlog_last(vm->log)) {
+        why = g_strdup_printf("the renderer of %s %s; its last words: %s", vm->name, how, vmlog_last(vm->log));
+    } else {
+        why = g_strdup_printf("the renderer of %s %s", vm->name, how);
+    }
+    g_message("%s", why);
+    vm->pid_source = 0;
+    forget_renderer(vm);
+    if (!vm->client) {
+        vm_remove(vm);
+        return G_SOURCE_REMOVE;
+    }
+    vm->state = VM_LOST;
+    if (!vm->cause) {
+        vm->cause = g_strdup(why);
+    }
+    changed(d);
+    if (starting) {
+        vm_listener->failed(vm, why);
+    } else {
+        vm_listener->ended(vm, why);
+    }
+    return G_SOURCE_REMOVE;
+}
+
+/* The renderer could not be started: it is gone, and the QEMU hears why. */
+static void start_failed(Vm *vm, const char *why)
+{
+    g_autofree char *copy = g_strdup(why);
+
+    vm_abandon_renderer(vm);
+    vm->state = VM_LOST;
+    g_warning("%s: %s", vm->name, copy);
+    if (vm->client) {
+        vm_listener->failed(vm, copy);
+    } else {
+        vm_remove(vm);
+    }
+}
+
+static gboolean on_start_deadline(gpointer opaque)
+{
+    Vm *vm = opaque;
+
+    vm->timer = 0;
+    start_failed(vm, "the renderer did not start within 10 seconds");
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_status(gint fd, GIOCondition condition, gpointer opaque)
+{
+    Vm *vm = opaque;
+    struct pollfd dead = { .fd = vm->pidfd, .events = POLLIN };
+    Launched *l;
+    g_autofree char *text = status_text(vm);
+
+    vm->status_source = 0;
+    if (text) {
+        start_failed(vm, text);
+        return G_SOURCE_REMOVE;
+    }
+    if (poll(&dead, 1, 0) > 0) {
+        return G_SOURCE_REMOVE; /* on_renderer_end tells why */
+    }
+    clear_source(&vm->timer);
+    vm->state = VM_RUNNING;
+    l = g_steal_pointer(&vm->starting);
+    changed(vm->daemon);
+    g_message("%s: renderer started, process %d, %" G_GUINT64_FORMAT " MiB of %s by profile %s", vm->name, vm->pid,
+              (guint64)(vm->memory / MIB), vm->gpu, vm->profile);
+    vm_listener->started(vm, l);
+    launched_clear(l);
+    g_free(l);
+    return G_SOURCE_REMOVE;
+}
+
+bool vm_start(Daemon *d, Vm *vm, GError **error)
+{
+    g_autofree char *renderer = launcher_find_renderer(d->config->renderer, error);
+    const Gpu *gpu = gpu_find(d->gpus, vm->gpu);
+    Launched *l;
+
+    if (!renderer) {
+        return false;
+    }
+    LaunchSpec spec = {
+        .renderer = renderer, .kind = d->config->kind, .vm_name = vm->name, .profile = vm->profile,
+        .gpu = vm->gpu, .node = gpu ? gpu->node : NULL, .device_path = gpu ? gpu->device_path : NULL,
+        .environment = d->config->environment, .memory = vm->memory, .max_contexts = vm->max_contexts,
+        .max_outputs = vm->max_outputs, .max_width = vm->max_width, .max_height = vm->max_height,
+        .cpus = vm->cpus, .slot = vm->slot, .sandbox = d->config->sandbox,
+    };
+    vm->daemon = d;
+    l = g_new0(Launched, 1);
+    if (!launcher_start(&spec, l, error)) {
+        g_free(l);
+        return false;
+    }
+    g_clear_pointer(&vm->cause, g_free);
+    vm->state = VM_STARTING;
+    vm->pid = l->pid;
+    vm->pidfd = l->pidfd;
+    l->pidfd = -1;
+    vm->page = g_steal_pointer(&l->page);
+    if (!process_start_time(vm->pid, &vm->pid_start)) {
+        vm->pid_start = 0;
+    }
+    vm->log = vmlog_new(l->log, vm->name);
+    l->log = -1;
+    vm->starting = l;
+    vm->pid_source = g_unix_fd_add(vm->pidfd, G_IO_IN, on_renderer_end, vm);
+    vm->status_source = g_unix_fd_add(l->status, G_IO_IN | G_IO_HUP, on_status, vm);
+    vm->timer = g_timeout_add_seconds(START_DEADLINE_S, on_start_deadline, vm);
+    changed(d);
+    return true;
+}
+
+static gboolean on_leave_deadline(gpointer opaque)
+{
+    Vm *vm = opaque;
+
+    vm->timer = 0;
+    vm_kill(vm, "its QEMU is gone and it did not end by itself");
+    return G_SOURCE_REMOVE;
+}
+
+void vm_client_gone(Vm *vm)
+{
+    vm->client = NULL;
+    if (vm->pidfd < 0 || vm->state == VM_STARTING) {
+        vm_remove(vm);
+        return;
+    }
+    vm->state = VM_LEAVING;
+    clear_source(&vm->timer);
+    vm->timer = g_timeout_add_seconds(LEAVE_GRACE_S, on_leave_deadline, vm);
+    changed(vm->daemon);
+}
+
+/*
+ * The statistics page of a renderer that an earlier vgpud started: the
+ * renderer may have put anything in its place, so it must be a memfd that
+ * cannot shrink under our map.
+ */
+static struct vgpu_stats *adopt_page(int pidfd)
+{
+    int fd = process_get_fd(pidfd, LAUNCHER_STATS_FD);
+    int seals = fd >= 0 ? fcntl(fd, F_GET_SEALS) : -1;
+    void *page = MAP_FAILED;
+    struct stat st;
+
+    if (seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &st) == 0 && st.st_size >= VGPU_STATS_SIZE) {
+        page = mmap(NULL, VGPU_STATS_SIZE, PROT_READ, MAP_SHARED, fd, 0);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return page == MAP_FAILED ? NULL : page;
+}
+
+void vm_adopt_all(Daemon *d)
+{
+    for (guint i = 0; i < d->books->vms->len;) {
+        Vm *vm = d->books->vms->pdata[i];
+
+        vm->daemon = d;
+        vm->pidfd = process_open(vm->pid, vm->pid_start);
+        if (vm->pidfd < 0) {
+            g_message("%s: its renderer ended while vgpud was away", vm->name);
+            books_remove(d->books, vm);
+            continue;
+        }
+        vm->page = adopt_page(vm->pidfd);
+        vm->pid_source = g_unix_fd_add(vm->pidfd, G_IO_IN, on_renderer_end, vm);
+        g_message("%s: still runs (process %d), taken back with %" G_GUINT64_FORMAT " MiB of %s", vm->name, vm->pid,
+                  (guint64)(vm->memory / MIB), vm->gpu);
+        i++;
+    }
+}
+
+uint64_t vm_memory_cap(const Daemon *d, const Vm *vm)
+{
+    uint64_t cap;
+
+    return __builtin_add_overflow(vm->memory, d->config->memory_overhead, &cap) ? UINT64_MAX : cap;
+}
+
+void vm_check_memory(Daemon *d)
+{
+    for (guint i = 0; i < d->books->vms->len; i++) {
+        Vm *vm = d->books->vms->pdata[i];
+        uint64_t cap = vm_memory_cap(d, vm), now;
+        g_autofree char *why = NULL;
+
+        if (vm->pidfd < 0 || !process_own_memory(vm->pid, &now)) {
+            continue;
+        }
+        vm->resident = now;
+        if (now <= cap || vm->cause) {
+            continue;
+        }
+        why = g_strdup_printf("it used %" G_GUINT64_FORMAT " MiB of host memory, more than its limit of %" G_GUINT64_FORMAT
+                              " MiB and %" G_GUINT64_FORMAT " MiB for the driver",
+                              (guint64)(now / MIB), (guint64)(vm->memory / MIB),
+                              (guint64)(d->config->memory_overhead / MIB));
+        vm_kill(vm, why);
+    }
+}

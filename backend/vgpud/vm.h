@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The life of a VM's renderer: started, watched, lost, started again, ended. */
+#ifndef VGPUD_VM_H
+#define VGPUD_VM_H
+
+#include "daemon.h"
+#include "launcher.h"
+
+/* Who hears of it: the QEMU's connection (attach.c). */
+typedef struct VmListener {
+    void (*started)(Vm *vm, Launched *fds); /* fds: the listener may take what it wants */
+    void (*failed)(Vm *vm, const char *why);  /* the renderer did not start */
+    void (*ended)(Vm *vm, const char *why);   /* it ran, and is gone */
+} VmListener;
+
+void vm_set_listener(const VmListener *listener);
+
+/*
+ * Starts a renderer for a VM that has none.  The listener hears started or
+ * failed later; when this returns false neither.
+ */
+bool vm_start(Daemon *d, Vm *vm, GError **error);
+
+/* Its renderer goes; the VM stays in the books, lost, with that cause. */
+void vm_kill(Vm *vm, const char *cause);
+
+/* Lets go of a renderer at once, killing it, so that another can be started. */
+void vm_abandon_renderer(Vm *vm);
+
+/*
+ * Its QEMU's connection ended.  The renderer gets a few seconds to end by
+ * itself; when it has, or there is none, the VM leaves the books: vm may be
+ * gone when this returns.
+ */
+void vm_client_gone(Vm *vm);
+
+/* Out of the books, renderer killed if there is one. */
+void vm_remove(Vm *vm);
+
+/* Takes the VMs of the state file back, as far as their renderers still run. */
+void vm_adopt_all(Daemon *d);
+
+/* Holds what each renderer really uses against its limit; once a second. */
+void vm_check_memory(Daemon *d);
+
+/* Bytes its renderer may use outside of shared memory. */
+uint64_t vm_memory_cap(const Daemon *d, const Vm *vm);
+
+void vm_save_all(Daemon *d);
+
+#endif
