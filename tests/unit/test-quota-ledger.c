@@ -62,6 +62,27 @@ static void test_reserve(void)
     g_assert_false(ledger_charge(&l, 1));
 }
 
+/* What is there already is counted, limit or not; it is nobody's peak and no denial. */
+static void test_carry(void)
+{
+    struct vgpu_stats stats = { 0 };
+    Ledger l;
+
+    ledger_init(&l, 8 * MIB, &stats);
+    g_assert_true(ledger_charge(&l, 6 * MIB));
+    ledger_carry(&l, 6 * MIB);
+    g_assert_cmpuint(ledger_used(&l), ==, 12 * MIB);
+    g_assert_cmpuint(stats.memory_used, ==, 12 * MIB);
+    g_assert_cmpuint(stats.memory_peak, ==, 6 * MIB);
+    g_assert_cmpuint(stats.alloc_denied, ==, 0);
+    g_assert_cmpuint(ledger_free(&l), ==, 0);
+    g_assert_false(ledger_charge(&l, 1 * MIB));
+    ledger_refund(&l, 6 * MIB);
+    g_assert_true(ledger_charge(&l, 2 * MIB));
+    ledger_refund(&l, 8 * MIB);
+    g_assert_cmpuint(ledger_used(&l), ==, 0);
+}
+
 static void test_overflow(void)
 {
     Ledger l;
@@ -243,6 +264,7 @@ int main(int argc, char **argv)
     g_test_add_func("/quota/ledger/charge-and-refund", test_charge_and_refund);
     g_test_add_func("/quota/ledger/zero", test_nothing_is_free_of_charge);
     g_test_add_func("/quota/ledger/reserve", test_reserve);
+    g_test_add_func("/quota/ledger/carry", test_carry);
     g_test_add_func("/quota/ledger/overflow", test_overflow);
     g_test_add_func("/quota/ledger/lowered-limit", test_lowered_limit);
     g_test_add_func("/quota/ledger/published", test_published);
