@@ -33,7 +33,8 @@ static const Target targets[] = {
 };
 
 static const GpuCase *const groups[] = {
-    cases_negotiation, cases_config, cases_2d, cases_2d_invalid,
+    cases_negotiation, cases_config, cases_2d, cases_2d_invalid, cases_cursor, cases_fences,
+    cases_interrupts, cases_console, cases_chains, cases_sizes,
 };
 
 static const Target *target;
