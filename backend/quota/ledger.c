@@ -14,6 +14,7 @@
 #include "ledger.h"
 
 #include <glib.h>
+#include <inttypes.h>
 
 static uint64_t load(const uint64_t *word)
 {
@@ -101,8 +102,8 @@ void ledger_refund(Ledger *l, uint64_t bytes)
     do {
         if (bytes > used) {
             /* A bug of ours: books that wrapped would refuse this VM for ever. */
-            g_critical("quota: refund of %" G_GUINT64_FORMAT " bytes with only %"
-                       G_GUINT64_FORMAT " charged", bytes, used);
+            g_critical("quota: refund of %" PRIu64 " bytes with only %"
+                       PRIu64 " charged", bytes, used);
             rest = 0;
         } else {
             rest = used - bytes;
