@@ -304,6 +304,19 @@ static bool bind_step(const Step *s)
     return syscall(SYS_mount_setattr, AT_FDCWD, s->target, AT_RECURSIVE, &attr, sizeof(attr)) == 0;
 }
 
+/*
+ * Where the outer /proc is covered in part (containers) the kernel allows no
+ * proc of our own: then /proc holds nothing but this process as self.
+ */
+static bool proc_self_only(void)
+{
+    char path[32] = "/old/proc/";
+    ssize_t n = readlink("/old/proc/self", path + 10, sizeof(path) - 11);
+
+    return n > 0 && mkdir("/new/proc/self", 0555) == 0 &&
+           mount(path, "/new/proc/self", NULL, MS_BIND, NULL) == 0;
+}
+
 static bool do_step(const Step *s)
 {
     switch (s->kind) {
@@ -316,11 +329,10 @@ static bool do_step(const Step *s)
     case STEP_BIND:
         return bind_step(s);
     case STEP_TMPFS:
-        return mount("tmpfs", s->target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700,size=64m") == 0;
+        return mount("tmpfs", s->target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777,size=64m") == 0;
     case STEP_PROC:
-        /* Not allowed where the outer /proc is covered in part; nothing depends on it. */
-        mount("proc", s->target, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid");
-        return true;
+        return mount("proc", s->target, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid") == 0 ||
+               proc_self_only();
     }
     return false;
 }

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "table.h"
+
+static JsonNode *value(JsonObject *row, const char *member)
+{
+    JsonNode *node = json_object_get_member(row, member);
+
+    return node && JSON_NODE_HOLDS_VALUE(node) ? node : NULL;
+}
+
+char *table_text(JsonObject *row, const char *member)
+{
+    JsonNode *node = value(row, member);
+
+    return node ? json_node_dup_string(node) : NULL;
+}
+
+char *table_number(JsonObject *row, const char *member)
+{
+    JsonNode *node = value(row, member);
+
+    return node ? g_strdup_printf("%" G_GINT64_FORMAT, json_node_get_int(node)) : NULL;
+}
+
+char *table_mib(JsonObject *row, const char *member)
+{
+    JsonNode *node = value(row, member);
+
+    return node ? g_strdup_printf("%" G_GINT64_FORMAT, json_node_get_int(node) / (1024 * 1024)) : NULL;
+}
+
+char *table_percent(JsonObject *row, const char *member)
+{
+    JsonNode *node = value(row, member);
+
+    return node ? g_strdup_printf("%g %%", json_node_get_double(node) * 100) : NULL;
+}
+
+static void pad(FILE *out, glong n)
+{
+    for (; n > 0; n--) {
+        fputc(' ', out);
+    }
+}
+
+static void print_cell(FILE *out, const char *text, glong width, bool right, bool last)
+{
+    glong missing = width - g_utf8_strlen(text, -1);
+
+    pad(out, right ? missing : 0);
+    fputs(text, out);
+    if (!last) {
+        pad(out, (right ? 0 : missing) + 2);
+    }
+}
+
+void table_print(FILE *out, JsonArray *rows, const TableColumn *columns, unsigned count, const char *empty)
+{
+    guint n = json_array_get_length(rows);
+    g_autoptr(GPtrArray) cells = g_ptr_array_new_with_free_func(g_free);
+    g_autofree glong *width = g_new0(glong, count);
+
+    if (!n) {
+        fprintf(out, "%s\n", empty);
+        return;
+    }
+    for (unsigned c = 0; c < count; c++) {
+        g_ptr_array_add(cells, g_strdup(columns[c].title));
+    }
+    for (guint r = 0; r < n; r++) {
+        JsonNode *node = json_array_get_element(rows, r);
+
+        for (unsigned c = 0; c < count; c++) {
+            g_autofree char *text = JSON_NODE_HOLDS_OBJECT(node) ?
+                                    columns[c].cell(json_node_get_object(node), columns[c].member) : NULL;
+
+            g_ptr_array_add(cells, g_strdup(text && *text ? text : "-"));
+        }
+    }
+    for (guint i = 0; i < cells->len; i++) {
+        width[i % count] = MAX(width[i % count], g_utf8_strlen(cells->pdata[i], -1));
+    }
+    for (guint i = 0; i < cells->len; i++) {
+        bool last = i % count == count - 1;
+
+        print_cell(out, cells->pdata[i], width[i % count], columns[i % count].right, last);
+        if (last) {
+            fputc('\n', out);
+        }
+    }
+}
