@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The renderer's end of the gpu channel (include/vgpu/channel.h).
+ *
+ * Theory of operation
+ *
+ * Nobody here ever waits for the socket.  What is to be said is kept as state,
+ * not as a queue of messages: per scanout "the picture it has now", "damage not
+ * yet told", "where the cursor is".  When the socket takes bytes the next piece
+ * of state that changed is put into one output buffer and sent.  So a guest
+ * that flips, moves and flushes a million times costs no memory, and QEMU sees
+ * the newest state.  Damage is merged while an update is unanswered.
+ *
+ * The render thread and fence threads change state and try to send; the front
+ * thread sends the rest when poll says so, and reads.
+ */
+#ifndef VGPU_RENDERER_CHANNEL_H
+#define VGPU_RENDERER_CHANNEL_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "rect.h"
+#include "vgpu/channel.h"
+
+typedef struct Channel Channel;
+
+/*
+ * fd: ownership transferred.  reset is called by channel_read, wake_poll
+ * whenever channel_events() may have changed.
+ */
+Channel *channel_new(int fd, unsigned outputs, void (*reset)(void *opaque, uint32_t generation),
+                     void (*wake_poll)(void *opaque), void *opaque);
+
+/* Front thread.  channel_read takes all there is; false: closed or nonsense. */
+int channel_fd(const Channel *c);
+short channel_events(Channel *c); /* for poll */
+bool channel_read(Channel *c);
+bool channel_write(Channel *c);
+
+/* Any thread. */
+void channel_hello(Channel *c, const struct vgpu_channel_hello *hello);
+void channel_scanout_off(Channel *c, unsigned scanout);
+/* fd: ownership transferred. */
+void channel_shm_scanout(Channel *c, const struct vgpu_channel_shm_scanout *s, int fd);
+void channel_damage(Channel *c, unsigned scanout, const Rect *rect);
+void channel_cursor_pos(Channel *c, unsigned scanout, uint32_t x, uint32_t y, bool visible);
+void channel_cursor_update(Channel *c, const struct vgpu_channel_cursor_update *u);
+/* Last words, before the process ends; waits for the socket a moment. */
+void channel_fatal(Channel *c, const char *message);
+
+/* What QEMU sent last; a default before that. */
+void channel_display_info(Channel *c, struct vgpu_channel_display_info *out);
+bool channel_edid(Channel *c, unsigned scanout, struct vgpu_channel_edid *out);
+
+#endif

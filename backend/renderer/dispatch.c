@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From a descriptor chain to a handler and back to an answer.
+ *
+ * The request is copied out of guest memory once.  The table below then says
+ * whether there is such a command on this queue, whether its feature was
+ * negotiated and whether the request has the size it must have: exactly that of
+ * its struct, or with data behind it up to a cap.  Only then a handler runs.
+ */
+#include "command.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "log.h"
+#include "resource.h"
+#include "vgpu/virtio.h"
+
+/* virtio is little-endian, and so is every host this is built for: no swaps. */
+G_STATIC_ASSERT(G_BYTE_ORDER == G_LITTLE_ENDIAN);
+
+#define NO_FEATURE 64
+#define BACKING_DATA_MAX (BACKING_ENTRIES_MAX * (uint32_t)sizeof(struct virtio_gpu_mem_entry))
+
+typedef struct CommandType {
+    uint32_t type;
+    uint16_t size;          /* of the struct */
+    uint8_t feature;        /* that must be negotiated */
+    uint8_t queue;
+    bool is_long;           /* may keep the GPU busy */
+    uint32_t data_max;      /* bytes that may follow */
+    CommandHandler *handler; /* NULL: known, not served: ERR_UNSPEC */
+} CommandType;
+
+#define CONTROL(type, in, feature, is_long, data_max, handler)                      \
+    { VIRTIO_GPU_CMD_##type, sizeof(((Command *)0)->in), feature, VHOST_QUEUE_CONTROL, \
+      is_long, data_max, handler }
+#define CURSOR(type, handler)                                                       \
+    { VIRTIO_GPU_CMD_##type, sizeof(struct virtio_gpu_update_cursor), NO_FEATURE,   \
+      VHOST_QUEUE_CURSOR, false, 0, handler }
+
+#define VIRGL VIRTIO_GPU_F_VIRGL
+#define BLOB  VIRTIO_GPU_F_RESOURCE_BLOB
+
+static const CommandType command_types[] = {
+    CONTROL(GET_DISPLAY_INFO, in.hdr, NO_FEATURE, false, 0, command_get_display_info),
+    CONTROL(RESOURCE_CREATE_2D, in.create_2d, NO_FEATURE, false, 0, command_create_2d),
+    CONTROL(RESOURCE_UNREF, in.unref, NO_FEATURE, false, 0, command_unref),
+    CONTROL(SET_SCANOUT, in.set_scanout, NO_FEATURE, true, 0, command_set_scanout),
+    CONTROL(RESOURCE_FLUSH, in.flush, NO_FEATURE, true, 0, command_flush),
+    CONTROL(TRANSFER_TO_HOST_2D, in.transfer_2d, NO_FEATURE, true, 0, command_transfer_2d),
+    CONTROL(RESOURCE_ATTACH_BACKING, in.attach, NO_FEATURE, false, BACKING_DATA_MAX, command_attach_backing),
+    CONTROL(RESOURCE_DETACH_BACKING, in.detach, NO_FEATURE, false, 0, command_detach_backing),
+    CONTROL(GET_CAPSET_INFO, in.capset_info, NO_FEATURE, false, 0, command_get_capset_info),
+    CONTROL(GET_CAPSET, in.capset, NO_FEATURE, false, 0, command_get_capset),
+    CONTROL(GET_EDID, in.edid, VIRTIO_GPU_F_EDID, false, 0, command_get_edid),
+    CONTROL(RESOURCE_ASSIGN_UUID, in.assign_uuid, VIRTIO_GPU_F_RESOURCE_UUID, false, 0, command_assign_uuid),
+    CONTROL(RESOURCE_CREATE_BLOB, in.create_blob, BLOB, false, BACKING_DATA_MAX, NULL),
+    CONTROL(SET_SCANOUT_BLOB, in.set_scanout_blob, BLOB, false, 0, NULL),
+    CONTROL(CTX_CREATE, in.ctx_create, VIRGL, true, 0, command_ctx_create),
+    CONTROL(CTX_DESTROY, in.hdr, VIRGL, true, 0, command_ctx_destroy),
+    CONTROL(CTX_ATTACH_RESOURCE, in.ctx_resource, VIRGL, false, 0, command_ctx_attach),
+    CONTROL(CTX_DETACH_RESOURCE, in.ctx_resource, VIRGL, false, 0, command_ctx_detach),
+    CONTROL(RESOURCE_CREATE_3D, in.create_3d, VIRGL, false, 0, command_create_3d),
+    CONTROL(TRANSFER_TO_HOST_3D, in.transfer_3d, VIRGL, true, 0, command_transfer_to_host_3d),
+    CONTROL(TRANSFER_FROM_HOST_3D, in.transfer_3d, VIRGL, true, 0, command_transfer_from_host_3d),
+    CONTROL(SUBMIT_3D, in.submit, VIRGL, true, COMMAND_SUBMIT_MAX, command_submit),
+    CONTROL(RESOURCE_MAP_BLOB, in.map_blob, BLOB, false, 0, NULL),
+    CONTROL(RESOURCE_UNMAP_BLOB, in.unmap_blob, BLOB, false, 0, NULL),
+    CURSOR(UPDATE_CURSOR, command_update_cursor),
+    CURSOR(MOVE_CURSOR, command_move_cursor),
+};
+
+static const CommandType *command_type(uint32_t type)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(command_types); i++) {
+        if (command_types[i].type == type) {
+            return &command_types[i];
+        }
+    }
+    return NULL;
+}
+
+bool dispatch_is_long(const Element *e)
+{
+    struct virtio_gpu_ctrl_hdr hdr;
+    const CommandType *t;
+
+    /* A hint only: what is read here is read again and decides nothing else. */
+    if (!element_read(e, 0, &hdr, sizeof(hdr))) {
+        return false;
+    }
+    t = command_type(hdr.type);
+    return t && t->is_long;
+}
+
+/* The header is in c->in already.  Copies the rest; VIRTIO_GPU_RESP_OK_NODATA or an error. */
+static uint32_t command_decode(Device *d, const Element *e, Command *c, const CommandType **type)
+{
+    uint32_t opcode = c->in.hdr.type;
+    const CommandType *t = command_type(opcode);
+    uint64_t more;
+
+    if (!t || t->queue != e->queue || !t->handler ||
+        (t->feature != NO_FEATURE && !vhost_has_feature(d->vhost, t->feature))) {
+        log_guest("command 0x%x is not served on queue %u", opcode, e->queue);
+        return VIRTIO_GPU_RESP_ERR_UNSPEC;
+    }
+    if (e->out_size < t->size || e->out_size - t->size > t->data_max) {
+        log_guest("command 0x%x has %" PRIu64 " bytes, not %u%s", opcode, e->out_size, t->size,
+                  t->data_max ? " and what follows" : "");
+        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+    }
+    /* The header stays the one that was looked up. */
+    if (t->size > sizeof(c->in.hdr) &&
+        !element_read(e, sizeof(c->in.hdr), (uint8_t *)&c->in + sizeof(c->in.hdr),
+                      t->size - sizeof(c->in.hdr))) {
+        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+    }
+    more = e->out_size - t->size;
+    if (more) {
+        c->data = g_try_malloc(more);
+        if (!c->data || !element_read(e, t->size, c->data, more)) {
+            return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
+        }
+        c->data_size = more;
+    }
+    *type = t;
+    return VIRTIO_GPU_RESP_OK_NODATA;
+}
+
+/* The answer's header, from the request's (virtio 1.2, 5.7.6.7). */
+static void command_answer(Element *e, Command *c, uint32_t code)
+{
+    struct virtio_gpu_ctrl_hdr *hdr;
+    uint32_t size = code < VIRTIO_GPU_RESP_ERR_UNSPEC && c->out_size ? c->out_size : sizeof(*hdr);
+    bool fit = size <= e->in_size;
+
+    if (!fit) {
+        /* No room: at least the header says that something went wrong. */
+        if (code < VIRTIO_GPU_RESP_ERR_UNSPEC && e->in_size >= sizeof(*hdr)) {
+            code = VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+        }
+        size = sizeof(*hdr);
+    }
+    hdr = fit && c->big ? c->big : &c->out.hdr;
+    memset(hdr, 0, sizeof(*hdr));
+    hdr->type = code;
+    if (c->in.hdr.flags & VIRTIO_GPU_FLAG_FENCE) {
+        hdr->flags = c->in.hdr.flags & (VIRTIO_GPU_FLAG_FENCE | VIRTIO_GPU_FLAG_INFO_RING_IDX);
+        hdr->fence_id = c->in.hdr.fence_id;
+        hdr->ctx_id = c->in.hdr.ctx_id;
+        hdr->ring_idx = hdr->flags & VIRTIO_GPU_FLAG_INFO_RING_IDX ? c->in.hdr.ring_idx : 0;
+    }
+    /* A chain with less room than a header gets nothing, but comes back. */
+    element_answer(e, hdr, e->in_size >= sizeof(*hdr) ? size : 0);
+}
+
+/*
+ * Which timeline a fence is of: that of a context's ring where the guest may
+ * name one, else the one of the device.
+ */
+static uint64_t command_timeline(Device *d, const Command *c, uint32_t *ctx, uint32_t *ring)
+{
+    *ctx = *ring = 0;
+    if ((c->in.hdr.flags & VIRTIO_GPU_FLAG_INFO_RING_IDX) &&
+        vhost_has_feature(d->vhost, VIRTIO_GPU_F_CONTEXT_INIT)) {
+        *ctx = c->in.hdr.ctx_id;
+        *ring = c->in.hdr.ring_idx;
+    }
+    return (uint64_t)*ctx << 32 | *ring;
+}
+
+/* Takes e, which has its answer. */
+static void command_fence(Device *d, Command *c, Element *e, bool failed)
+{
+    uint32_t ctx, ring;
+    uint64_t fence = timeline_add(d->vhost, command_timeline(d, c, &ctx, &ring), e);
+
+    /* An error has nothing to wait for but its turn. */
+    if (failed || d->ops->create_fence(d->renderer, ctx, ring, fence) != VIRTIO_GPU_RESP_OK_NODATA) {
+        timeline_done(d->vhost, fence);
+    }
+}
+
+Element *dispatch(Device *d, Element *e)
+{
+    Command c = { 0 };
+    const CommandType *type = NULL;
+    uint32_t code = VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+
+    if (element_read(e, 0, &c.in.hdr, sizeof(c.in.hdr))) {
+        code = command_decode(d, e, &c, &type);
+        if (code == VIRTIO_GPU_RESP_OK_NODATA) {
+            code = type->handler(d, &c);
+        }
+    } else {
+        log_guest("a request of %" PRIu64 " bytes has no header", e->out_size);
+    }
+    if (code >= VIRTIO_GPU_RESP_ERR_UNSPEC) {
+        stats_add(&d->stats->errors, 1);
+    }
+    stats_add(&d->stats->commands, 1);
+    command_answer(e, &c, code);
+    g_free(c.data);
+    g_free(c.big);
+    if (c.in.hdr.flags & VIRTIO_GPU_FLAG_FENCE) {
+        command_fence(d, &c, e, code >= VIRTIO_GPU_RESP_ERR_UNSPEC);
+        return NULL;
+    }
+    return e;
+}

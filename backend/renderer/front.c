@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The front thread.  See render.h. */
+#include "render.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include "log.h"
+
+void front_wake(void *device)
+{
+    Device *d = device;
+
+    eventfd_write(d->front_wake_fd, 1);
+}
+
+void front_reset(void *device, uint32_t generation)
+{
+    Device *d = device;
+
+    vhost_reset(d->vhost, generation);
+}
+
+/*
+ * The channel is read before every vhost-user message: QEMU counts on what it
+ * wrote there first being known (a RESET before the rings start again).
+ */
+void front_serve(Device *d)
+{
+    bool alive = true;
+
+    while (alive && !g_atomic_int_get(&d->quit)) {
+        struct pollfd fds[] = {
+            { .fd = vhost_fd(d->vhost), .events = POLLIN },
+            { .fd = channel_fd(d->channel), .events = channel_events(d->channel) },
+            { .fd = d->front_wake_fd, .events = POLLIN },
+        };
+
+        if (poll(fds, G_N_ELEMENTS(fds), -1) < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            log_say("poll: %s", g_strerror(errno));
+            return;
+        }
+        if (fds[2].revents) {
+            eventfd_t count;
+            eventfd_read(d->front_wake_fd, &count);
+        }
+        if (fds[1].revents & POLLOUT) {
+            alive = channel_write(d->channel);
+        }
+        if (alive && (fds[0].revents || fds[1].revents & ~POLLOUT)) {
+            alive = channel_read(d->channel);
+        }
+        if (alive && fds[0].revents) {
+            alive = vhost_serve(d->vhost);
+        }
+    }
+}

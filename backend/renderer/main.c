@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vgpu-renderer: the GPU of one VM, in a process of its own.  Started by vgpud
+ * with the sockets in place; ends when QEMU closes one of them.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "isolation.h"
+#include "log.h"
+#include "render.h"
+#include "vgpu/virtio.h"
+
+/* How long the render thread may take to leave its GL call at the end. */
+#define QUIT_WAIT_MS 500
+
+static bool options_check(const Options *o, GError **error)
+{
+    const RendererOps *ops[3];
+    const char *bad = o->vhost_user_fd < 0 ? "--vhost-user-fd=N" :
+                      o->channel_fd < 0 ? "--channel-fd=N" :
+                      o->stats_fd < 0 ? "--stats-fd=N" :
+                      o->objects_fd < 0 ? "--objects-fd=N" :
+                      o->memory <= 0 ? "--memory=BYTES" : NULL;
+
+    if (bad) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "%s is missing: this program is started by vgpud", bad);
+        return false;
+    }
+    if (o->max_outputs < 1 || o->max_outputs > VGPU_CHANNEL_MAX_SCANOUTS) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "--max-outputs=%d is out of range: 1 to %d", o->max_outputs,
+                    VGPU_CHANNEL_MAX_SCANOUTS);
+        return false;
+    }
+    if (o->max_width < 0 || o->max_width > VGPU_MAX_SIZE || o->max_height < 0 ||
+        o->max_height > VGPU_MAX_SIZE || o->max_contexts < 0 || o->threads < 0) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "a bound is out of range: sizes are 0 to %d, the others 0 or more", VGPU_MAX_SIZE);
+        return false;
+    }
+    return render_choose(o->renderer, ops, error);
+}
+
+static bool options_parse(Options *o, int argc, char **argv, GError **error)
+{
+    gboolean version = FALSE;
+    const GOptionEntry entries[] = {
+        { "vhost-user-fd", 0, 0, G_OPTION_ARG_INT, &o->vhost_user_fd, "Connected vhost-user socket", "N" },
+        { "channel-fd", 0, 0, G_OPTION_ARG_INT, &o->channel_fd, "Connected gpu channel", "N" },
+        { "stats-fd", 0, 0, G_OPTION_ARG_INT, &o->stats_fd, "Statistics page", "N" },
+        { "objects-fd", 0, 0, G_OPTION_ARG_INT, &o->objects_fd, "Object table", "N" },
+        { "vm-name", 0, 0, G_OPTION_ARG_STRING, &o->vm_name, "For the log", "NAME" },
+        { "profile", 0, 0, G_OPTION_ARG_STRING, &o->profile, "Shown to the guest", "NAME" },
+        { "gpu", 0, 0, G_OPTION_ARG_STRING, &o->gpu, "Shown to the guest", "NAME" },
+        { "memory", 0, 0, G_OPTION_ARG_INT64, &o->memory, "GPU memory of the VM", "BYTES" },
+        { "renderer", 0, 0, G_OPTION_ARG_STRING, &o->renderer,
+          "auto (virgl, else 2d), virgl, 2d or null", "NAME" },
+        { "render-node", 0, 0, G_OPTION_ARG_STRING, &o->render_node, "Default: software", "PATH" },
+        { "max-contexts", 0, 0, G_OPTION_ARG_INT, &o->max_contexts, "OpenGL contexts; 0: no bound", "N" },
+        { "max-outputs", 0, 0, G_OPTION_ARG_INT, &o->max_outputs, "1 to 16", "N" },
+        { "max-width", 0, 0, G_OPTION_ARG_INT, &o->max_width, "Of an output, pixels", "N" },
+        { "max-height", 0, 0, G_OPTION_ARG_INT, &o->max_height, "Of an output, pixels", "N" },
+        { "threads", 0, 0, G_OPTION_ARG_INT, &o->threads, "Of the software rasteriser; 0: its default", "N" },
+        { "no-sandbox", 0, 0, G_OPTION_ARG_NONE, &o->no_sandbox, "For debugging", NULL },
+        { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Show the version", NULL },
+        { NULL }
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+
+    g_option_context_set_summary(context, "Renders for one VM. Started by vgpud, not by hand.");
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, &argc, &argv, error)) {
+        return false;
+    }
+    if (version) {
+        printf("vgpu-renderer %s\n", VGPU_VERSION);
+        exit(0);
+    }
+    if (argc > 1) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "'%s' is not an option: see --help", argv[1]);
+        return false;
+    }
+    return options_check(o, error);
+}
+
+static struct vgpu_stats *stats_map(int fd, GError **error)
+{
+    struct vgpu_stats *stats;
+    struct stat st;
+    void *map = MAP_FAILED;
+
+    if (fstat(fd, &st) == 0 && st.st_size >= VGPU_STATS_SIZE) {
+        map = mmap(NULL, VGPU_STATS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    }
+    stats = map;
+    if (map == MAP_FAILED || stats->magic != VGPU_STATS_MAGIC || stats->version != VGPU_STATS_VERSION) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                    "descriptor %d is not a statistics page of version %d", fd, VGPU_STATS_VERSION);
+        return NULL;
+    }
+    return stats;
+}
+
+static bool device_init(Device *d, const Options *o, GError **error)
+{
+    d->options = o;
+    d->stats = stats_map(o->stats_fd, error);
+    d->table = d->stats ? table_new(o->objects_fd, error) : NULL;
+    d->vhost = d->table ? vhost_new(o->vhost_user_fd, d->table, d->stats, error) : NULL;
+    if (!d->vhost) {
+        return false;
+    }
+    ledger_init(&d->ledger, (uint64_t)o->memory, d->stats);
+    d->front_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    d->channel = channel_new(o->channel_fd, (unsigned)o->max_outputs, front_reset, front_wake, d);
+    /*
+     * Until the renderer has started, what the best one would serve: QEMU
+     * offers the guest only what HELLO confirms.
+     */
+    vhost_offer(d->vhost, ~0ull >> (64 - 5) | 1ull << VGPU_F_EXTENSION);
+    return true;
+}
+
+/* Before GL is loaded: its own threads, and no files in anybody's home. */
+static void prepare_environment(const Options *o)
+{
+    if (o->threads) {
+        g_autofree char *n = g_strdup_printf("%d", o->threads);
+        g_setenv("LP_NUM_THREADS", n, TRUE);
+    }
+    g_setenv("MESA_SHADER_CACHE_DISABLE", "true", TRUE);
+    g_setenv("MESA_GLTHREAD", "false", TRUE);
+}
+
+int main(int argc, char **argv)
+{
+    Options options = {
+        .vhost_user_fd = -1, .channel_fd = -1, .stats_fd = -1, .objects_fd = -1,
+        .vm_name = (char *)"vm", .profile = (char *)"", .gpu = (char *)"",
+        .renderer = (char *)"auto", .max_outputs = 1,
+    };
+    g_autoptr(GError) error = NULL;
+    Device *d = g_new0(Device, 1);
+    struct timespec until;
+    pthread_t thread;
+    void *failed = NULL;
+
+    if (!options_parse(&options, argc, argv, &error)) {
+        fprintf(stderr, "vgpu-renderer: %s\n", error->message);
+        return 2;
+    }
+    log_init(options.vm_name);
+    prepare_environment(&options);
+    {
+        const int keep[] = { options.vhost_user_fd, options.channel_fd, options.stats_fd,
+                             options.objects_fd };
+
+        if ((!options.no_sandbox && !isolate_initial(keep, G_N_ELEMENTS(keep), &error)) ||
+            !device_init(d, &options, &error) ||
+            (!options.no_sandbox && !isolate_starting(&error))) {
+            log_say("%s", error->message);
+            return 1;
+        }
+    }
+    if (pthread_create(&thread, NULL, render_thread, d)) {
+        log_say("cannot start the render thread: %s", g_strerror(errno));
+        return 1;
+    }
+    front_serve(d);
+
+    /* QEMU is gone: nothing is worth waiting long for. */
+    g_atomic_int_set(&d->quit, TRUE);
+    vhost_wake(d->vhost);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += QUIT_WAIT_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    if (pthread_timedjoin_np(thread, &failed, &until)) {
+        _exit(0);
+    }
+    return failed ? 1 : 0;
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The render thread.  See render.h. */
+#include "render.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "isolation.h"
+#include "log.h"
+#include "resource.h"
+#include "scanout.h"
+#include "vgpu/virtio.h"
+
+/* Descriptors taken at once: few enough that a reset or the cursor waits little. */
+#define BATCH 16
+
+/* virtio-gpu features that need no renderer. */
+#define COMMON_FEATURES                                                          \
+    ((1ull << VIRTIO_GPU_F_EDID) | (1ull << VIRTIO_GPU_F_RESOURCE_UUID) |        \
+     (1ull << VGPU_F_EXTENSION))
+
+bool render_choose(const char *renderer, const RendererOps *ops[3], GError **error)
+{
+    bool is_auto = !strcmp(renderer, "auto");
+    unsigned n = 0;
+
+    memset(ops, 0, 3 * sizeof(ops[0]));
+    if (is_auto || !strcmp(renderer, "virgl")) {
+        ops[n++] = &renderer_virgl_ops;
+    }
+    if (is_auto || !strcmp(renderer, "2d")) {
+        ops[n++] = &renderer_2d_ops;
+    } else if (!strcmp(renderer, "null")) {
+        ops[n++] = &renderer_null_ops;
+    }
+    if (!n) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "--renderer=%s is not one: use auto, virgl, 2d or null", renderer);
+    }
+    return n > 0;
+}
+
+static void render_fence_done(void *opaque, uint64_t fence)
+{
+    Device *d = opaque;
+
+    timeline_done(d->vhost, fence);
+}
+
+/* The first of ops that starts on this host. */
+static bool render_start(Device *d, GError **error)
+{
+    RendererConfig config = {
+        .vm_name = d->options->vm_name,
+        .render_node = d->options->render_node,
+        .max_contexts = (uint32_t)d->options->max_contexts,
+        .ledger = &d->ledger,
+        .fence_done = render_fence_done,
+        .opaque = d,
+    };
+    const RendererOps *ops[3];
+
+    if (!render_choose(d->options->renderer, ops, error)) {
+        return false;
+    }
+    for (unsigned i = 0; ops[i]; i++) {
+        g_autoptr(GError) failure = NULL;
+
+        d->ops = ops[i];
+        d->renderer = ops[i]->create(&config, &failure);
+        if (d->renderer) {
+            return true;
+        }
+        if (!ops[i + 1]) {
+            g_propagate_error(error, g_steal_pointer(&failure));
+            return false;
+        }
+        snprintf(d->warning, sizeof(d->warning), "%s does not start on this host (%s): the guest has "
+                 "2D graphics only", ops[i]->name, failure->message);
+        log_say("%s", d->warning);
+    }
+    return false;
+}
+
+static void render_hello(Device *d)
+{
+    struct vgpu_channel_hello hello = {
+        .version = VGPU_CHANNEL_VERSION,
+        .kind = d->ops->kind,
+        .virtio_features = d->ops->virtio_features | COMMON_FEATURES,
+    };
+    uint32_t id, version, size;
+
+    while (d->ops->capset_info(d->renderer, d->own_capsets, &id, &version, &size)) {
+        d->own_capsets++;
+    }
+    hello.num_capsets = d->own_capsets + 1;
+    g_strlcpy(hello.description, d->ops->description(d->renderer), sizeof(hello.description));
+    g_strlcpy(hello.warning, d->warning, sizeof(hello.warning));
+    vhost_offer(d->vhost, hello.virtio_features);
+    vgpu_stats_set(&d->stats->kind, hello.kind);
+    log_say("renderer %s%s%s serves profile '%s' on %s with %" G_GINT64_FORMAT " MiB",
+            d->ops->name, *hello.description ? ", " : "", hello.description, d->options->profile,
+            d->options->gpu, d->options->memory >> 20);
+    channel_hello(d->channel, &hello);
+}
+
+/* The guest reset the device: everything of the old generation goes. */
+static void render_reset(Device *d)
+{
+    uint32_t generation;
+
+    while (vhost_reset_wanted(d->vhost, &generation)) {
+        scanout_disable_all(d);
+        d->ops->reset(d->renderer);
+        resources_forget(d);
+        contexts_forget(d);
+        table_reset(d->table, generation);
+        vhost_reset_done(d->vhost, generation);
+    }
+}
+
+/* Answers that need no fence go out together, but never behind long work. */
+typedef struct Answers {
+    Element *first, **tail;
+} Answers;
+
+static void answers_push(Device *d, Answers *a)
+{
+    if (a->first) {
+        queue_push(d->vhost, a->first);
+    }
+    a->first = NULL;
+    a->tail = &a->first;
+}
+
+/* True when there was something to do. */
+static bool render_queue(Device *d, unsigned queue)
+{
+    Element *batch[BATCH];
+    unsigned count = queue_pop(d->vhost, queue, batch, BATCH);
+    Answers answers;
+
+    answers.first = NULL;
+    answers.tail = &answers.first;
+    for (unsigned i = 0; i < count; i++) {
+        Element *e = batch[i];
+
+        if (element_stale(d->vhost, e)) {
+            element_free(e);
+            continue;
+        }
+        if (dispatch_is_long(e)) {
+            answers_push(d, &answers);
+            /* The pointer moves although the picture is slow. */
+            if (queue == VHOST_QUEUE_CONTROL) {
+                render_queue(d, VHOST_QUEUE_CURSOR);
+            }
+        }
+        resources_follow_memory(d);
+        e = dispatch(d, e);
+        if (e) {
+            e->next = NULL;
+            *answers.tail = e;
+            answers.tail = &e->next;
+        }
+    }
+    answers_push(d, &answers);
+    return count > 0;
+}
+
+static void render_work(Device *d)
+{
+    bool more;
+
+    do {
+        render_reset(d);
+        resources_follow_memory(d);
+        more = render_queue(d, VHOST_QUEUE_CONTROL);
+        more |= render_queue(d, VHOST_QUEUE_CURSOR);
+    } while (more && !g_atomic_int_get(&d->quit));
+}
+
+static void render_serve(Device *d)
+{
+    int renderer_fd = d->ops->poll_fd(d->renderer);
+    struct epoll_event ev = { .events = EPOLLIN, .data.u32 = VHOST_WORK_RENDERER };
+
+    if (renderer_fd >= 0) {
+        epoll_ctl(d->vhost->work_fd, EPOLL_CTL_ADD, renderer_fd, &ev);
+    }
+    while (!g_atomic_int_get(&d->quit)) {
+        struct epoll_event events[8];
+        int n;
+
+        render_work(d);
+        n = epoll_wait(d->vhost->work_fd, events, G_N_ELEMENTS(events), -1);
+        for (int i = 0; i < n; i++) {
+            eventfd_t count;
+
+            if (events[i].data.u32 == VHOST_WORK_WAKE) {
+                eventfd_read(d->vhost->wake_fd, &count);
+            } else if (events[i].data.u32 == VHOST_WORK_RENDERER) {
+                d->ops->poll(d->renderer);
+            }
+            /* Kicks are read where the queue is looked at. */
+        }
+        if (n < 0 && errno != EINTR) {
+            log_say("epoll_wait: %s", g_strerror(errno));
+            break;
+        }
+    }
+}
+
+gpointer render_thread(gpointer device)
+{
+    Device *d = device;
+    g_autoptr(GError) error = NULL;
+
+    resources_init(d);
+    contexts_init(d);
+    if (!render_start(d, &error)) {
+        log_say("%s", error->message);
+        channel_fatal(d->channel, error->message);
+        g_atomic_int_set(&d->quit, true);
+        front_wake(d);
+        return GINT_TO_POINTER(1);
+    }
+    if (!d->options->no_sandbox) {
+        isolate_serving();
+    }
+    render_hello(d);
+    render_serve(d);
+
+    scanout_disable_all(d);
+    d->ops->reset(d->renderer);
+    resources_forget(d);
+    d->ops->destroy(d->renderer);
+    return NULL;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The two threads.
+ *
+ * The render thread owns the renderer (GL) and everything of the guest's.  It
+ * sleeps in epoll on the kicks of both queues, runs commands in order and never
+ * answers QEMU itself.  The front thread serves the vhost-user socket and the
+ * gpu channel and never touches the renderer: it answers within a millisecond
+ * while a submit takes 25 seconds.
+ */
+#ifndef VGPU_RENDERER_RENDER_H
+#define VGPU_RENDERER_RENDER_H
+
+#include "device.h"
+
+/* The render thread's body; returns when d->quit is set. */
+gpointer render_thread(gpointer device);
+
+/* The front thread's body; returns when QEMU closes a socket. */
+void front_serve(Device *d);
+
+/* channel_new's and vhost's callbacks, with the Device as opaque. */
+void front_reset(void *device, uint32_t generation);
+void front_wake(void *device);
+
+/* Which renderers the option names: ops to try, in order; NULL-terminated. */
+bool render_choose(const char *renderer, const RendererOps *ops[3], GError **error);
+
+#endif

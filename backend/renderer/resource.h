@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The guest's resources: ids, shapes, what they were charged, and the guest
+ * pages behind them.  Render thread only.
+ */
+#ifndef VGPU_RENDERER_RESOURCE_H
+#define VGPU_RENDERER_RESOURCE_H
+
+#include <linux/virtio_gpu.h>
+
+#include "device.h"
+
+/*
+ * Pages one backing may have: 512 MiB of scattered 4 KiB pages (QEMU's own
+ * device stops at 16384, which a large texture of a fragmented guest exceeds).
+ */
+#define BACKING_ENTRIES_MAX  131072u
+/* All backings together: 16 GiB of single pages, 128 MiB of our memory. */
+#define BACKING_ENTRIES_ALL  (4u * 1024 * 1024)
+
+typedef struct Resource {
+    uint32_t id;
+    bool is_2d;
+    ResourceShape shape;
+    uint64_t charged;          /* bytes, refunded when it goes */
+    uint32_t slot;             /* in the object table */
+    uint32_t scanouts;         /* bit per scanout that shows it */
+    bool has_uuid;
+    uint8_t uuid[16];
+
+    bool has_backing;
+    struct TablePages *pages;  /* as the guest gave them */
+    uint32_t pages_count;
+    struct iovec *iov;         /* translated, adjacent ones merged */
+    uint32_t iov_count;
+    uint64_t backing_size;     /* bytes */
+    GuestMemory *memory;       /* the generation iov is of */
+} Resource;
+
+void resources_init(Device *d);
+
+/* NULL when there is no such id. */
+Resource *resource_find(Device *d, uint32_t id);
+
+/* VIRTIO_GPU_RESP_*.  Charges, creates, enters it. */
+uint32_t resource_create(Device *d, uint32_t id, const ResourceShape *shape, bool is_2d);
+void resource_destroy(Device *d, Resource *r);
+/* The renderer was or will be reset: forgets and refunds all. */
+void resources_forget(Device *d);
+
+/* entries: count of them, our own copy. */
+uint32_t resource_attach(Device *d, Resource *r, const struct virtio_gpu_mem_entry *entries,
+                         uint32_t count);
+void resource_detach(Device *d, Resource *r);
+
+/*
+ * The memory table changed: every backing is translated again.  One whose
+ * pages are gone is detached; its resource keeps what it has, transfers fail.
+ */
+void resources_follow_memory(Device *d);
+
+#endif

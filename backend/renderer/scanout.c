@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "scanout.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define FOURCC(a, b, c, d) \
+    ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
+
+static void scanout_drop_picture(Device *d, Scanout *s)
+{
+    if (s->map) {
+        munmap(s->map, s->size);
+        ledger_refund(&d->ledger, s->size);
+    }
+    s->map = NULL;
+    s->size = 0;
+    s->width = s->height = 0;
+}
+
+static void scanout_unlink(Device *d, unsigned i)
+{
+    Resource *r = resource_find(d, d->scanout[i].resource_id);
+
+    if (r) {
+        r->scanouts &= ~(1u << i);
+    }
+    d->scanout[i].resource_id = 0;
+}
+
+/* A new picture, charged like any GPU memory; QEMU is told of it. */
+static uint32_t scanout_make_picture(Device *d, unsigned i, uint32_t width, uint32_t height,
+                                     uint32_t fourcc)
+{
+    Scanout *s = &d->scanout[i];
+    uint32_t stride = width * 4;
+    uint64_t size = ((uint64_t)stride * height + 4095) & ~4095ull;
+    struct vgpu_channel_shm_scanout shm = {
+        .scanout_id = i, .width = width, .height = height, .stride = stride,
+        .drm_fourcc = fourcc, .offset = 0, .size = size,
+    };
+    void *map = MAP_FAILED;
+    int fd;
+
+    scanout_drop_picture(d, s);
+    if (!ledger_charge(&d->ledger, size)) {
+        log_guest("scanout %u: a picture of %" PRIu64 " KiB does not fit into the VM's GPU memory",
+                  i, size / 1024);
+        return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
+    }
+    fd = memfd_create("vgpu-scanout", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd >= 0 && ftruncate(fd, size) == 0 &&
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
+        map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    }
+    if (map == MAP_FAILED) {
+        log_guest("scanout %u: no memory for its picture: %s", i, g_strerror(errno));
+        ledger_refund(&d->ledger, size);
+        if (fd >= 0) {
+            close(fd);
+        }
+        return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
+    }
+    s->map = map;
+    s->size = size;
+    s->width = width;
+    s->height = height;
+    s->stride = stride;
+    s->fourcc = fourcc;
+    channel_shm_scanout(d->channel, &shm, fd); /* ownership transferred */
+    return VIRTIO_GPU_RESP_OK_NODATA;
+}
+
+/* Reads part (in the resource's pixels, within the scanout) and says so. */
+static uint32_t scanout_read(Device *d, unsigned i, const Rect *part)
+{
+    Scanout *s = &d->scanout[i];
+    Rect at = { part->x - s->rect.x, part->y - s->rect.y, part->w, part->h };
+    uint32_t fourcc, code;
+
+    code = d->ops->read_pixels(d->renderer, s->resource_id, part->x, part->y, part->w, part->h,
+                               s->map + (size_t)at.y * s->stride + (size_t)at.x * 4, s->stride,
+                               &fourcc);
+    if (code == VIRTIO_GPU_RESP_OK_NODATA) {
+        channel_damage(d->channel, i, &at);
+    }
+    return code;
+}
+
+uint32_t scanout_set(Device *d, unsigned i, Resource *r, const Rect *rect)
+{
+    Scanout *s = &d->scanout[i];
+    uint32_t fourcc = 0, code;
+    bool same;
+
+    code = d->ops->read_pixels(d->renderer, r->id, rect->x, rect->y, rect->w, rect->h, NULL, 0, &fourcc);
+    if (code != VIRTIO_GPU_RESP_OK_NODATA) {
+        log_guest("scanout %u: resource %u cannot be shown", i, r->id);
+        return code;
+    }
+    same = s->map && s->width == rect->w && s->height == rect->h && s->fourcc == fourcc;
+    if (!same) {
+        code = scanout_make_picture(d, i, rect->w, rect->h, fourcc);
+        if (code != VIRTIO_GPU_RESP_OK_NODATA) {
+            scanout_disable(d, i);
+            return code;
+        }
+    }
+    scanout_unlink(d, i);
+    s->resource_id = r->id;
+    s->rect = *rect;
+    s->stale = true;
+    r->scanouts |= 1u << i;
+    table_scanout(d->table, i, r->id, rect);
+    if (!same) {
+        /* A picture that never was must not stay black until the next flush. */
+        s->stale = false;
+        code = scanout_read(d, i, rect);
+    }
+    return code;
+}
+
+void scanout_disable(Device *d, unsigned i)
+{
+    Scanout *s = &d->scanout[i];
+
+    if (!s->resource_id && !s->map) {
+        return;
+    }
+    scanout_unlink(d, i);
+    scanout_drop_picture(d, s);
+    table_scanout(d->table, i, 0, NULL);
+    channel_scanout_off(d->channel, i);
+}
+
+uint32_t scanout_flush(Device *d, Resource *r, const Rect *rect)
+{
+    uint32_t code = VIRTIO_GPU_RESP_OK_NODATA;
+
+    for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
+        Scanout *s = &d->scanout[i];
+        uint32_t one;
+        Rect part;
+
+        if (!(r->scanouts & (1u << i)) || !rect_intersect(rect, &s->rect, &part)) {
+            continue;
+        }
+        if (s->stale) {
+            part = s->rect;
+            s->stale = false;
+        }
+        one = scanout_read(d, i, &part);
+        if (one != VIRTIO_GPU_RESP_OK_NODATA) {
+            code = one;
+        }
+        stats_add(&d->stats->frames, 1);
+    }
+    return code;
+}
+
+void scanout_forget_resource(Device *d, Resource *r)
+{
+    for (unsigned i = 0; r->scanouts && i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
+        if (r->scanouts & (1u << i)) {
+            scanout_disable(d, i);
+        }
+    }
+}
+
+void scanout_disable_all(Device *d)
+{
+    for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
+        scanout_disable(d, i);
+    }
+}
+
+/* To B8G8R8A8, whatever of the eight 32-bit formats it is. */
+static void cursor_convert(uint32_t *data, uint32_t fourcc)
+{
+    /* Bit positions of r, g, b, a in a little-endian word; a of 32: opaque. */
+    static const struct {
+        uint32_t fourcc;
+        uint8_t r, g, b, a;
+    } formats[] = {
+        { FOURCC('A', 'R', '2', '4'), 16, 8, 0, 24 }, { FOURCC('X', 'R', '2', '4'), 16, 8, 0, 32 },
+        { FOURCC('A', 'B', '2', '4'), 0, 8, 16, 24 }, { FOURCC('X', 'B', '2', '4'), 0, 8, 16, 32 },
+        { FOURCC('B', 'A', '2', '4'), 8, 16, 24, 0 }, { FOURCC('B', 'X', '2', '4'), 8, 16, 24, 32 },
+        { FOURCC('R', 'A', '2', '4'), 24, 16, 8, 0 }, { FOURCC('R', 'X', '2', '4'), 24, 16, 8, 32 },
+    };
+
+    for (unsigned f = 1; f < G_N_ELEMENTS(formats); f++) {
+        if (formats[f].fourcc != fourcc) {
+            continue;
+        }
+        for (unsigned i = 0; i < VGPU_CHANNEL_CURSOR_SIZE * VGPU_CHANNEL_CURSOR_SIZE; i++) {
+            uint32_t p = data[i];
+            uint32_t a = formats[f].a == 32 ? 0xff : (p >> formats[f].a) & 0xff;
+
+            data[i] = a << 24 | ((p >> formats[f].r) & 0xff) << 16 |
+                      ((p >> formats[f].g) & 0xff) << 8 | ((p >> formats[f].b) & 0xff);
+        }
+        return;
+    }
+}
+
+uint32_t scanout_cursor(Device *d, unsigned scanout, const Resource *r, uint32_t x, uint32_t y,
+                        uint32_t hot_x, uint32_t hot_y)
+{
+    const uint32_t side = VGPU_CHANNEL_CURSOR_SIZE;
+    g_autofree struct vgpu_channel_cursor_update *u = NULL;
+    uint32_t fourcc = 0, code;
+
+    if (!r) {
+        channel_cursor_pos(d->channel, scanout, x, y, false);
+        return VIRTIO_GPU_RESP_OK_NODATA;
+    }
+    if (r->shape.width != side || r->shape.height != side) {
+        log_guest("resource %u is %ux%u: a cursor is %ux%u", r->id, r->shape.width, r->shape.height,
+                  side, side);
+        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+    }
+    u = g_new0(struct vgpu_channel_cursor_update, 1);
+    u->pos = (struct vgpu_channel_cursor_pos) { scanout, x, y };
+    u->hot_x = MIN(hot_x, side - 1);
+    u->hot_y = MIN(hot_y, side - 1);
+    code = d->ops->read_pixels(d->renderer, r->id, 0, 0, side, side, u->data, side * 4, &fourcc);
+    if (code == VIRTIO_GPU_RESP_OK_NODATA) {
+        cursor_convert(u->data, fourcc);
+        channel_cursor_update(d->channel, u);
+    }
+    return code;
+}

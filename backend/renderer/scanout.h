@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the guest shows: each scanout is a linear picture in a sealed memfd
+ * that QEMU maps.  RESOURCE_FLUSH reads the changed pixels from the renderer
+ * into it and tells QEMU by the channel.  Render thread only.
+ *
+ * A guest that flips between two buffers sets its scanout sixty times a
+ * second: as long as size and format stay, so does the memfd, and QEMU only
+ * hears of the damage.  The picture is then stale: the first flush reads it all.
+ */
+#ifndef VGPU_RENDERER_SCANOUT_H
+#define VGPU_RENDERER_SCANOUT_H
+
+#include "device.h"
+#include "resource.h"
+
+/* scanout is below max_outputs, rect within r. */
+uint32_t scanout_set(Device *d, unsigned scanout, Resource *r, const Rect *rect);
+void scanout_disable(Device *d, unsigned scanout);
+uint32_t scanout_flush(Device *d, Resource *r, const Rect *rect);
+/* The resource goes: what shows it is switched off. */
+void scanout_forget_resource(Device *d, Resource *r);
+void scanout_disable_all(Device *d);
+
+/* r: 64x64 pixels, or NULL: the cursor is hidden. */
+uint32_t scanout_cursor(Device *d, unsigned scanout, const Resource *r, uint32_t x, uint32_t y,
+                        uint32_t hot_x, uint32_t hot_y);
+
+#endif
