@@ -335,7 +335,8 @@ uint32_t command_move_cursor(Device *d, Command *c)
     if (!scanout_ok(d, in->pos.scanout_id)) {
         return VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID;
     }
-    /* As QEMU's own device reads it: a cursor without picture is hidden. */
-    channel_cursor_pos(d->channel, in->pos.scanout_id, in->pos.x, in->pos.y, in->resource_id != 0);
+    /* The other fields are not for MOVE (virtio 1.2, 5.7.6.10): it hides nothing. */
+    channel_cursor_pos(d->channel, in->pos.scanout_id, in->pos.x, in->pos.y,
+                       d->scanout[in->pos.scanout_id].cursor_visible);
     return VIRTIO_GPU_RESP_OK_NODATA;
 }

@@ -34,17 +34,13 @@ static void scanout_unlink(Device *d, unsigned i)
     d->scanout[i].resource_id = 0;
 }
 
-/* A new picture, charged like any GPU memory; QEMU is told of it. */
+/* A new picture, charged like any GPU memory.  *out: its memfd, the caller's. */
 static uint32_t scanout_make_picture(Device *d, unsigned i, uint32_t width, uint32_t height,
-                                     uint32_t fourcc)
+                                     uint32_t fourcc, int *out)
 {
     Scanout *s = &d->scanout[i];
     uint32_t stride = width * 4;
     uint64_t size = ((uint64_t)stride * height + 4095) & ~4095ull;
-    struct vgpu_channel_shm_scanout shm = {
-        .scanout_id = i, .width = width, .height = height, .stride = stride,
-        .drm_fourcc = fourcc, .offset = 0, .size = size,
-    };
     void *map = MAP_FAILED;
     int fd;
 
@@ -73,30 +69,39 @@ static uint32_t scanout_make_picture(Device *d, unsigned i, uint32_t width, uint
     s->height = height;
     s->stride = stride;
     s->fourcc = fourcc;
-    channel_shm_scanout(d->channel, &shm, fd); /* ownership transferred */
+    *out = fd;
     return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
-/* Reads part (in the resource's pixels, within the scanout) and says so. */
-static uint32_t scanout_read(Device *d, unsigned i, const Rect *part)
+static void scanout_announce(Device *d, unsigned i, int fd)
+{
+    const Scanout *s = &d->scanout[i];
+    struct vgpu_channel_shm_scanout shm = {
+        .scanout_id = i, .width = s->width, .height = s->height, .stride = s->stride,
+        .drm_fourcc = s->fourcc, .offset = 0, .size = s->size,
+    };
+
+    channel_shm_scanout(d->channel, &shm, fd); /* ownership transferred */
+}
+
+/* Reads part, in the resource's pixels and within the scanout; *at: where in the picture. */
+static uint32_t scanout_read(Device *d, unsigned i, const Rect *part, Rect *at)
 {
     Scanout *s = &d->scanout[i];
-    Rect at = { part->x - s->rect.x, part->y - s->rect.y, part->w, part->h };
-    uint32_t fourcc, code;
+    uint32_t fourcc;
 
-    code = d->ops->read_pixels(d->renderer, s->resource_id, part->x, part->y, part->w, part->h,
-                               s->map + (size_t)at.y * s->stride + (size_t)at.x * 4, s->stride,
+    *at = (Rect) { part->x - s->rect.x, part->y - s->rect.y, part->w, part->h };
+    return d->ops->read_pixels(d->renderer, s->resource_id, part->x, part->y, part->w, part->h,
+                               s->map + (size_t)at->y * s->stride + (size_t)at->x * 4, s->stride,
                                &fourcc);
-    if (code == VIRTIO_GPU_RESP_OK_NODATA) {
-        channel_damage(d->channel, i, &at);
-    }
-    return code;
 }
 
 uint32_t scanout_set(Device *d, unsigned i, Resource *r, const Rect *rect)
 {
     Scanout *s = &d->scanout[i];
     uint32_t fourcc = 0, code;
+    int fd = -1;
+    Rect at;
     bool same;
 
     code = d->ops->read_pixels(d->renderer, r->id, rect->x, rect->y, rect->w, rect->h, NULL, 0, &fourcc);
@@ -106,7 +111,7 @@ uint32_t scanout_set(Device *d, unsigned i, Resource *r, const Rect *rect)
     }
     same = s->map && s->width == rect->w && s->height == rect->h && s->fourcc == fourcc;
     if (!same) {
-        code = scanout_make_picture(d, i, rect->w, rect->h, fourcc);
+        code = scanout_make_picture(d, i, rect->w, rect->h, fourcc, &fd);
         if (code != VIRTIO_GPU_RESP_OK_NODATA) {
             scanout_disable(d, i);
             return code;
@@ -119,9 +124,10 @@ uint32_t scanout_set(Device *d, unsigned i, Resource *r, const Rect *rect)
     r->scanouts |= 1u << i;
     table_scanout(d->table, i, r->id, rect);
     if (!same) {
-        /* A picture that never was must not stay black until the next flush. */
+        /* A new picture is filled before QEMU hears of it: no black flash. */
         s->stale = false;
-        code = scanout_read(d, i, rect);
+        code = scanout_read(d, i, rect, &at);
+        scanout_announce(d, i, fd);
     }
     return code;
 }
@@ -146,7 +152,7 @@ uint32_t scanout_flush(Device *d, Resource *r, const Rect *rect)
     for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
         Scanout *s = &d->scanout[i];
         uint32_t one;
-        Rect part;
+        Rect part, at;
 
         if (!(r->scanouts & (1u << i)) || !rect_intersect(rect, &s->rect, &part)) {
             continue;
@@ -155,10 +161,12 @@ uint32_t scanout_flush(Device *d, Resource *r, const Rect *rect)
             part = s->rect;
             s->stale = false;
         }
-        one = scanout_read(d, i, &part);
+        one = scanout_read(d, i, &part, &at);
         if (one != VIRTIO_GPU_RESP_OK_NODATA) {
             code = one;
+            continue;
         }
+        channel_damage(d->channel, i, &at);
         stats_add(&d->stats->frames, 1);
     }
     return code;
@@ -177,6 +185,7 @@ void scanout_disable_all(Device *d)
 {
     for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
         scanout_disable(d, i);
+        d->scanout[i].cursor_visible = false;
     }
 }
 
@@ -217,6 +226,7 @@ uint32_t scanout_cursor(Device *d, unsigned scanout, const Resource *r, uint32_t
     uint32_t fourcc = 0, code;
 
     if (!r) {
+        d->scanout[scanout].cursor_visible = false;
         channel_cursor_pos(d->channel, scanout, x, y, false);
         return VIRTIO_GPU_RESP_OK_NODATA;
     }
@@ -232,6 +242,7 @@ uint32_t scanout_cursor(Device *d, unsigned scanout, const Resource *r, uint32_t
     code = d->ops->read_pixels(d->renderer, r->id, 0, 0, side, side, u->data, side * 4, &fourcc);
     if (code == VIRTIO_GPU_RESP_OK_NODATA) {
         cursor_convert(u->data, fourcc);
+        d->scanout[scanout].cursor_visible = true;
         channel_cursor_update(d->channel, u);
     }
     return code;

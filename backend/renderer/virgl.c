@@ -160,7 +160,7 @@ static void renderer_reset(Renderer *r)
     virgl_fences_drain(&r->fences);
     remove_all(r->contexts, r, virgl_context_destroy);
     remove_all(r->resources, r, virgl_resource_destroy);
-    virgl_resource_settle(r);
+    virgl_resource_settle_all(r);
     virgl_fences_drain(&r->fences);
 }
 

@@ -67,6 +67,8 @@ uint32_t virgl_resource_to_host(Renderer *r, const RendererTransfer *t);
 uint32_t virgl_resource_from_host(Renderer *r, const RendererTransfer *t);
 /* Refunds lingering resources that virglrenderer has let go of since. */
 void virgl_resource_settle(Renderer *r);
+/* Refunds all of them: no context is left that could hold one. */
+void virgl_resource_settle_all(Renderer *r);
 
 uint32_t virgl_pixels_read(Renderer *r, uint32_t resource_id, uint32_t x, uint32_t y, uint32_t w,
                            uint32_t h, void *dst, uint32_t dst_stride, uint32_t *drm_fourcc);

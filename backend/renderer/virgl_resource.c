@@ -96,6 +96,16 @@ void virgl_resource_settle(Renderer *r)
     }
 }
 
+void virgl_resource_settle_all(Renderer *r)
+{
+    VirglLinger *entry;
+
+    while ((entry = g_queue_pop_head(&r->lingering))) {
+        ledger_refund(r->ledger, entry->bytes);
+        g_free(entry);
+    }
+}
+
 uint32_t virgl_resource_create(Renderer *r, uint32_t resource_id, const ResourceShape *shape)
 {
     struct virgl_renderer_resource_create_args args = {
