@@ -4,6 +4,7 @@
  * real textures, real command streams, real fences.
  */
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <linux/virtio_gpu.h>
@@ -493,6 +494,49 @@ static void test_lingering(void)
     host_close(&host);
 }
 
+static long resident_mib(void)
+{
+    g_autofree char *text = NULL;
+    long pages = 0;
+
+    g_assert_true(g_file_get_contents("/proc/self/statm", &text, NULL, NULL));
+    g_assert_cmpint(sscanf(text, "%*d %ld", &pages), ==, 1);
+    return pages / 256;
+}
+
+/* Resources made inside a stream and never named: gone with their context, in truth too. */
+static void test_untaken_blobs(void)
+{
+    uint32_t stream[] = {
+        HEADER(VIRGL_CCMD_PIPE_RESOURCE_CREATE, 0, 11), PIPE_TEXTURE_2D, VIRGL_FORMAT_B8G8R8A8_UNORM,
+        BIND_RENDER_TARGET, 4096, 4096, 1, 1, 0, 0, 0, 0,
+    };
+    Host host;
+    long before;
+
+    host_open(&host);
+    before = resident_mib();
+    for (int round = 0; round < 8; round++) {
+        g_assert_cmphex(ops->context_create(host.r, 1, 2, "blobs", 5), ==, OK);
+        for (uint32_t blob = 1; blob <= 3; blob++) {
+            stream[11] = blob;
+            g_assert_cmphex(ops->submit(host.r, 1, stream, sizeof(stream)), ==, OK);
+        }
+        g_assert_cmpuint(ledger_used(&host.ledger), >=, 3 * 64 * MIB);
+        g_assert_cmpuint(ledger_used(&host.ledger), <=, LIMIT);
+        /* the fourth does not fit, and the context is lost */
+        stream[11] = 4;
+        g_assert_cmphex(ops->submit(host.r, 1, stream, sizeof(stream)), ==,
+                        VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY);
+        g_assert_cmphex(ops->submit(host.r, 1, stream, 0), !=, OK);
+        ops->context_destroy(host.r, 1);
+        g_assert_cmpuint(ledger_used(&host.ledger), ==, 0);
+    }
+    g_test_message("%ld MiB resident, %ld before", resident_mib(), before);
+    g_assert_cmpint(resident_mib(), <, before + 256);
+    host_close(&host);
+}
+
 static void test_reset(void)
 {
     Host host;
@@ -578,6 +622,7 @@ int main(int argc, char **argv)
     g_test_add_func("/virgl/wrapping-inline-write", test_wrapping_inline_write);
     g_test_add_func("/virgl/memory-info", test_memory_info);
     g_test_add_func("/virgl/lingering", test_lingering);
+    g_test_add_func("/virgl/untaken-blobs", test_untaken_blobs);
     g_test_add_func("/virgl/reset", test_reset);
     g_test_add_func("/virgl/read-speed", test_read_speed);
     return g_test_run();
