@@ -208,6 +208,14 @@ static void test_shader_cap(Fixture *f, gconstpointer limit)
     assert_invalid(f, "more shaders in one sub-context than allowed");
     stream_create_object(&f->s, VIRGL_OBJECT_BLEND, i);
     assert_ok(f);
+    /* one goes, one comes; one is replaced by something else, one comes */
+    stream_destroy_object(&f->s, 1);
+    stream_create_shader(&f->s, PIPE_SHADER_FRAGMENT, 1, 4, 1);
+    stream_create_object(&f->s, VIRGL_OBJECT_BLEND, 2);
+    stream_create_shader(&f->s, PIPE_SHADER_FRAGMENT, i + 1, 4, 1);
+    assert_ok(f);
+    stream_create_shader(&f->s, PIPE_SHADER_FRAGMENT, i + 2, 4, 1);
+    assert_invalid(f, "more shaders in one sub-context than allowed");
 }
 
 /* A stream of nothing but changes would make our own journal grow. */
@@ -453,6 +461,19 @@ static void test_not_executed(Fixture *f, gconstpointer limit)
     assert_used(f, 2 * SUB + 512);
 }
 
+/* Nobody said what became of a stream: the next walk takes it for executed. */
+static void test_done_not_called(Fixture *f, gconstpointer limit)
+{
+    stream_create_sub(&f->s, 1);
+    g_assert_cmpint(walk(f), ==, STREAM_OK);
+    stream_destroy_sub(&f->s, 1);
+    g_assert_cmpint(walk(f), ==, STREAM_OK);
+    assert_used(f, 2 * SUB);
+    g_assert_cmpint(walk(f), ==, STREAM_OK); /* an empty stream */
+    assert_used(f, SUB);
+    g_assert_cmpuint(f->limits.subcontexts, ==, 1);
+}
+
 /* The small reserve past the limit serves small streams only. */
 static void test_reserve(Fixture *f, gconstpointer limit)
 {
@@ -490,6 +511,7 @@ int main(int argc, char **argv)
     ADD("blob-cap", test_blob_cap, 1024 * MIB);
     ADD("rollback", test_rollback, 1024 * MIB);
     ADD("not-executed", test_not_executed, 1024 * MIB);
+    ADD("done-not-called", test_done_not_called, 1024 * MIB);
     ADD("reserve", test_reserve, 1024 * MIB);
     return g_test_run();
 }
