@@ -301,10 +301,11 @@ bool gpu_update_cursor(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, u
     return run_cursor(f, &c);
 }
 
-bool gpu_move_cursor(Frontend *f, uint32_t scanout, uint32_t x, uint32_t y)
+bool gpu_move_cursor(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, uint32_t y)
 {
     struct virtio_gpu_update_cursor c = {
         .hdr.type = VIRTIO_GPU_CMD_MOVE_CURSOR, .pos = { scanout, x, y, 0 },
+        .resource_id = id,
     };
 
     return run_cursor(f, &c);

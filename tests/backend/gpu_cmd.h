@@ -69,7 +69,8 @@ Pending *gpu_submit_fenced(Frontend *f, uint32_t ctx, const uint32_t *dwords, ui
 /* No answer is asked for; true when the device took it. */
 bool gpu_update_cursor(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, uint32_t y,
                        uint32_t hot_x, uint32_t hot_y);
-bool gpu_move_cursor(Frontend *f, uint32_t scanout, uint32_t x, uint32_t y);
+/* id 0 hides it, as QEMU's own device understands the command. */
+bool gpu_move_cursor(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, uint32_t y);
 
 /* A command that any renderer answers well: proof that it goes on. */
 bool gpu_still_works(Frontend *f);

@@ -175,6 +175,21 @@ bool screen_wait_scanout(Screen *s, unsigned output, unsigned n, int timeout)
     return wait_count(s, &s->out[output].scanouts, n, timeout);
 }
 
+void screen_settle(Screen *s, int timeout)
+{
+    unsigned before, now = 0;
+
+    do {
+        before = now;
+        now = 0;
+        g_assert_true(channel_barrier(s->channel, timeout));
+        screen_pump(s, 0);
+        for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
+            now += s->out[i].updates + s->out[i].scanouts;
+        }
+    } while (now != before && !s->channel->failed);
+}
+
 uint32_t screen_pixel(Screen *s, unsigned output, uint32_t x, uint32_t y)
 {
     ScreenOutput *o = &s->out[output];

@@ -35,6 +35,8 @@ void screen_pump(Screen *s, int timeout);
 bool screen_wait_update(Screen *s, unsigned output, unsigned n, int timeout);
 /* Waits until the n-th (dis)appearance of an output's picture. */
 bool screen_wait_scanout(Screen *s, unsigned output, unsigned n, int timeout);
+/* Until nothing comes any more of what was asked for so far. */
+void screen_settle(Screen *s, int timeout);
 /* Sends the UPDATE_DONE that is due. */
 void screen_done(Screen *s, unsigned output);
 

@@ -295,10 +295,11 @@ static void test_sub_contexts_count(void)
     for (unsigned i = 10; i < 110; i++) {
         gl_sub_context(many, GL_CREATE_SUB_CTX, i);
     }
-    g_assert_cmphex(submit(f, 1, many), !=, OK_NODATA);
+    /* refused, and the context is lost: stock drivers know no other error */
+    g_assert_cmphex(submit(f, 1, many), ==, ERR_PARAM);
     g_assert_cmpuint(frontend_used(f), ==, base + 4 * SUB_CONTEXT);
     gl_command(nop, GL_NOP, 0, 0);
-    g_assert_cmphex(submit(f, 1, nop), ==, OK_NODATA);
+    g_assert_cmphex(submit(f, 1, nop), ==, ERR_PARAM);
     /* contexts and sub-contexts share one cap: 5 are taken */
     for (unsigned i = 2; i <= MAX_CONTEXTS - 4; i++) {
         g_assert_cmphex(gpu_context_create(f, i, 0), ==, OK_NODATA);
@@ -309,7 +310,7 @@ static void test_sub_contexts_count(void)
     g_assert_cmpuint(frontend_used(f), ==, 0);
 }
 
-/* What no guest driver sends is refused before virglrenderer sees it; the context lives on. */
+/* What no guest driver sends is refused before virglrenderer sees it; that context is lost, no other. */
 static void test_bad_streams(void)
 {
     g_autoptr(Frontend) f = start();
@@ -319,22 +320,31 @@ static void test_bad_streams(void)
         { GL_CREATE_OBJECT | 200 << 8 | 1 << 16, 1 }, { GL_CREATE_OBJECT | GL_OBJECT_SURFACE << 8 },
     };
     g_autoptr(GlStream) huge = gl_stream_new();
+    uint32_t nop = 0;
 
     g_assert_cmphex(gpu_context_create(f, 1, 0), ==, OK_NODATA);
     g_assert_cmphex(gpu_create_texture(f, 5, BGRX, 64, 64), ==, OK_NODATA);
     g_assert_cmphex(gpu_context_attach(f, 1, 5), ==, OK_NODATA);
     for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
         uint64_t used = frontend_used(f);
-        uint32_t r = gpu_submit(f, 1, bad[i], 3);
+        g_autoptr(Pending) p = NULL;
 
-        if (r != ERR_PARAM) {
-            g_test_fail_printf("bad stream %u: response 0x%x", i, r);
+        g_assert_cmphex(gpu_context_create(f, 2, 0), ==, OK_NODATA);
+        /* with a fence: an error is due as well, and at once */
+        p = gpu_submit_fenced(f, 2, bad[i], 3, 99);
+        g_assert_true(p && frontend_wait(f, p, FRONTEND_COMMAND_DEADLINE));
+        if (gpu_response(p) != ERR_PARAM) {
+            g_test_fail_printf("bad stream %u: response 0x%x", i, gpu_response(p));
         }
+        g_assert_cmphex(gpu_submit(f, 2, &nop, 1), ==, ERR_PARAM);
+        g_assert_cmphex(gpu_submit(f, 1, &nop, 1), ==, OK_NODATA);
+        g_assert_cmphex(gpu_context_destroy(f, 2), ==, OK_NODATA);
         g_assert_cmpuint(frontend_used(f), ==, used);
     }
     /* a texture that is none */
+    g_assert_cmphex(gpu_context_create(f, 2, 0), ==, OK_NODATA);
     gl_pipe_resource(huge, 1, 0x40000000);
-    g_assert_cmphex(submit(f, 1, huge), !=, OK_NODATA);
+    g_assert_cmphex(submit(f, 2, huge), !=, OK_NODATA);
     g_assert_cmphex(gpu_set_scanout(f, 0, 5, 0, 0, 64, 64), ==, OK_NODATA);
     paint(f, 1, 5, 77, 0x102030);
     g_assert_cmphex(gpu_flush(f, 5, 0, 0, 64, 64), ==, OK_NODATA);
