@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From samples to figures: percentiles, ratios, medians over the rounds.
+
+A ratio is taken inside a round, where the two devices ran one after the other
+on the same machine in the same mood; the figure is the median of the rounds'
+ratios.  Absolute figures are medians of the rounds' values.
+"""
+import math
+from statistics import median
+
+import guest
+
+FEW = 100       # fewer samples than this give no p99
+
+
+def percentile(values, share):
+    """The smallest value that at least this share of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+class Figure:
+    """One line of the table.
+
+    value(round) works on {'ours': result, 'rival': result} and gives the pair
+    (ours, rival), None where it does not apply.  A goal is (sign, number)."""
+
+    def __init__(self, name, unit, phases, value, goal=None, both=False):
+        self.name, self.unit, self.phases = name, unit, set(phases)
+        self.value, self.goal = value, goal
+        self.both = both            # compares: means nothing with one device
+
+    def over(self, rounds):
+        """The figure as --json has it, medians over the rounds."""
+        ours, rival = [], []
+        for results in rounds:
+            a, b = self.value(results)
+            ours += [a] if a is not None else []
+            rival += [b] if b is not None else []
+        row = {'name': self.name, 'unit': self.unit,
+               'ours': median(ours) if ours else None,
+               'rival': median(rival) if rival else None,
+               'floor': None, 'goal': self.goal and self.goal[1], 'holds': None}
+        if self.goal and ours:
+            row['holds'] = row['ours'] <= self.goal[1] if self.goal[0] == '<=' else row['ours'] >= self.goal[1]
+        return row
+
+
+def qmp(phase, reduce):
+    """A figure of one device's samples in a phase, for both devices."""
+    def one(results, device):
+        samples = results.get(device, {}).get('samples', {}).get(phase, [])
+        return reduce([ms for _, ms in samples]) if len(samples) >= FEW else None
+
+    return lambda results: (one(results, 'ours'), one(results, 'rival'))
+
+
+def fps(scene):
+    return lambda results: tuple(results.get(d, {}).get('fps', {}).get(scene) for d in ('ours', 'rival'))
+
+
+def p50(values):
+    return percentile(values, 0.50)
+
+
+def p99(values):
+    return percentile(values, 0.99)
+
+
+def divide(a, b):
+    return a / b if a is not None and b else None
+
+
+def loaded_over_idle(results):
+    """p99 under load as a multiple of the same VM's idle p99."""
+    loaded, idle = qmp('load', p99)(results), qmp('idle', p99)(results)
+    return divide(loaded[0], idle[0]), divide(loaded[1], idle[1])
+
+
+def loaded_over_rival(results):
+    return divide(*qmp('load', p99)(results)), None
+
+
+def scene_ratio(scene):
+    return lambda results: (divide(*fps(scene)(results)), None)
+
+
+def geomean_ratio(results):
+    """All scenes or nothing: a scene that is missing must not help."""
+    ratios = [divide(*fps(scene)(results)) for scene in (*guest.SCENES, 'cube')]
+    if None in ratios:
+        return None, None
+    return math.exp(sum(map(math.log, ratios)) / len(ratios)), None
+
+
+def label(scene):
+    return 'kmscube' if scene == 'cube' else f'glmark2_{scene}'
+
+
+def all_figures():
+    every = (*guest.SCENES, 'cube')
+
+    def phase(scene):
+        return ['cube'] if scene == 'cube' else ['scenes']
+
+    return [
+        Figure('qmp_p50_idle_ms', 'ms', ['idle'], qmp('idle', p50)),
+        Figure('qmp_p99_idle_ms', 'ms', ['idle'], qmp('idle', p99)),
+        Figure('qmp_p50_loaded_ms', 'ms', ['load'], qmp('load', p50)),
+        Figure('qmp_p99_loaded_ms', 'ms', ['load'], qmp('load', p99)),
+        Figure('qmp_max_loaded_ms', 'ms', ['load'], qmp('load', max)),
+        Figure('qmp_p99_loaded_over_idle', 'ratio', ['idle', 'load'], loaded_over_idle, ('<=', 1.5)),
+        Figure('qmp_p99_loaded_over_rival', 'ratio', ['load'], loaded_over_rival, ('<=', 0.1), both=True),
+        Figure('glmark2_terrain_fps', 'fps', ['load'], fps('terrain')),
+        *[Figure(f'{label(s)}_fps', 'fps', phase(s), fps(s)) for s in every],
+        *[Figure(f'{label(s)}_ratio', 'ratio', phase(s), scene_ratio(s), both=True) for s in every],
+        Figure('fps_geomean_ratio', 'ratio', ['scenes', 'cube'], geomean_ratio, ('>=', 0.95), both=True),
+    ]
