@@ -548,6 +548,27 @@ static void test_every_format(void)
     g_assert_cmpuint(known, ==, 443 - 14);
 }
 
+/* ASTC's solid blocks, in a cube of 240 a side; the sides are in the name. */
+static void test_every_solid_block(void)
+{
+    unsigned int known = 0, w, h, d;
+    uint32_t format;
+
+    for (format = 0; format < VIRGL_FORMAT_MAX; format++) {
+        ResourceShape s = picture(format, 240, 240);
+
+        if (format_names[format] && sscanf(format_names[format], "ASTC_%ux%ux%u", &w, &h, &d) == 3) {
+            uint64_t exact = (240 + w - 1) / w * ((240 + h - 1) / h) * ((240 + d - 1) / d) * 16;
+
+            s.target = PIPE_TEXTURE_3D;
+            s.depth = 240;
+            assert_size(s, (exact + 4095) / 4096 * 4096);
+            known++;
+        }
+    }
+    g_assert_cmpuint(known, ==, 20);
+}
+
 /* The largest shape there can be is counted, not wrapped. */
 static void test_largest(void)
 {
@@ -581,6 +602,7 @@ int main(int argc, char **argv)
     g_test_add_func("/quota/size/depth-of-flat-targets", test_depth_of_flat_targets);
     g_test_add_func("/quota/size/unknown", test_unknown);
     g_test_add_func("/quota/size/every-format", test_every_format);
+    g_test_add_func("/quota/size/every-solid-block", test_every_solid_block);
     g_test_add_func("/quota/size/largest", test_largest);
     return g_test_run();
 }

@@ -191,6 +191,10 @@ static void test_strides(Fixture *f, gconstpointer limit)
         p[9] = 2;
         assert_invalid(f, why);
         p = stream_command(&f->s, transfers[i].opcode, 0, transfers[i].length);
+        p[4] = 256 * MIB; /* 1.25 GiB */
+        p[10] = 5;
+        assert_invalid(f, why);
+        p = stream_command(&f->s, transfers[i].opcode, 0, transfers[i].length);
         p[3] = UINT32_MAX;
         p[9] = UINT32_MAX;
         assert_invalid(f, why);
