@@ -272,7 +272,10 @@ bool sandbox_map_ids(const Sandbox *box, pid_t child, uid_t uid, GError **error)
         return true;
     }
 fail:
-    g_set_error(error, VGPUD_ERROR, 0, "cannot map the renderer's user id: %s", strerror(errno));
+    g_set_error(error, VGPUD_ERROR, 0,
+                "cannot give the renderer's sandbox a user id (%s)%s", strerror(errno),
+                geteuid() ? "" : ": vgpud is root without CAP_SETUID, CAP_SETGID and CAP_SETFCAP; give it those, "
+                                 "run it as another user, or set sandbox=off in [vgpud] of vgpud.conf");
     return false;
 }
 

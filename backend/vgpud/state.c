@@ -151,7 +151,7 @@ bool state_load(Books *books, const char *path, const char *era, GError **error)
     }
     if (length == 0 || length > STATE_MAX_SIZE || memchr(text, 0, length) ||
         !g_key_file_load_from_data(file, text, length, G_KEY_FILE_NONE, &local) ||
-        !g_key_file_has_group(file, "vgpud")) {
+        !g_key_file_has_key(file, "vgpud", "version", NULL) || !g_key_file_has_key(file, "vgpud", "era", NULL)) {
         g_set_error(error, VGPUD_ERROR, 0, "%s is no state file of vgpud%s%s", path,
                     local ? ": " : "", local ? local->message : "");
         return false;

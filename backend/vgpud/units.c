@@ -126,7 +126,7 @@ char *units_clean_text(const char *text)
 
     for (char *p = clean; *p; p++) {
         if (g_ascii_iscntrl(*p)) {
-            *p = '?';
+            *p = *p == '\t' ? ' ' : '?';
         }
     }
     return clean;

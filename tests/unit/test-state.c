@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The state file: what goes in comes out, and nothing else does any harm. */
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <unistd.h>
+
+#include "process.h"
+#include "state.h"
+
+#define ERA "boot pid:[1]"
+
+typedef struct Fixture {
+    char *dir, *path;
+    Books *books;
+} Fixture;
+
+static void set_up(Fixture *f, gconstpointer unused)
+{
+    f->dir = g_dir_make_tmp("vgpu-state-XXXXXX", NULL);
+    f->path = g_build_filename(f->dir, "vgpud.state", NULL);
+    f->books = books_new();
+}
+
+static void tear_down(Fixture *f, gconstpointer unused)
+{
+    g_remove(f->path);
+    g_assert_cmpint(g_rmdir(f->dir), ==, 0); /* no temporary file is left either */
+    books_free(f->books);
+    g_free(f->path);
+    g_free(f->dir);
+}
+
+static Vm *add_vm(Books *books, const char *name, unsigned n)
+{
+    uint8_t bytes[16] = { [0] = n + 1 };
+    char uuid[VM_UUID_TEXT];
+    Vm *vm;
+
+    books_uuid(bytes, uuid);
+    vm = books_add(books, name, uuid, "vgpu0");
+    vm->profile = g_strdup("quarter");
+    vm->gpu = g_strdup("software0");
+    vm->memory = (1ull << 40) + n;
+    vm->share = 250000;
+    vm->max_outputs = 4;
+    vm->max_width = 3840;
+    vm->max_height = 2160;
+    vm->max_contexts = 7;
+    vm->cpus = 3;
+    vm->exclusive = n & 1;
+    vm->owner = 1000;
+    vm->pid = 100 + n;
+    vm->pid_start = 1ull << 50;
+    return vm;
+}
+
+static void test_round_trip(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(Books) back = books_new();
+    g_autoptr(GError) error = NULL;
+
+    add_vm(f->books, "plain", 0);
+    add_vm(f->books, "odd [vm 7]\\n;= name \xc3\xa9", 1);
+    add_vm(f->books, "no renderer", 2)->pid = 0;
+    g_assert_true(state_save(f->books, f->path, ERA, &error));
+    g_assert_true(state_load(back, f->path, ERA, &error));
+    g_assert_no_error(error);
+    g_assert_cmpuint(back->vms->len, ==, 2); /* who has no renderer holds nothing after a restart */
+    for (guint i = 0; i < back->vms->len; i++) {
+        const Vm *a = f->books->vms->pdata[i], *b = back->vms->pdata[i];
+
+        g_assert_cmpstr(a->name, ==, b->name);
+        g_assert_cmpstr(a->uuid, ==, b->uuid);
+        g_assert_cmpstr(a->device, ==, b->device);
+        g_assert_cmpstr(a->profile, ==, b->profile);
+        g_assert_cmpstr(a->gpu, ==, b->gpu);
+        g_assert_cmpuint(a->memory, ==, b->memory);
+        g_assert_cmpuint(a->share, ==, b->share);
+        g_assert_cmpuint(a->max_outputs, ==, b->max_outputs);
+        g_assert_cmpuint(a->max_width, ==, b->max_width);
+        g_assert_cmpuint(a->max_height, ==, b->max_height);
+        g_assert_cmpuint(a->max_contexts, ==, b->max_contexts);
+        g_assert_cmpuint(a->cpus, ==, b->cpus);
+        g_assert_cmpint(a->exclusive, ==, b->exclusive);
+        g_assert_cmpuint(a->slot, ==, b->slot);
+        g_assert_cmpuint(a->owner, ==, b->owner);
+        g_assert_cmpint(a->pid, ==, b->pid);
+        g_assert_cmpuint(a->pid_start, ==, b->pid_start);
+    }
+}
+
+static void test_no_file(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(state_load(f->books, f->path, ERA, &error));
+    g_assert_cmpuint(f->books->vms->len, ==, 0);
+}
+
+/* After a boot, or in another pid namespace, the pids mean other processes. */
+static void test_other_era(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(Books) back = books_new();
+
+    add_vm(f->books, "a", 0);
+    g_assert_true(state_save(f->books, f->path, "another boot", NULL));
+    g_assert_true(state_load(back, f->path, ERA, NULL));
+    g_assert_cmpuint(back->vms->len, ==, 0);
+}
+
+static void test_garbage(Fixture *f, gconstpointer unused)
+{
+    static const struct {
+        const char *text;
+        gssize length;
+    } cases[] = {
+        { "", 0 }, { "\0\0\0\0", 4 }, { "hello", -1 }, { "[vgpud", -1 }, { "[other]\nversion=1\n", -1 },
+        { "[vgpud]\nversion=99\nera=" ERA "\n", -1 }, { "[vgpud]\nera=" ERA "\n", -1 },
+        { "[vgpud]\nversion=1\n\xff\xfe=\xff\n", -1 }, { "[vgpud]\nversion=1\nera=" ERA "\n\0[vm 0]\n", 40 },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_true(g_file_set_contents(f->path, cases[i].text, cases[i].length, NULL));
+        if (state_load(f->books, f->path, ERA, &error)) {
+            g_test_message("case %u is taken", i);
+            g_test_fail();
+            continue;
+        }
+        g_assert_true(strstr(error->message, f->path) != NULL);
+    }
+    g_assert_cmpuint(f->books->vms->len, ==, 0);
+}
+
+/* One damaged entry is left out, with a warning; its neighbours are kept. */
+static void test_damaged_entry(Fixture *f, gconstpointer unused)
+{
+    static const struct {
+        const char *from, *to;
+    } damages[] = {
+        { "pid=101\n", "pid=1\n" }, { "pid=101\n", "pid=-1\n" }, { "pid=101\n", "pid=99999999999\n" },
+        { "pid=101\n", "" }, { "pid=101\n", "pid=1x\n" },
+        { "memory=1099511627777\n", "memory=0\n" }, { "memory=1099511627777\n", "memory=18446744073709551615\n" },
+        { "name=b\n", "" }, { "uuid=02", "uuid=zz" }, { "uuid=02000000", "uuid=01000000" },
+    };
+    g_autofree char *good = NULL;
+
+    add_vm(f->books, "a", 0);
+    add_vm(f->books, "b", 1);
+    add_vm(f->books, "c", 2);
+    g_assert_true(state_save(f->books, f->path, ERA, NULL));
+    g_assert_true(g_file_get_contents(f->path, &good, NULL, NULL));
+    for (unsigned i = 0; i < G_N_ELEMENTS(damages); i++) {
+        g_autoptr(Books) back = books_new();
+        g_autoptr(GString) bad = g_string_new(good);
+
+        g_assert_cmpuint(g_string_replace(bad, damages[i].from, damages[i].to, 0), ==, 1);
+        g_assert_true(g_file_set_contents(f->path, bad->str, -1, NULL));
+        g_test_expect_message(NULL, G_LOG_LEVEL_WARNING, "*damaged*");
+        g_assert_true(state_load(back, f->path, ERA, NULL));
+        g_test_assert_expected_messages();
+        g_assert_cmpuint(back->vms->len, ==, 2);
+        g_assert_cmpstr(((Vm *)back->vms->pdata[1])->name, ==, "c");
+    }
+}
+
+static void ignore_log(const char *domain, GLogLevelFlags level, const char *message, gpointer opaque)
+{
+}
+
+/* Any cut of a good file: refused or taken in part, never a crash, never a half VM. */
+static void test_truncated(Fixture *f, gconstpointer unused)
+{
+    g_autofree char *good = NULL;
+    gsize length;
+
+    g_log_set_always_fatal(G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL | G_LOG_FLAG_FATAL);
+    g_log_set_default_handler(ignore_log, NULL); /* a warning for each cut */
+    add_vm(f->books, "a", 0);
+    add_vm(f->books, "b", 1);
+    g_assert_true(state_save(f->books, f->path, ERA, NULL));
+    g_assert_true(g_file_get_contents(f->path, &good, &length, NULL));
+    for (gsize n = 0; n < length; n++) {
+        g_autoptr(Books) back = books_new();
+
+        g_assert_true(g_file_set_contents(f->path, good, n, NULL));
+        if (state_load(back, f->path, ERA, NULL)) {
+            for (guint i = 0; i < back->vms->len; i++) {
+                const Vm *vm = back->vms->pdata[i];
+
+                g_assert_true(vm->name && vm->profile && vm->gpu && vm->memory && vm->pid > 1);
+            }
+        } else {
+            g_assert_cmpuint(back->vms->len, ==, 0);
+        }
+    }
+    g_log_set_default_handler(g_log_default_handler, NULL);
+}
+
+static void test_nil_uuid(void)
+{
+    static const uint8_t nil[16], one[16] = { 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 1, 2, 3, 4, 5, 6, 7, 8 };
+    char a[VM_UUID_TEXT], b[VM_UUID_TEXT];
+
+    books_uuid(nil, a);
+    books_uuid(nil, b);
+    g_assert_true(g_uuid_string_is_valid(a));
+    g_assert_cmpstr(a, !=, b); /* two VMs without -uuid are two VMs */
+    books_uuid(one, a);
+    g_assert_cmpstr(a, ==, "12345678-9abc-def0-0102-030405060708");
+}
+
+/* A pid alone is not a process: the start time must be the same. */
+static void test_process(void)
+{
+    uint64_t start, bytes;
+    int fd;
+
+    g_assert_true(process_start_time(getpid(), &start));
+    g_assert_true(process_own_memory(getpid(), &bytes));
+    g_assert_cmpuint(bytes, >, 0);
+    fd = process_open(getpid(), start);
+    g_assert_cmpint(fd, >=, 0);
+    close(fd);
+    g_assert_cmpint(process_open(getpid(), start + 1), ==, -1);
+    g_assert_cmpint(process_open(1 << 30, start), ==, -1);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add("/state/round-trip", Fixture, NULL, set_up, test_round_trip, tear_down);
+    g_test_add("/state/no-file", Fixture, NULL, set_up, test_no_file, tear_down);
+    g_test_add("/state/other-era", Fixture, NULL, set_up, test_other_era, tear_down);
+    g_test_add("/state/garbage", Fixture, NULL, set_up, test_garbage, tear_down);
+    g_test_add("/state/damaged-entry", Fixture, NULL, set_up, test_damaged_entry, tear_down);
+    g_test_add("/state/truncated", Fixture, NULL, set_up, test_truncated, tear_down);
+    g_test_add_func("/books/nil-uuid", test_nil_uuid);
+    g_test_add_func("/process/identity", test_process);
+    return g_test_run();
+}
