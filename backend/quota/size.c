@@ -5,15 +5,14 @@
  * halved chroma.  A level is as many blocks as cover it, a resource is the sum
  * of its levels, times layers, times samples, rounded up to a page.
  *
- * The figures are what a GL driver stores, so that the books and the
- * renderer's resident memory agree:
- *  - three-component formats take the room of four, as every driver pads them;
+ * The figures are what the storage takes, measured against llvmpipe, so that
+ * the books and the renderer's resident memory agree:
  *  - odd sample counts take the room of the next power of two;
  *  - staging buffers take a page: virglrenderer keeps them in the guest's own
  *    memory and allocates nothing.
- * What a driver adds on top (alignment, tiling, metadata) is left out, and so
- * is a driver that unpacks a compressed format it has no hardware for: vgpud's
- * look at the resident memory is what bounds those.
+ * What a driver adds on top (alignment, tiling, metadata, a fourth component for
+ * three) is left out, and so is a driver that unpacks a compressed format it has
+ * no hardware for: vgpud's look at the resident memory is what bounds those.
  */
 #include "size.h"
 
@@ -58,55 +57,72 @@ static const Block formats[VIRGL_FORMAT_MAX] = {
     [23] = TEXEL(1),               /* S8 */
     [24] = TEXEL(8),               /* R64 */
     [25] = TEXEL(16),
-    [26 ... 27] = TEXEL(32),
+    [26] = TEXEL(24),
+    [27] = TEXEL(32),
     [28] = TEXEL(4),               /* R32 float */
     [29] = TEXEL(8),
-    [30 ... 31] = TEXEL(16),
+    [30] = TEXEL(12),
+    [31] = TEXEL(16),
     [32] = TEXEL(4),               /* R32 unorm */
     [33] = TEXEL(8),
-    [34 ... 35] = TEXEL(16),
+    [34] = TEXEL(12),
+    [35] = TEXEL(16),
     [36] = TEXEL(4),               /* R32 uscaled */
     [37] = TEXEL(8),
-    [38 ... 39] = TEXEL(16),
+    [38] = TEXEL(12),
+    [39] = TEXEL(16),
     [40] = TEXEL(4),               /* R32 snorm */
     [41] = TEXEL(8),
-    [42 ... 43] = TEXEL(16),
+    [42] = TEXEL(12),
+    [43] = TEXEL(16),
     [44] = TEXEL(4),               /* R32 sscaled */
     [45] = TEXEL(8),
-    [46 ... 47] = TEXEL(16),
+    [46] = TEXEL(12),
+    [47] = TEXEL(16),
     [48] = TEXEL(2),               /* R16 unorm */
     [49] = TEXEL(4),
-    [50 ... 51] = TEXEL(8),
+    [50] = TEXEL(6),
+    [51] = TEXEL(8),
     [52] = TEXEL(2),               /* R16 uscaled */
     [53] = TEXEL(4),
-    [54 ... 55] = TEXEL(8),
+    [54] = TEXEL(6),
+    [55] = TEXEL(8),
     [56] = TEXEL(2),               /* R16 snorm */
     [57] = TEXEL(4),
-    [58 ... 59] = TEXEL(8),
+    [58] = TEXEL(6),
+    [59] = TEXEL(8),
     [60] = TEXEL(2),               /* R16 sscaled */
     [61] = TEXEL(4),
-    [62 ... 63] = TEXEL(8),
+    [62] = TEXEL(6),
+    [63] = TEXEL(8),
     [64] = TEXEL(1),               /* R8 unorm */
     [65] = TEXEL(2),
-    [66 ... 68] = TEXEL(4),        /* R8G8B8, R8G8B8A8, X8B8G8R8 */
+    [66] = TEXEL(3),
+    [67 ... 68] = TEXEL(4),        /* R8G8B8A8, X8B8G8R8 */
     [69] = TEXEL(1),               /* R8 uscaled */
     [70] = TEXEL(2),
-    [71 ... 72] = TEXEL(4),
+    [71] = TEXEL(3),
+    [72] = TEXEL(4),
     [74] = TEXEL(1),               /* R8 snorm */
     [75] = TEXEL(2),
-    [76 ... 77] = TEXEL(4),
+    [76] = TEXEL(3),
+    [77] = TEXEL(4),
     [82] = TEXEL(1),               /* R8 sscaled */
     [83] = TEXEL(2),
-    [84 ... 85] = TEXEL(4),
+    [84] = TEXEL(3),
+    [85] = TEXEL(4),
     [87] = TEXEL(4),               /* R32 fixed */
     [88] = TEXEL(8),
-    [89 ... 90] = TEXEL(16),
+    [89] = TEXEL(12),
+    [90] = TEXEL(16),
     [91] = TEXEL(2),               /* R16 float */
     [92] = TEXEL(4),
-    [93 ... 94] = TEXEL(8),
+    [93] = TEXEL(6),
+    [94] = TEXEL(8),
     [95] = TEXEL(1),               /* L8 srgb */
     [96] = TEXEL(2),               /* L8A8 srgb */
-    [97 ... 104] = TEXEL(4),       /* R8G8B8 srgb .. R8G8B8A8 srgb */
+    [97] = TEXEL(3),               /* R8G8B8 srgb */
+    [98 ... 104] = TEXEL(4),       /* A8B8G8R8 srgb .. R8G8B8A8 srgb */
     [105 ... 106] = BLOCK(4, 4, 8),   /* DXT1 */
     [107 ... 108] = BLOCK(4, 4, 16),  /* DXT3, DXT5 */
     [109 ... 110] = BLOCK(4, 4, 8),   /* DXT1 srgb */
@@ -123,7 +139,9 @@ static const Block formats[VIRGL_FORMAT_MAX] = {
     [127] = BLOCK(8, 1, 1),        /* R1 */
     [128 ... 129] = TEXEL(4),      /* R10G10B10X2 */
     [130] = TEXEL(1),              /* L4A4 */
-    [131 ... 134] = TEXEL(4),      /* B10G10R10A2 .. R8G8B8X8 */
+    [131 ... 132] = TEXEL(4),      /* B10G10R10A2, R10SG10SB10SA2U */
+    [133] = TEXEL(2),              /* R8G8Bx: the third is worked out */
+    [134] = TEXEL(4),              /* R8G8B8X8 */
     [135] = TEXEL(2),              /* B4G4R4X4 */
     [136 ... 137] = TEXEL(4),      /* X24S8, S8X24 */
     [138] = TEXEL(8),              /* X32_S8X24 */
@@ -151,22 +169,28 @@ static const Block formats[VIRGL_FORMAT_MAX] = {
     [172 ... 176] = TEXEL(4),      /* R10G10B10A2 .. B10G10R10A2 scaled, snorm */
     [177] = TEXEL(1),              /* R8 uint */
     [178] = TEXEL(2),
-    [179 ... 180] = TEXEL(4),
+    [179] = TEXEL(3),
+    [180] = TEXEL(4),
     [181] = TEXEL(1),              /* R8 sint */
     [182] = TEXEL(2),
-    [183 ... 184] = TEXEL(4),
+    [183] = TEXEL(3),
+    [184] = TEXEL(4),
     [185] = TEXEL(2),              /* R16 uint */
     [186] = TEXEL(4),
-    [187 ... 188] = TEXEL(8),
+    [187] = TEXEL(6),
+    [188] = TEXEL(8),
     [189] = TEXEL(2),              /* R16 sint */
     [190] = TEXEL(4),
-    [191 ... 192] = TEXEL(8),
+    [191] = TEXEL(6),
+    [192] = TEXEL(8),
     [193] = TEXEL(4),              /* R32 uint */
     [194] = TEXEL(8),
-    [195 ... 196] = TEXEL(16),
+    [195] = TEXEL(12),
+    [196] = TEXEL(16),
     [197] = TEXEL(4),              /* R32 sint */
     [198] = TEXEL(8),
-    [199 ... 200] = TEXEL(16),
+    [199] = TEXEL(12),
+    [200] = TEXEL(16),
     [201 ... 203] = TEXEL(1),      /* A8, I8, L8 uint */
     [204] = TEXEL(2),              /* L8A8 uint */
     [205 ... 207] = TEXEL(1),      /* the same, sint */
@@ -233,7 +257,7 @@ static const Block formats[VIRGL_FORMAT_MAX] = {
     [312] = TEXEL(1),              /* R8 srgb */
     [313] = TEXEL(2),              /* R8G8 srgb */
     [314 ... 316] = BLOCK(2, 2, 12),  /* P010, P012, P016 */
-    [317] = TEXEL(4),              /* B8G8R8 */
+    [317] = TEXEL(3),              /* B8G8R8 */
     [318] = TEXEL(1),              /* R3G3B2 */
     [319 ... 321] = TEXEL(2),      /* R4G4B4A4, R5G5B5A1, R5G6B5 */
     [322] = TEXEL(1),              /* Y8 400 */
@@ -263,7 +287,8 @@ static const Block formats[VIRGL_FORMAT_MAX] = {
     [376 ... 378] = TEXEL(2),      /* B4G4R4A4, B5G5R5A1, B5G6R5 uint */
     [379 ... 383] = TEXEL(4),      /* B8G8R8A8 */
     [384] = BLOCK(2, 1, 4),        /* B8G8_R8G8 */
-    [385 ... 393] = TEXEL(4),      /* B8G8R8, B8G8R8X8 */
+    [385 ... 390] = TEXEL(3),      /* B8G8R8 */
+    [391 ... 393] = TEXEL(4),      /* B8G8R8X8 */
     [394] = BLOCK(2, 1, 4),        /* B8R8_G8R8 */
     [395 ... 396] = BLOCK(8, 4, 16),  /* FXT1 */
     [397] = TEXEL(4),              /* G16R16 sint */
@@ -274,7 +299,8 @@ static const Block formats[VIRGL_FORMAT_MAX] = {
     [403 ... 404] = TEXEL(4),      /* R10G10B10A2, R10G10B10X2 sint */
     [405] = TEXEL(1),              /* R3G3B2 uint */
     [406 ... 411] = TEXEL(2),      /* R4G4B4A4 .. R5G6B5 */
-    [412 ... 415] = TEXEL(32),     /* R64G64B64A64, R64G64B64 */
+    [412 ... 413] = TEXEL(32),     /* R64G64B64A64 */
+    [414 ... 415] = TEXEL(24),     /* R64G64B64 */
     [416 ... 417] = TEXEL(16),     /* R64G64 */
     [418 ... 419] = TEXEL(8),      /* R64 */
     [420 ... 421] = BLOCK(2, 2, 6),   /* R8_B8_G8, R8_B8G8 420 */

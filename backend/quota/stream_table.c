@@ -85,20 +85,24 @@ static const StreamLength commands[VIRGL_MAX_COMMANDS] = {
     [VIRGL_CCMD_CLEAR_SURFACE] = EXACT(10),
 };
 
-/* bytes: virglrenderer's own structure and the GL object behind it, rounded up. */
+/*
+ * bytes: virglrenderer's own structure and the GL object behind it, measured on
+ * llvmpipe (thousands of each, growth of resident memory) and rounded up; a view
+ * in another format than its resource is a GL texture of its own.
+ */
 static const StreamObjectRule objects[VIRGL_MAX_OBJECTS] = {
     [VIRGL_OBJECT_BLEND] = { EXACT(11), 512 },
     [VIRGL_OBJECT_RASTERIZER] = { EXACT(9), 256 },
-    [VIRGL_OBJECT_DSA] = { EXACT(5), 256 },
+    [VIRGL_OBJECT_DSA] = { EXACT(5), 512 },
     [VIRGL_OBJECT_SHADER] = { FROM(5), STREAM_SHADER_BYTES },
     [VIRGL_OBJECT_VERTEX_ELEMENTS] = { EVERY(1, 4, MAX_ATTRIBS), 2048 },
-    [VIRGL_OBJECT_SAMPLER_VIEW] = { EXACT(6), 1024 },
+    [VIRGL_OBJECT_SAMPLER_VIEW] = { EXACT(6), 2048 },
     [VIRGL_OBJECT_SAMPLER_STATE] = { EXACT(9), 1024 },
-    [VIRGL_OBJECT_SURFACE] = { EXACT(5), 1024 },
+    [VIRGL_OBJECT_SURFACE] = { EXACT(5), 2048 },
     [VIRGL_OBJECT_QUERY] = { EXACT(4), 1024 },
     [VIRGL_OBJECT_STREAMOUT_TARGET] = { EXACT(4), 512 },
     /* Only GL ES drivers have it; elsewhere virglrenderer refuses it. */
-    [VIRGL_OBJECT_MSAA_SURFACE] = { EXACT(6), 1024 },
+    [VIRGL_OBJECT_MSAA_SURFACE] = { EXACT(6), 2048 },
 };
 
 const StreamLength *stream_command_length(uint32_t opcode, const char **why)

@@ -111,11 +111,11 @@ static void test_objects(Fixture *f, gconstpointer limit)
     static const struct {
         uint32_t type, bytes;
     } objects[] = {
-        { VIRGL_OBJECT_BLEND, 512 }, { VIRGL_OBJECT_RASTERIZER, 256 }, { VIRGL_OBJECT_DSA, 256 },
-        { VIRGL_OBJECT_VERTEX_ELEMENTS, 2048 }, { VIRGL_OBJECT_SAMPLER_VIEW, 1024 },
-        { VIRGL_OBJECT_SAMPLER_STATE, 1024 }, { VIRGL_OBJECT_SURFACE, 1024 },
+        { VIRGL_OBJECT_BLEND, 512 }, { VIRGL_OBJECT_RASTERIZER, 256 }, { VIRGL_OBJECT_DSA, 512 },
+        { VIRGL_OBJECT_VERTEX_ELEMENTS, 2048 }, { VIRGL_OBJECT_SAMPLER_VIEW, 2048 },
+        { VIRGL_OBJECT_SAMPLER_STATE, 1024 }, { VIRGL_OBJECT_SURFACE, 2048 },
         { VIRGL_OBJECT_QUERY, 1024 }, { VIRGL_OBJECT_STREAMOUT_TARGET, 512 },
-        { VIRGL_OBJECT_MSAA_SURFACE, 1024 },
+        { VIRGL_OBJECT_MSAA_SURFACE, 2048 },
     };
     uint64_t used = SUB;
     unsigned int i;
@@ -182,7 +182,7 @@ static void test_object_cap(Fixture *f, gconstpointer limit)
         stream_create_object(&f->s, VIRGL_OBJECT_DSA, i);
     }
     assert_ok(f);
-    assert_used(f, SUB + 65536 * 256);
+    assert_used(f, SUB + 65536 * 512);
     stream_create_object(&f->s, VIRGL_OBJECT_DSA, i);
     assert_invalid(f, "more objects in one sub-context than allowed");
     stream_destroy_object(&f->s, 1);
@@ -395,8 +395,8 @@ static void test_rollback(Fixture *f, gconstpointer limit)
     stream_create_shader(&f->s, PIPE_SHADER_VERTEX, 8, 2000, 250);
     stream_create_resource(&f->s, 1, 32, 32);
     assert_ok(f);
-    /* 512 + 1024 + 1024 + (16384 + 16000) + 4096 */
-    used = 3 * SUB + 39040;
+    /* 512 + 1024 + 2048 + (16384 + 16000) + 4096 */
+    used = 3 * SUB + 40064;
     assert_used(f, used);
 
     for (turn = 0; turn < 3; turn++) {
