@@ -5,8 +5,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "log.h"
+
+/* How long the render thread may take to leave its GL call at the end. */
+#define QUIT_WAIT_US 500000
 
 void front_wake(void *device)
 {
@@ -26,7 +30,7 @@ void front_reset(void *device, uint32_t generation)
  * The channel is read before every vhost-user message: QEMU counts on what it
  * wrote there first being known (a RESET before the rings start again).
  */
-void front_serve(Device *d)
+static void front_serve(Device *d)
 {
     bool alive = true;
 
@@ -58,4 +62,16 @@ void front_serve(Device *d)
             alive = vhost_serve(d->vhost);
         }
     }
+}
+
+void *front_thread(void *device)
+{
+    Device *d = device;
+
+    front_serve(d);
+    /* Nothing is worth waiting long for: a submit may run for 25 seconds more. */
+    g_atomic_int_set(&d->quit, TRUE);
+    vhost_wake(d->vhost);
+    g_usleep(QUIT_WAIT_US);
+    _exit(0);
 }

@@ -10,16 +10,12 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "isolation.h"
 #include "log.h"
 #include "render.h"
 #include "vgpu/virtio.h"
-
-/* How long the render thread may take to leave its GL call at the end. */
-#define QUIT_WAIT_MS 500
 
 static bool options_check(const Options *o, GError **error)
 {
@@ -151,9 +147,7 @@ int main(int argc, char **argv)
     };
     g_autoptr(GError) error = NULL;
     Device *d = g_new0(Device, 1);
-    struct timespec until;
     pthread_t thread;
-    void *failed = NULL;
 
     if (!options_parse(&options, argc, argv, &error)) {
         fprintf(stderr, "vgpu-renderer: %s\n", error->message);
@@ -172,21 +166,10 @@ int main(int argc, char **argv)
             return 1;
         }
     }
-    if (pthread_create(&thread, NULL, render_thread, d)) {
-        log_say("cannot start the render thread: %s", g_strerror(errno));
+    /* This thread renders: its malloc arena is the one that grows in large steps. */
+    if (pthread_create(&thread, NULL, front_thread, d)) {
+        log_say("cannot start the front thread: %s", g_strerror(errno));
         return 1;
     }
-    front_serve(d);
-
-    /* QEMU is gone: nothing is worth waiting long for. */
-    g_atomic_int_set(&d->quit, TRUE);
-    vhost_wake(d->vhost);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += QUIT_WAIT_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    if (pthread_timedjoin_np(thread, &failed, &until)) {
-        _exit(0);
-    }
-    return failed ? 1 : 0;
+    return render_serve(d) ? 0 : 1;
 }

@@ -186,7 +186,7 @@ static void render_work(Device *d)
     } while (more && !g_atomic_int_get(&d->quit));
 }
 
-static void render_serve(Device *d)
+static void render_loop(Device *d)
 {
     int renderer_fd = d->ops->poll_fd(d->renderer);
     struct epoll_event ev = { .events = EPOLLIN, .data.u32 = VHOST_WORK_RENDERER };
@@ -217,9 +217,8 @@ static void render_serve(Device *d)
     }
 }
 
-gpointer render_thread(gpointer device)
+bool render_serve(Device *d)
 {
-    Device *d = device;
     g_autoptr(GError) error = NULL;
 
     resources_init(d);
@@ -227,19 +226,17 @@ gpointer render_thread(gpointer device)
     if (!render_start(d, &error)) {
         log_say("%s", error->message);
         channel_fatal(d->channel, error->message);
-        g_atomic_int_set(&d->quit, true);
-        front_wake(d);
-        return GINT_TO_POINTER(1);
+        return false;
     }
     if (!d->options->no_sandbox) {
         isolate_serving();
     }
     render_hello(d);
-    render_serve(d);
+    render_loop(d);
 
     scanout_disable_all(d);
     d->ops->reset(d->renderer);
     resources_forget(d);
     d->ops->destroy(d->renderer);
-    return NULL;
+    return true;
 }

@@ -13,11 +13,14 @@
 
 #include "device.h"
 
-/* The render thread's body; returns when d->quit is set. */
-gpointer render_thread(gpointer device);
+/*
+ * The render thread, main(): starts a renderer and serves until QEMU is gone.
+ * False when no renderer starts.
+ */
+bool render_serve(Device *d);
 
-/* The front thread's body; returns when QEMU closes a socket. */
-void front_serve(Device *d);
+/* The front thread's body.  Ends the process a moment after QEMU is gone. */
+void *front_thread(void *device);
 
 /* channel_new's and vhost's callbacks, with the Device as opaque. */
 void front_reset(void *device, uint32_t generation);
