@@ -4,7 +4,8 @@
 
 #include "renderer/rect.h"
 
-#define MAX UINT32_MAX
+#define TOP UINT32_MAX
+
 
 static bool within(uint32_t x, uint32_t y, uint32_t w, uint32_t h, uint32_t width, uint32_t height)
 {
@@ -18,8 +19,8 @@ static void test_within(void)
     g_assert_true(within(0, 0, 10, 20, 10, 20));
     g_assert_true(within(9, 19, 1, 1, 10, 20));
     g_assert_true(within(10, 20, 0, 0, 10, 20));
-    g_assert_true(within(0, 0, MAX, MAX, MAX, MAX));
-    g_assert_true(within(MAX - 1, 0, 1, 1, MAX, 1));
+    g_assert_true(within(0, 0, TOP, TOP, TOP, TOP));
+    g_assert_true(within(TOP - 1, 0, 1, 1, TOP, 1));
 }
 
 static void test_outside(void)
@@ -34,12 +35,12 @@ static void test_outside(void)
 /* x + w is small when it wraps: that is what the check must not compute. */
 static void test_wrapping(void)
 {
-    g_assert_false(within(MAX, 0, 1, 1, 10, 10));
-    g_assert_false(within(MAX, 0, 2, 1, 10, 10));
-    g_assert_false(within(2, 0, MAX - 1, 1, 10, 10));
-    g_assert_false(within(0, MAX, 1, 1, 10, 10));
-    g_assert_false(within(0, 2, 1, MAX - 1, 10, 10));
-    g_assert_false(within(MAX, MAX, MAX, MAX, MAX, MAX));
+    g_assert_false(within(TOP, 0, 1, 1, 10, 10));
+    g_assert_false(within(TOP, 0, 2, 1, 10, 10));
+    g_assert_false(within(2, 0, TOP - 1, 1, 10, 10));
+    g_assert_false(within(0, TOP, 1, 1, 10, 10));
+    g_assert_false(within(0, 2, 1, TOP - 1, 10, 10));
+    g_assert_false(within(TOP, TOP, TOP, TOP, TOP, TOP));
 }
 
 static void assert_rect(const Rect *r, uint32_t x, uint32_t y, uint32_t w, uint32_t h)
