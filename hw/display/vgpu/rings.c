@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The virtqueues are served by the renderer: vhost-user by QEMU's own core on
+ * the socket of link.c.
+ *
+ * rings_ready: the vhost device exists (between vhost_dev_init and _cleanup).
+ * rings_started: the renderer serves the guest's rings.
+ * Nothing here reports a loss: link.c notices it and lost.c acts on it.
+ */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "hw/virtio/virtio-bus.h"
+#include "qemu/error-report.h"
+#include "vgpu.h"
+#include "trace.h"
+
+bool vgpu_rings_init(VgpuDevice *d, int fd, int64_t budget_ms, Error **errp)
+{
+    Error *err = NULL;
+    int ret;
+
+    d->link = vgpu_link_new(d, fd);
+    vgpu_link_set_budget(d->link, budget_ms);
+    if (!qemu_chr_fe_init(&d->link_be, CHARDEV(d->link), errp)) {
+        object_unref(OBJECT(d->link));
+        d->link = NULL;
+        return false;
+    }
+    if (!vhost_user_init(&d->vhost_user, &d->link_be, errp)) {
+        goto fail;
+    }
+    memset(d->vqs, 0, sizeof(d->vqs));
+    d->vhost = (struct vhost_dev) {
+        .nvqs = VGPU_QUEUES,
+        .vqs = d->vqs,
+        .vq_index_end = VGPU_QUEUES,
+    };
+    /* Cleans up after itself when it fails. */
+    ret = vhost_dev_init(&d->vhost, &d->vhost_user, VHOST_BACKEND_TYPE_USER, 0, &err);
+    if (ret >= 0 && !d->losing) {
+        vgpu_link_set_budget(d->link, d->deadline_ms);
+        d->rings_ready = true;
+        return true;
+    }
+    if (ret >= 0) {
+        vhost_dev_cleanup(&d->vhost);
+    }
+    if (d->losing) {
+        error_free(err);
+        error_setg(errp, "vgpu: the renderer did not get through its start: %s", d->lost_why);
+    } else {
+        error_propagate_prepend(errp, err, "vgpu: ");
+    }
+    vhost_user_cleanup(&d->vhost_user);
+
+fail:
+    qemu_chr_fe_deinit(&d->link_be, true);
+    d->link = NULL;
+    return false;
+}
+
+static void vgpu_rings_release(VgpuDevice *d)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(d);
+    BusState *qbus = qdev_get_parent_bus(DEVICE(d));
+    VirtioBusClass *k = VIRTIO_BUS_GET_CLASS(qbus);
+
+    k->set_guest_notifiers(qbus->parent, VGPU_QUEUES, false);
+    vhost_dev_disable_notifiers(&d->vhost, vdev);
+}
+
+/* The guest gave us rings that are not in its RAM: it has to reset the device. */
+static void vgpu_rings_broken(VgpuDevice *d)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(d);
+
+    vdev->broken = true;
+    vdev->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+    virtio_notify_config(vdev);
+}
+
+void vgpu_rings_start(VgpuDevice *d)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(d);
+    BusState *qbus = qdev_get_parent_bus(DEVICE(d));
+    VirtioBusClass *k = VIRTIO_BUS_GET_CLASS(qbus);
+    int ret, i;
+
+    if (!d->rings_ready || d->rings_started || d->losing) {
+        return;
+    }
+    trace_vgpu_rings_start(d, vdev->guest_features);
+    ret = vhost_dev_enable_notifiers(&d->vhost, vdev);
+    if (ret < 0) {
+        return;
+    }
+    ret = k->set_guest_notifiers(qbus->parent, VGPU_QUEUES, true);
+    if (ret < 0) {
+        error_report("vgpu: cannot bind guest notifiers: %s", strerror(-ret));
+        vhost_dev_disable_notifiers(&d->vhost, vdev);
+        return;
+    }
+    d->vhost.acked_features = vdev->guest_features;
+    ret = vhost_dev_start(&d->vhost, vdev, true);
+    trace_vgpu_rings_started(d, ret);
+    if (ret < 0) {
+        vgpu_rings_release(d);
+        vgpu_rings_broken(d);
+        return;
+    }
+    d->rings_started = true;
+    for (i = 0; i < VGPU_QUEUES; i++) {
+        vhost_virtqueue_mask(&d->vhost, vdev, i, false);
+        /* What was kicked while nobody served the ring is still in it. */
+        event_notifier_set(virtio_queue_get_host_notifier(virtio_get_queue(vdev, i)));
+    }
+}
+
+void vgpu_rings_stop(VgpuDevice *d)
+{
+    if (!d->rings_started) {
+        return;
+    }
+    trace_vgpu_rings_stop(d);
+    vhost_dev_stop(&d->vhost, VIRTIO_DEVICE(d), true);
+    vgpu_rings_release(d);
+    d->rings_started = false;
+}
+
+void vgpu_rings_fini(VgpuDevice *d)
+{
+    if (!d->rings_ready) {
+        return;
+    }
+    vgpu_rings_stop(d);
+    d->rings_ready = false;
+    vhost_dev_cleanup(&d->vhost);
+    vhost_user_cleanup(&d->vhost_user);
+    vgpu_link_kill(d->link);
+    qemu_chr_fe_deinit(&d->link_be, true);
+    d->link = NULL;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vgpu-device: what its files share.
+ *
+ * Everything here runs under the BQL.  The device has these parts:
+ *
+ *   vgpu-pci.c     the PCI function
+ *   vgpu-device.c  properties, features, config space, realize, reset
+ *   attach.c       getting a renderer from vgpud
+ *   link.c         the vhost-user socket: bounded waits, checked replies
+ *   rings.c        vhost-user by QEMU's core, on that socket
+ *   channel.c      the gpu channel: framing, both directions, keep-alive
+ *   console.c      scanouts, cursor, modes and EDIDs
+ *   memory.c       is guest RAM shareable?
+ *   lost.c         losing a renderer, and getting a new one
+ */
+#ifndef HW_DISPLAY_VGPU_H
+#define HW_DISPLAY_VGPU_H
+
+#include "chardev/char-fe.h"
+#include "hw/virtio/vhost.h"
+#include "hw/virtio/vhost-user.h"
+#include "hw/virtio/virtio-gpu.h"
+#include "qemu/timer.h"
+#include "ui/console.h"
+
+#include "vgpu/attach.h"
+#include "vgpu/channel.h"
+#include "vgpu/stats.h"
+#include "vgpu/virtio.h"
+
+#define TYPE_VGPU_DEVICE "vgpu-device"
+OBJECT_DECLARE_SIMPLE_TYPE(VgpuDevice, VGPU_DEVICE)
+
+#define TYPE_VGPU_LINK "chardev-vgpu-link"
+OBJECT_DECLARE_SIMPLE_TYPE(VgpuLink, VGPU_LINK)
+
+#define VGPU_QUEUES             2
+#define VGPU_WHY_MAX            640
+
+typedef enum VgpuState {
+    VGPU_STATE_OFF,      /* not realized */
+    VGPU_STATE_STARTING, /* asking vgpud for a renderer */
+    VGPU_STATE_RUNNING,  /* there is a renderer */
+    VGPU_STATE_LOST,     /* there was one; the next reset asks again */
+} VgpuState;
+
+/* A conversation with vgpud; see attach.c. */
+typedef struct VgpuAttach {
+    int fd;                     /* -1: not connected */
+    bool waiting;               /* a REQUEST is unanswered */
+    bool rejoin;
+    bool spawned;               /* a vgpud was started by this attempt */
+    int64_t child;              /* its pid until it is reaped, 0: none */
+    int64_t expires;            /* ms of QEMU_CLOCK_REALTIME */
+    int fds[VGPU_ATTACH_FD_COUNT]; /* of ACCEPTED, -1 when taken */
+    struct vgpu_attach_accepted grant;
+} VgpuAttach;
+
+typedef struct VgpuChannel {
+    int fd;                     /* -1: closed */
+    uint8_t in[sizeof(struct vgpu_channel_hdr) + VGPU_CHANNEL_MAX_PAYLOAD];
+    size_t have;                /* bytes in in[] */
+    int in_fd;                  /* came with the message in in[], or -1 */
+    GByteArray *out;            /* not yet taken by the socket */
+    bool hello_seen;
+    struct vgpu_channel_hello hello;
+    unsigned unanswered;        /* ticks since the last PONG */
+    uint64_t cookie;            /* of the last PING */
+    uint64_t notify_after;      /* the PONG that lets the guest see new modes */
+} VgpuChannel;
+
+typedef struct VgpuScanout {
+    VgpuDevice *dev;
+    uint32_t id;
+    bool shown;                 /* a picture of the renderer is on the console */
+    uint32_t width, height;
+    bool update_pending;        /* a SHM_UPDATE has not had its UPDATE_DONE */
+    uint32_t update_serial;
+    bool refresh_waits;         /* graphic_hw_update_done() is owed */
+    int64_t refreshed;          /* ms: when a display last asked for pixels */
+    int64_t acked;              /* ms: the last UPDATE_DONE */
+    QEMUTimer *ack_timer, *refresh_timer;
+} VgpuScanout;
+
+struct VgpuDevice {
+    VirtIOGPUBase parent_obj;
+
+    /* properties */
+    char *profile, *gpu, *socket, *name;
+    uint32_t deadline_ms, attach_deadline_ms;
+
+    VgpuState state;
+    char vm_name[VGPU_VM_NAME_MAX];
+    char device_name[VGPU_NAME_MAX];
+    uint64_t plug_features;     /* transport bits given by properties */
+
+    VgpuAttach attach;
+    int objects_fd;             /* the renderer's object table: only kept */
+    const struct vgpu_stats *stats; /* mapped read-only, or NULL */
+
+    CharBackend link_be;
+    VgpuLink *link;             /* NULL: none */
+    VhostUserState vhost_user;
+    struct vhost_dev vhost;
+    struct vhost_virtqueue vqs[VGPU_QUEUES];
+    bool rings_ready, rings_started;
+
+    VgpuChannel channel;
+    VgpuScanout scanouts[VGPU_CHANNEL_MAX_SCANOUTS];
+    uint32_t generation;        /* of RESET */
+
+    QEMUTimer *ping_timer;
+    QEMUBH *lost_bh;
+    bool losing;                /* lost_bh is on its way */
+    enum vgpu_lost_cause lost_cause;
+    char lost_why[VGPU_WHY_MAX];
+    QEMUTimer *rejoin_timer;
+    int64_t rejoined;           /* ms: when a new renderer was last asked for */
+
+    DeviceListener plug_listener;
+    bool listening;
+};
+
+/* vgpu-device.c */
+const char *vgpu_state_name(const VgpuDevice *d);
+void vgpu_set_state(VgpuDevice *d, VgpuState state);
+/* Makes vdev->host_features say what HELLO says. */
+void vgpu_update_features(VgpuDevice *d);
+uint64_t vgpu_memory_limit(const VgpuDevice *d);
+uint64_t vgpu_memory_used(const VgpuDevice *d);
+/* Our migration blocker, in front of those of QEMU's vhost code. */
+bool vgpu_block_migration(VgpuDevice *d, Error **errp);
+
+/* attach.c */
+void vgpu_attach_init(VgpuDevice *d);
+void vgpu_attach_begin(VgpuDevice *d, bool rejoin);
+/* 1: granted, attach.grant and attach.fds are set; 0: not yet; -1: *errp */
+int vgpu_attach_step(VgpuDevice *d, Error **errp);
+/* Maps the stats page, keeps the object table; the sockets stay in attach.fds. */
+bool vgpu_attach_take(VgpuDevice *d, Error **errp);
+void vgpu_attach_watch(VgpuDevice *d);
+void vgpu_attach_send_lost(VgpuDevice *d, enum vgpu_lost_cause cause);
+void vgpu_attach_fini(VgpuDevice *d);
+
+/* link.c */
+VgpuLink *vgpu_link_new(VgpuDevice *d, int fd); /* takes fd */
+/* Every wait until the main loop next runs is taken from this budget. */
+void vgpu_link_set_budget(VgpuLink *l, int64_t ms);
+void vgpu_link_watch(VgpuLink *l);
+void vgpu_link_kill(VgpuLink *l); /* from now on it answers by itself */
+
+/* rings.c */
+bool vgpu_rings_init(VgpuDevice *d, int fd, int64_t budget_ms, Error **errp);
+void vgpu_rings_start(VgpuDevice *d);
+void vgpu_rings_stop(VgpuDevice *d);
+void vgpu_rings_fini(VgpuDevice *d);
+
+/* channel.c */
+void vgpu_channel_init(VgpuDevice *d);
+void vgpu_channel_open(VgpuDevice *d, int fd); /* takes fd */
+void vgpu_channel_watch(VgpuDevice *d);
+void vgpu_channel_read(VgpuDevice *d);
+void vgpu_channel_send(VgpuDevice *d, uint32_t request, const void *payload, uint32_t size);
+uint64_t vgpu_channel_ping(VgpuDevice *d);
+void vgpu_channel_close(VgpuDevice *d);
+
+/* console.c */
+bool vgpu_console_init(VgpuDevice *d, Error **errp);
+void vgpu_console_fini(VgpuDevice *d);
+void vgpu_console_push_modes(VgpuDevice *d);
+void vgpu_console_lost(VgpuDevice *d);
+/* All return false when the renderer broke the protocol. *fd is -1 if taken. */
+bool vgpu_console_scanout(VgpuDevice *d, const void *payload, int *fd);
+bool vgpu_console_shm_scanout(VgpuDevice *d, const void *payload, int *fd);
+bool vgpu_console_shm_update(VgpuDevice *d, const void *payload, int *fd);
+bool vgpu_console_dmabuf_scanout(VgpuDevice *d, const void *payload, int *fd);
+bool vgpu_console_cursor_pos(VgpuDevice *d, const void *payload, int *fd);
+bool vgpu_console_cursor_hide(VgpuDevice *d, const void *payload, int *fd);
+bool vgpu_console_cursor_update(VgpuDevice *d, const void *payload, int *fd);
+
+/* memory.c */
+bool vgpu_memory_check(VgpuDevice *d, Error **errp);
+void vgpu_memory_watch(VgpuDevice *d);
+void vgpu_memory_unwatch(VgpuDevice *d);
+
+/* lost.c */
+/* The renderer is no good any more; may be called from inside anything. */
+void G_GNUC_PRINTF(3, 4) vgpu_lose(VgpuDevice *d, enum vgpu_lost_cause cause, const char *fmt, ...);
+void vgpu_lost_init(VgpuDevice *d);
+void vgpu_lost_fini(VgpuDevice *d);
+/* The guest was reset: ask for a new renderer if there is none. */
+void vgpu_rejoin(VgpuDevice *d);
+/* Copies text of a peer for people: printable, NUL-terminated. */
+void vgpu_clean_text(char *dst, size_t dst_size, const char *src, size_t src_size);
+
+#endif
