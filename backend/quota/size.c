@@ -7,6 +7,9 @@
  *
  * The figures are what the storage takes, measured against llvmpipe, so that
  * the books and the renderer's resident memory agree:
+ *  - a row of blocks takes a multiple of 64 bytes, and rows of uncompressed
+ *    pictures come in fours.  No driver has smaller tiles; without this a
+ *    column of 16384 bytes would take 64 times what it is charged;
  *  - odd sample counts take the room of the next power of two;
  *  - staging buffers take a page: virglrenderer keeps them in the guest's own
  *    memory and allocates nothing.
@@ -25,6 +28,8 @@
 #define MAX_SAMPLES      32u          /* Gallium's own bound */
 #define MAX_BUFFER       0x80000000u  /* 2 GiB: virglrenderer and Gallium keep offsets in int */
 #define MAX_BLOCK_BYTES  32u
+#define ROW_BYTES        64u          /* pitch of a row of blocks */
+#define ROWS             4u           /* of uncompressed pictures */
 #define PAGE             4096u
 
 /*
@@ -414,6 +419,27 @@ static uint64_t blocks(uint32_t size, uint32_t level, uint32_t block)
     return ((texels ? texels : 1) + block - 1) / block;
 }
 
+static uint64_t round_up(uint64_t value, uint32_t step)
+{
+    return (value + step - 1) / step * step;
+}
+
+static bool is_1d(const ResourceShape *s)
+{
+    return s->target == PIPE_TEXTURE_1D || s->target == PIPE_TEXTURE_1D_ARRAY;
+}
+
+static uint64_t level_size(const ResourceShape *s, uint32_t level, const Block *b)
+{
+    uint64_t row = round_up(blocks(s->width, level, b->width) * b->bytes, ROW_BYTES);
+    uint64_t rows = blocks(s->height, level, b->height);
+
+    if (b->height == 1 && !is_1d(s)) {
+        rows = round_up(rows, ROWS);
+    }
+    return row * rows * blocks(s->depth, level, b->depth);
+}
+
 static bool buffer_size(const ResourceShape *s, uint64_t *bytes)
 {
     if (!within(s->width, MAX_BUFFER) || s->height > 1 || s->depth > 1 ||
@@ -437,8 +463,7 @@ static bool texture_size(const ResourceShape *s, uint64_t *bytes)
     b = &formats[s->format];
     *bytes = 0;
     for (level = 0; level <= s->last_level; level++) {
-        *bytes += blocks(s->width, level, b->width) * blocks(s->height, level, b->height) *
-                  blocks(s->depth, level, b->depth) * b->bytes;
+        *bytes += level_size(s, level, b);
     }
     *bytes *= (uint64_t)layers * samples;
     return true;
@@ -452,6 +477,6 @@ bool resource_size(const ResourceShape *shape, uint64_t *bytes)
                                        : texture_size(shape, &exact))) {
         return false;
     }
-    *bytes = (exact + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+    *bytes = round_up(exact, PAGE);
     return true;
 }
