@@ -30,6 +30,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -175,7 +176,7 @@ static char **make_argv(const LaunchSpec *s)
 
 #define ADD(...) g_strv_builder_take(b, g_strdup_printf(__VA_ARGS__))
     ADD("%s", s->renderer);
-    ADD("--vhost-user-fd=3");
+    ADD("--vhost-user-fd=%d", LAUNCHER_VHOST_USER_FD);
     ADD("--channel-fd=4");
     ADD("--stats-fd=%d", LAUNCHER_STATS_FD);
     ADD("--objects-fd=6");
@@ -238,11 +239,15 @@ static G_NORETURN void child_fail(const char *what)
 {
     const char *why = strerrordesc_np(errno);
     const char *parts[] = { "cannot start the renderer: ", what, ": ", why ? why : "unknown error" };
+    struct iovec iov[G_N_ELEMENTS(parts)];
 
     for (unsigned i = 0; i < G_N_ELEMENTS(parts); i++) {
-        if (write(STATUS_FD, parts[i], strlen(parts[i])) < 0) {
-            break;
-        }
+        iov[i].iov_base = (void *)parts[i];
+        iov[i].iov_len = strlen(parts[i]);
+    }
+    /* in one piece: the reader takes what the first read gives */
+    if (writev(STATUS_FD, iov, G_N_ELEMENTS(iov)) < 0) {
+        _exit(126);
     }
     _exit(127);
 }
@@ -343,7 +348,7 @@ bool launcher_start(const LaunchSpec *spec, Launched *out, GError **error)
     }
     /* the log's end never blocks its writer */
     if (!pipe_pair(&out->log, &log_writer, O_NONBLOCK, error) ||
-        !socket_pair(&out->vhost_user, &child.fds[3], error) ||
+        !socket_pair(&out->vhost_user, &child.fds[LAUNCHER_VHOST_USER_FD], error) ||
         !socket_pair(&out->channel, &child.fds[4], error) ||
         !pipe_pair(&out->status, &child.fds[STATUS_FD], 0, error) ||
         !pipe_pair(&child.fds[GO_FD], &go_writer, 0, error)) {

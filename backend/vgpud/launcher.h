@@ -14,7 +14,8 @@
 #include "vgpu/stats.h"
 
 #define LAUNCHER_OBJECTS_SIZE (16u * 1024 * 1024)
-/* Where the stats page is among the renderer's descriptors. */
+/* Where these are among the renderer's descriptors. */
+#define LAUNCHER_VHOST_USER_FD 3
 #define LAUNCHER_STATS_FD 5
 
 typedef struct LaunchSpec {

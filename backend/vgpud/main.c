@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "attach.h"
@@ -31,6 +33,7 @@
 
 #define WAIT_FOR_OTHER_S  10 /* --autostart: for a vgpud that starts at the same time */
 #define IDLE_FIRST_S      30 /* --autostart: leave when no VM came at all */
+#define LOG_MAX           (1024 * 1024) /* --autostart: bytes */
 #define IDLE_LAST_S       5  /* --autostart: leave after the last VM */
 
 typedef struct Options {
@@ -134,9 +137,10 @@ static gboolean on_signal(gpointer opaque)
     return G_SOURCE_CONTINUE;
 }
 
-static gboolean on_memory_timer(gpointer opaque)
+static gboolean on_second(gpointer opaque)
 {
     vm_check_memory(opaque);
+    vm_check_adopted(opaque);
     return G_SOURCE_CONTINUE;
 }
 
@@ -192,10 +196,33 @@ static void on_idle_changed(Daemon *d)
     }
 }
 
+/* The log beside the socket goes on over restarts; an old one is put aside. */
+static int open_log(const Listen *l)
+{
+    g_autofree char *old = g_strconcat(l->log, ".1", NULL);
+    struct stat st;
+
+    if (stat(l->log, &st) == 0 && st.st_size > LOG_MAX) {
+        rename(l->log, old);
+    }
+    return open(l->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+/* What the QEMU that started us had open is not ours to keep. */
+static void close_strangers(const Listen *l)
+{
+    for (int fd = 3; fd < 1024; fd++) {
+        if (fd != l->lock_fd && fd != l->attach_fd && fd != l->api_fd) {
+            close(fd);
+        }
+    }
+    syscall(SYS_close_range, 1024, ~0u, 0);
+}
+
 /* Into the background: the parent returns to the QEMU that waits for it. */
 static bool go_to_background(const Main *m, GError **error)
 {
-    int log = open(m->listen->log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int log = open_log(m->listen);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     pid_t pid;
 
@@ -215,14 +242,7 @@ static bool go_to_background(const Main *m, GError **error)
     if (chdir("/") < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0) {
         _exit(1);
     }
-    close(null);
-    close(log);
-    /* what QEMU had open is not ours to keep; locks and sockets are above that */
-    for (int fd = 3; fd < 1024; fd++) {
-        if (fd != m->listen->lock_fd && fd != m->listen->attach_fd && fd != m->listen->api_fd) {
-            close(fd);
-        }
-    }
+    close_strangers(m->listen);
     return true;
 }
 
@@ -271,6 +291,23 @@ static void take_back(Main *m)
     vm_save_all(&m->daemon);
 }
 
+/* What we have from whoever started us, a QEMU perhaps, made as we need it. */
+static void settle_in(void)
+{
+    const char *renderer = g_getenv("VGPU_RENDERER");
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* ignored, renderers could not be waited for */
+    if (renderer && *renderer && !g_path_is_absolute(renderer)) {
+        g_autofree char *path = g_canonicalize_filename(renderer, NULL);
+
+        g_setenv("VGPU_RENDERER", path, TRUE);
+    }
+}
+
 static bool run(Main *m, GError **error)
 {
     Daemon *d = &m->daemon;
@@ -308,7 +345,7 @@ static bool run(Main *m, GError **error)
     }
     g_unix_signal_add(SIGTERM, on_signal, m);
     g_unix_signal_add(SIGINT, on_signal, m);
-    g_timeout_add_seconds(1, on_memory_timer, d);
+    g_timeout_add_seconds(1, on_second, d);
     on_idle_changed(d);
     g_message("version " VGPU_VERSION " listens on %s", m->listen->socket);
     g_main_loop_run(d->loop);
@@ -337,7 +374,7 @@ int main(int argc, char **argv)
 
     setlocale(LC_ALL, "C.UTF-8");
     g_log_set_writer_func(write_log, NULL, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    settle_in();
     g_option_context_set_summary(context, "Shares the host's GPUs among virtual machines that have a vgpu-pci device.");
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, &argc, &argv, &error)) {

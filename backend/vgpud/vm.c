@@ -171,7 +171,7 @@ static gboolean on_renderer_end(gint pidfd, GIOCondition condition, gpointer opa
         /* what the child itself says */
     } else if (vm->cause) {
         why = g_strdup_printf("the renderer of %s was ended: %s", vm->name, vm->cause);
-    } else if (vm->log && *vmlog_last(vm->log)) {
+    } else if (vm->client && vm->log && *vmlog_last(vm->log)) {
         why = g_strdup_printf("the renderer of %s %s; its last words: %s", vm->name, how, vmlog_last(vm->log));
     } else {
         why = g_strdup_printf("the renderer of %s %s", vm->name, how);
@@ -356,6 +356,32 @@ uint64_t vm_memory_cap(const Daemon *d, const Vm *vm)
     uint64_t cap;
 
     return __builtin_add_overflow(vm->memory, d->config->memory_overhead, &cap) ? UINT64_MAX : cap;
+}
+
+/*
+ * After a restart nobody tells us when a QEMU goes.  The renderer's end of the
+ * vhost-user socket does; what else it may have put there is only polled.
+ */
+static bool deserted(const Vm *vm)
+{
+    struct pollfd p = { .fd = process_get_fd(vm->pidfd, LAUNCHER_VHOST_USER_FD), .events = POLLRDHUP };
+    bool gone = p.fd >= 0 && poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLRDHUP));
+
+    if (p.fd >= 0) {
+        close(p.fd);
+    }
+    return gone;
+}
+
+void vm_check_adopted(Daemon *d)
+{
+    for (guint i = 0; i < d->books->vms->len; i++) {
+        Vm *vm = d->books->vms->pdata[i];
+
+        if (!vm->client && vm->state == VM_RUNNING && deserted(vm)) {
+            vm_client_gone(vm); /* leaves later: the list stays as it is */
+        }
+    }
 }
 
 void vm_check_memory(Daemon *d)
