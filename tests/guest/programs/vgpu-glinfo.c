@@ -62,15 +62,12 @@ static bool is_virtio_gpu(int fd)
     return ioctl(fd, DRM_IOCTL_VERSION, &version) == 0 && strcmp(name, "virtio_gpu") == 0;
 }
 
-/* The node, or the first virtio-gpu there is; -1: none. */
-static int open_device(const char *device)
+/* -1: none */
+static int first_device(void)
 {
     char path[64];
     int fd;
 
-    if (device) {
-        return open(device, O_RDWR | O_CLOEXEC);
-    }
     for (int i = 0; i < 32; i++) {
         if (i < 16) {
             snprintf(path, sizeof(path), "/dev/dri/renderD%d", 128 + i);
@@ -86,6 +83,20 @@ static int open_device(const char *device)
         }
     }
     return -1;
+}
+
+/* The node, or the first virtio-gpu there is; -1: none within 10 s (a slow guest may still probe). */
+static int open_device(const char *device)
+{
+    int fd = -1;
+
+    for (int tries = 0; fd < 0 && tries < 100; tries++) {
+        if (tries) {
+            usleep(100 * 1000);
+        }
+        fd = device ? open(device, O_RDWR | O_CLOEXEC) : first_device();
+    }
+    return fd;
 }
 
 static bool show_capset(const char *device)
