@@ -216,6 +216,9 @@ void vgpu_channel_read(VgpuDevice *d)
         if (d->losing || d->channel.fd < 0 || channel_message(d) <= 0) {
             return;
         }
+        if (d->state == VGPU_STATE_STARTING) {
+            return; /* that was HELLO; for the rest the device is not ready */
+        }
     }
 }
 
