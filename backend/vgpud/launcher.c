@@ -290,7 +290,7 @@ static G_NORETURN void child_run(Child *c)
     signal(SIGPIPE, SIG_IGN); /* its log ends when vgpud does */
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    execve(c->argv[0], c->argv, c->envp);
+    execve(c->box ? SANDBOX_PROGRAM : c->argv[0], c->argv, c->envp);
     child_fail(c->argv[0]);
 }
 

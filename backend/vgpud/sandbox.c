@@ -190,6 +190,18 @@ static void add_node(Sandbox *box, const char *node, const char *device_path)
     }
 }
 
+/* At a place of its own: where the host has it is not the renderer's business. */
+static void add_program(Sandbox *box, const char *renderer)
+{
+    char *real = realpath(renderer, NULL);
+
+    if (real) { /* else exec will say what is wrong with it */
+        add_step(box, STEP_FILE, NULL, SANDBOX_PROGRAM, false);
+        add_step(box, STEP_BIND, real, SANDBOX_PROGRAM, false);
+        free(real);
+    }
+}
+
 Sandbox *sandbox_new(const char *renderer, const char *node, const char *device_path)
 {
     Sandbox *box = g_new0(Sandbox, 1);
@@ -201,7 +213,7 @@ Sandbox *sandbox_new(const char *renderer, const char *node, const char *device_
     if (node) {
         add_node(box, node, device_path);
     }
-    add_bind(box, renderer, false);
+    add_program(box, renderer);
     return box;
 }
 

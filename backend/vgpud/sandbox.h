@@ -9,6 +9,9 @@
 
 typedef struct Sandbox Sandbox;
 
+/* Where the renderer is, seen from inside. */
+#define SANDBOX_PROGRAM "/vgpu-renderer"
+
 /*
  * Works out what the box contains.  renderer: the program; node: render node
  * or NULL; device_path: the GPU's folder under /sys/devices or NULL.

@@ -74,6 +74,7 @@ static G_NORETURN void inside(bool boxed)
     say("has no_new_privs", prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
     say("reads /etc/passwd", can_open("/etc/passwd", O_RDONLY));
     say("runs programs of the host", access("/usr/bin/env", X_OK) == 0);
+    say("knows where its program is", access(g_getenv("VGPU_TEST_SELF") ?: "/root", F_OK) == 0 || access("/home", F_OK) == 0);
     say("sees the old root", access("/old", F_OK) == 0);
     say("sees other processes", access("/proc/1/status", F_OK) == 0 && access("/proc/2/status", F_OK) == 0);
     say("opens /dev/null", can_open("/dev/null", O_RDWR));
@@ -182,7 +183,7 @@ static void test_box(void)
     } facts[] = {
         { "is process 1", true }, { "is nobody", true }, { "has capabilities", false },
         { "has no_new_privs", true }, { "can become root", false }, { "reads /etc/passwd", false },
-        { "runs programs of the host", false }, { "sees the old root", false }, { "sees other processes", false },
+        { "runs programs of the host", false }, { "sees the old root", false }, { "knows where its program is", false }, { "sees other processes", false },
         { "writes to /", false }, { "writes to /usr/lib", false }, { "writes to /tmp", true },
         { "opens /dev/null", true }, { "reads /dev/urandom", true }, { "finds libraries", true },
         { "finds itself", true }, { "reaches a network", false }, { "can mount", false },
@@ -197,6 +198,10 @@ static void test_box(void)
     Launched l;
 
     g_setenv("VGPU_TEST_SECRET", "1", TRUE);
+    g_autofree char *where = g_strconcat("VGPU_TEST_SELF=", self, NULL);
+    char *environment[] = { where, NULL };
+
+    spec.environment = environment;
     if (!launcher_start(&spec, &l, &error)) {
         g_test_skip(error->message); /* a host that allows no namespaces */
         return;
