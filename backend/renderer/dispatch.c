@@ -177,6 +177,9 @@ static void command_fence(Device *d, Command *c, Element *e, bool failed)
     uint32_t ctx, ring;
     uint64_t fence = timeline_add(d->vhost, command_timeline(d, c, &ctx, &ring), e);
 
+    if (!fence) {
+        return;
+    }
     /* An error has nothing to wait for but its turn. */
     if (failed || d->ops->create_fence(d->renderer, ctx, ring, fence) != VIRTIO_GPU_RESP_OK_NODATA) {
         timeline_done(d->vhost, fence);

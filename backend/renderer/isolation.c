@@ -38,7 +38,7 @@ static const char *const allowed[] = {
     "ftruncate", "fallocate",
     /* threads, time, signals */
     "futex", "futex_waitv", "set_robust_list", "get_robust_list", "rseq", "set_tid_address",
-    "exit", "exit_group", "gettid", "getpid", "getppid", "tgkill", "sched_yield",
+    "exit", "exit_group", "gettid", "getpid", "getppid", "sched_yield",
     "sched_getaffinity", "sched_setaffinity", "sched_getparam", "sched_getscheduler",
     "sched_setscheduler", "setpriority", "getpriority", "nanosleep", "clock_nanosleep",
     "clock_gettime", "clock_getres", "gettimeofday", "time", "restart_syscall", "rt_sigaction",
@@ -177,6 +177,9 @@ bool isolate_starting(GError **error)
                                 SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_NEWUSER,
                                         CLONE_THREAD)) == 0;
     ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
+    /* abort() of ours, nobody else. */
+    ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+                                SCMP_A0(SCMP_CMP_EQ, (uint64_t)getpid())) == 0;
     /* A driver's, but not one that types into a terminal. */
     ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
                                 SCMP_A1(SCMP_CMP_NE, TIOCSTI)) == 0;

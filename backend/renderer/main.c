@@ -4,6 +4,7 @@
  * with the sockets in place; ends when QEMU closes one of them.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +155,7 @@ int main(int argc, char **argv)
         return 2;
     }
     log_init(options.vm_name);
+    signal(SIGPIPE, SIG_IGN); /* a socket or the log may close first */
     prepare_environment(&options);
     {
         const int keep[] = { options.vhost_user_fd, options.channel_fd, options.stats_fd,

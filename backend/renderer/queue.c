@@ -51,6 +51,7 @@ unsigned queue_pop(Vhost *v, unsigned q, Element **out, unsigned max)
     unsigned n = 0;
 
     g_mutex_lock(&v->lock);
+    v->at_queue = q;
     if (v->queue[q].kick_fd >= 0) {
         eventfd_t kicks;
         eventfd_read(v->queue[q].kick_fd, &kicks);
@@ -88,6 +89,7 @@ unsigned queue_pop(Vhost *v, unsigned q, Element **out, unsigned max)
         table_inflight(v->table, q, e->vu.index, true);
         out[n++] = e;
     }
+    v->at_queue = -1;
     g_mutex_unlock(&v->lock);
     return n;
 }
@@ -157,7 +159,9 @@ void queue_push_locked(Vhost *v, Element *e)
     }
     element_write_answer(e);
     table_inflight(v->table, e->queue, e->vu.index, false);
+    v->at_queue = e->queue;
     vu_queue_push(&v->dev, vq, &e->vu, e->answer_size);
+    v->at_queue = -1;
     queue->notify = true;
     element_free(e);
 }
@@ -170,7 +174,9 @@ void queue_notify_locked(Vhost *v)
 
         if (v->queue[q].notify && vq->call_fd >= 0 && queue_running(v, q)) {
             v->queue[q].notify = false;
+            v->at_queue = q;
             vu_queue_notify(&v->dev, vq);
+            v->at_queue = -1;
         }
     }
 }

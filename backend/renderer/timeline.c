@@ -56,6 +56,13 @@ uint64_t timeline_add(Vhost *v, uint64_t key, Element *e)
     uint64_t id;
 
     g_mutex_lock(&v->lock);
+    if (e->generation != v->generation) {
+        /* Its fence may be one that the renderer's reset swallows: it would stop the timeline. */
+        g_mutex_unlock(&v->lock);
+        element_free(e);
+        g_free(f);
+        return 0;
+    }
     t = g_hash_table_lookup(v->timelines, &key);
     if (!t) {
         t = g_new0(Timeline, 1);

@@ -70,13 +70,10 @@ static void vhost_panic(VuDev *dev, const char *what)
 {
     Vhost *v = vhost_of(dev);
 
-    log_guest("%s: the device is broken until the guest resets it", what ? what : "out of memory");
-    for (unsigned q = 0; q < VHOST_QUEUES; q++) {
-        int fd = v->dev.vq ? v->dev.vq[q].err_fd : -1;
-
-        if (fd >= 0) {
-            eventfd_write(fd, 1);
-        }
+    log_guest("virtqueue %d: %s: the device is broken until the guest resets it", v->at_queue,
+              what ? what : "out of memory");
+    if (v->at_queue >= 0 && v->dev.vq[v->at_queue].err_fd >= 0) {
+        eventfd_write(v->dev.vq[v->at_queue].err_fd, 1);
     }
 }
 
@@ -431,6 +428,10 @@ void vhost_reset(Vhost *v, uint32_t generation)
          * stops the rings and says so: nothing is popped from the old ones.
          */
         vq->started = false;
+        memset(&vq->vra, 0, sizeof(vq->vra));
+        vq->vring.desc = NULL;
+        vq->vring.avail = NULL;
+        vq->vring.used = NULL;
         vq->inuse = 0;
         vq->last_avail_idx = vq->shadow_avail_idx = vq->used_idx = 0;
         vq->signalled_used_valid = false;
@@ -471,6 +472,7 @@ Vhost *vhost_new(int fd, Table *table, struct vgpu_stats *stats, GError **error)
     v->table = table;
     v->stats = stats;
     v->memory = guest_memory_new();
+    v->at_queue = -1;
     v->work_fd = epoll_create1(EPOLL_CLOEXEC);
     v->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     for (unsigned q = 0; q < VHOST_QUEUES; q++) {

@@ -29,7 +29,7 @@
  *
  * Broken rings.  libvhost-user calls panic for what the guest must not do
  * (loops, addresses outside RAM).  The device then is broken: no queue is
- * served, the rings' error eventfds are signalled, messages are served as
+ * served, the broken ring's error eventfd is signalled, messages are served as
  * ever, and a reset mends it.
  */
 #ifndef VGPU_RENDERER_VHOST_H
@@ -78,6 +78,7 @@ typedef struct Vhost {
     uint32_t memory_serial; /* atomic; counts changes of the table */
     bool reset_wanted;      /* the render thread must forget everything */
     bool closed;
+    int at_queue;           /* whose ring libvhost-user works on; -1: none */
     uint32_t generation;    /* atomic reads without the lock; see Reset */
     uint64_t offered;       /* atomic; virtio feature bits, with VERSION_1 and kin */
     uint64_t acked;         /* atomic; as SET_FEATURES said */
@@ -138,8 +139,9 @@ void element_answer(Element *e, const void *answer, uint32_t size);
 void queue_push(Vhost *v, Element *first);
 
 /*
- * timeline.c: e, which has its answer, is pushed when the fence returned is
- * done and all earlier ones with the same key are.
+ * timeline.c: takes e, which has its answer; it is pushed when the fence
+ * returned is done and all earlier ones with the same key are.  0: no fence is
+ * needed, the guest was reset meanwhile.
  */
 uint64_t timeline_add(Vhost *v, uint64_t key, Element *e);
 void timeline_done(Vhost *v, uint64_t fence); /* any thread */
