@@ -176,6 +176,29 @@ static void test_transfer_fields(gconstpointer renderer)
     }
 }
 
+/* Context 0 is the console's: nothing that is held against it may stop it. */
+static void test_context_zero_lives(gconstpointer renderer)
+{
+    g_autoptr(Frontend) f = start(renderer);
+    uint64_t gpa = ram_alloc(f->ram, 64 * 64 * 4);
+
+    picture_fill(f, gpa, BGRX, 5, 64, 64, 64 * 4);
+    CHECK(gpu_create_texture(f, 1, BGRX, 64, 64), OK_NODATA);
+    CHECK(gpu_attach_one(f, 1, gpa, 64 * 64 * 4), OK_NODATA);
+    CHECK(gpu_set_scanout(f, 0, 1, 0, 0, 64, 64), OK_NODATA);
+    for (unsigned to = 0; to < 2; to++) {
+        transfer(f, to, 0, 1, 0, 64 * 64 * 4 - 4, 0, 0, 0, 0, 0, 64, 64, 1);
+        transfer(f, to, 0, 1, 0, 0, NONE, 0, 0, 0, 0, 64, 64, 1);
+        transfer(f, to, 0, 1, 0, 0, 0x80000000u, 0x80000000u, 0, 0, 0, 64, 64, 1);
+    }
+    CHECK(transfer(f, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 64, 64, 1), OK_NODATA);
+    CHECK(gpu_flush(f, 1, 0, 0, 64, 64), OK_NODATA);
+    screen_settle(&f->screen, SOON);
+    if (f->hello.kind == VGPU_RENDERER_VIRGL) {
+        picture_check(f, 0, 0, 0, 64, 64, 5, 0, 0);
+    }
+}
+
 /* One field of a good shape at a time. */
 static void test_shape_fields(gconstpointer renderer)
 {
@@ -296,6 +319,7 @@ int main(int argc, char **argv)
     } tests[] = {
         { "context-fields", test_context_fields }, { "submit-fields", test_submit_fields },
         { "transfer-fields", test_transfer_fields }, { "shape-fields", test_shape_fields },
+        { "context-zero-lives", test_context_zero_lives },
         { "reset-under-load", test_reset_under_load }, { "close-under-load", test_close_under_load },
     };
     char *missing;
