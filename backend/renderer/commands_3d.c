@@ -80,6 +80,7 @@ uint32_t command_ctx_destroy(Device *d, Command *c)
         return VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID;
     }
     d->ops->context_destroy(d->renderer, id);
+    timeline_finish_context(d->vhost, id);
     g_hash_table_remove(d->contexts, GUINT_TO_POINTER(id));
     stats_add(&d->stats->contexts, -1);
     return VIRTIO_GPU_RESP_OK_NODATA;

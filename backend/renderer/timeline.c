@@ -79,19 +79,11 @@ uint64_t timeline_add(Vhost *v, uint64_t key, Element *e)
     return id;
 }
 
-void timeline_done(Vhost *v, uint64_t fence)
+/* Pushes what is done at the head of t; t goes when it is empty. */
+static void timeline_advance(Vhost *v, Timeline *t)
 {
-    Timeline *t;
     Fence *f;
 
-    g_mutex_lock(&v->lock);
-    f = g_hash_table_lookup(v->fences, &fence);
-    if (!f || f->done) {
-        g_mutex_unlock(&v->lock);
-        return;
-    }
-    f->done = true;
-    t = f->timeline;
     while ((f = g_queue_peek_head(&t->fences)) && f->done) {
         g_queue_pop_head(&t->fences);
         queue_push_locked(v, g_steal_pointer(&f->element));
@@ -100,6 +92,39 @@ void timeline_done(Vhost *v, uint64_t fence)
     }
     if (g_queue_is_empty(&t->fences)) {
         g_hash_table_remove(v->timelines, &t->key);
+    }
+}
+
+void timeline_done(Vhost *v, uint64_t fence)
+{
+    Fence *f;
+
+    g_mutex_lock(&v->lock);
+    f = g_hash_table_lookup(v->fences, &fence);
+    if (f && !f->done) {
+        f->done = true;
+        timeline_advance(v, f->timeline);
+        queue_notify_locked(v);
+    }
+    g_mutex_unlock(&v->lock);
+}
+
+void timeline_finish_context(Vhost *v, uint32_t ctx)
+{
+    g_autoptr(GList) all = NULL;
+
+    g_mutex_lock(&v->lock);
+    all = g_hash_table_get_values(v->timelines);
+    for (GList *l = all; l; l = l->next) {
+        Timeline *t = l->data;
+
+        if (t->key >> 32 != ctx) {
+            continue;
+        }
+        for (GList *i = t->fences.head; i; i = i->next) {
+            ((Fence *)i->data)->done = true;
+        }
+        timeline_advance(v, t);
     }
     queue_notify_locked(v);
     g_mutex_unlock(&v->lock);

@@ -139,12 +139,14 @@ void element_answer(Element *e, const void *answer, uint32_t size);
 void queue_push(Vhost *v, Element *first);
 
 /*
- * timeline.c: takes e, which has its answer; it is pushed when the fence
+ * timeline.c: key is the context's id << 32 | its ring; 0: the device's.  Takes e, which has its answer; it is pushed when the fence
  * returned is done and all earlier ones with the same key are.  0: no fence is
  * needed, the guest was reset meanwhile.
  */
 uint64_t timeline_add(Vhost *v, uint64_t key, Element *e);
 void timeline_done(Vhost *v, uint64_t fence); /* any thread */
+/* The context is gone, and with it whoever would signal its fences. */
+void timeline_finish_context(Vhost *v, uint32_t ctx);
 void timeline_drop_all(Vhost *v);             /* lock held */
 void timeline_init(Vhost *v);
 
