@@ -26,6 +26,8 @@
 #define BAND ROWS_PER_MIB /* rows moved at once: 1 MiB */
 #define TEXTURES_MAX 4096
 
+enum { SOURCE, SCRATCH };
+static unsigned framebuffers[2];
 static unsigned textures[TEXTURES_MAX];
 static uint32_t band[BAND][WIDTH], back[BAND][WIDTH];
 
@@ -49,16 +51,57 @@ static void upload(unsigned index, unsigned rows)
     }
 }
 
+static void make_scratch(void)
+{
+    unsigned texture;
+
+    gl.GenFramebuffers(2, framebuffers);
+    gl.GenTextures(1, &texture);
+    gl.BindTexture(GL_TEXTURE_2D, texture);
+    gl.TexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MAX_LEVEL, 0);
+    gl.TexImage2D(GL_TEXTURE_2D, 0, GL_RGBA8, WIDTH, BAND, 0, GL_RGBA, GL_UNSIGNED_BYTE, NULL);
+    gl.BindFramebuffer(GL_FRAMEBUFFER, framebuffers[SCRATCH]);
+    gl.FramebufferTexture2D(GL_FRAMEBUFFER, GL_COLOR_ATTACHMENT0, GL_TEXTURE_2D, texture, 0);
+}
+
+/*
+ * A band of the texture by way of the scratch one, turned upside down by the
+ * GPU.  In a lost context nothing is executed or read back, and what the guest
+ * then finds is an older buffer of its own, often just the one that it uploaded:
+ * without the turn it would pass for the texture.
+ */
+static void read_band(unsigned first_row)
+{
+    gl.BindFramebuffer(GL_READ_FRAMEBUFFER, framebuffers[SOURCE]);
+    gl.BindFramebuffer(GL_DRAW_FRAMEBUFFER, framebuffers[SCRATCH]);
+    gl.BlitFramebuffer(0, (int)first_row, WIDTH, (int)(first_row + BAND), 0, BAND, WIDTH, 0,
+                       GL_COLOR_BUFFER_BIT, GL_NEAREST);
+    gl.BindFramebuffer(GL_READ_FRAMEBUFFER, framebuffers[SCRATCH]);
+    gl.ReadPixels(0, 0, WIDTH, BAND, GL_RGBA, GL_UNSIGNED_BYTE, back);
+}
+
+static bool band_is_back(void)
+{
+    for (unsigned y = 0; y < BAND; y++) {
+        if (memcmp(band[y], back[BAND - 1 - y], sizeof(band[y])) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool holds(unsigned index, unsigned rows)
 {
-    if (!gl_target(textures[index])) {
+    gl.BindFramebuffer(GL_FRAMEBUFFER, framebuffers[SOURCE]);
+    gl.FramebufferTexture2D(GL_FRAMEBUFFER, GL_COLOR_ATTACHMENT0, GL_TEXTURE_2D, textures[index], 0);
+    if (gl.CheckFramebufferStatus(GL_FRAMEBUFFER) != GL_FRAMEBUFFER_COMPLETE) {
         return false;
     }
     for (unsigned y = 0; y < rows; y += BAND) {
         pattern(index, y);
         memset(back, 0, sizeof(back));
-        gl.ReadPixels(0, (int)y, WIDTH, BAND, GL_RGBA, GL_UNSIGNED_BYTE, back);
-        if (memcmp(band, back, sizeof(band)) != 0) {
+        read_band(y);
+        if (!band_is_back()) {
             return false;
         }
     }
@@ -142,6 +185,7 @@ int main(int argc, char **argv)
                 limit / ROWS_PER_MIB, TEXTURES_MAX);
         return 2;
     }
+    make_scratch();
     count = (unsigned)(total / chunk);
     rows = (unsigned)chunk * ROWS_PER_MIB;
     for (unsigned i = 0; i < count; i++) {
