@@ -10,7 +10,7 @@
 #include "vgpu/attach.h"
 
 #define API_SUFFIX "-api.sock"
-#define TIMEOUT_S 10
+#define TIMEOUT_S  10
 
 /* /run/vgpu/vgpud.sock -> /run/vgpu/vgpud-api.sock */
 static char *api_path(const char *socket)
@@ -79,9 +79,11 @@ static char *find_server(const char *socket, GError **error)
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
                     "this user may not talk to vgpud on %s: be root or a member of the group vgpu", all);
     } else {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                    "no vgpud listens on %s: a VM with -device vgpu-pci starts one, or start the service with "
-                    "'systemctl start vgpud.socket', or run vgpud", all);
+        g_set_error(
+            error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+            "no vgpud listens on %s: a VM with -device vgpu-pci starts one, or start the service with "
+            "'systemctl start vgpud.socket', or run vgpud",
+            all);
     }
     return NULL;
 }
@@ -109,14 +111,15 @@ JsonNode *client_get(const char *socket, const char *path, GError **error)
     }
     text = g_strndup(g_bytes_get_data(body, NULL), g_bytes_get_size(body));
     if (soup_message_get_status(message) != SOUP_STATUS_OK) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "vgpud on %s answers %s with status %u: is it of another release?",
-                    server, path, soup_message_get_status(message));
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                    "vgpud on %s answers %s with status %u: is it of another release?", server, path,
+                    soup_message_get_status(message));
         return NULL;
     }
     root = json_from_string(text, error);
     if (root && !JSON_NODE_HOLDS_ARRAY(root)) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "vgpud on %s answers %s with something else than an array",
-                    server, path);
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "vgpud on %s answers %s with something else than an array", server, path);
         return NULL;
     }
     return g_steal_pointer(&root);

@@ -58,12 +58,13 @@ void table_print(FILE *out, JsonArray *rows, const TableColumn *columns, unsigne
 {
     guint n = json_array_get_length(rows);
     g_autoptr(GPtrArray) cells = g_ptr_array_new_with_free_func(g_free);
-    g_autofree glong *width = g_new0(glong, count);
+    g_autofree glong *width = NULL;
 
     if (!n) {
         fprintf(out, "%s\n", empty);
         return;
     }
+    width = g_new0(glong, count);
     for (unsigned c = 0; c < count; c++) {
         g_ptr_array_add(cells, g_strdup(columns[c].title));
     }
@@ -71,8 +72,9 @@ void table_print(FILE *out, JsonArray *rows, const TableColumn *columns, unsigne
         JsonNode *node = json_array_get_element(rows, r);
 
         for (unsigned c = 0; c < count; c++) {
-            g_autofree char *text = JSON_NODE_HOLDS_OBJECT(node) ?
-                                    columns[c].cell(json_node_get_object(node), columns[c].member) : NULL;
+            g_autofree char *text = JSON_NODE_HOLDS_OBJECT(node)
+                                        ? columns[c].cell(json_node_get_object(node), columns[c].member)
+                                        : NULL;
 
             g_ptr_array_add(cells, g_strdup(text && *text ? text : "-"));
         }

@@ -34,8 +34,8 @@ uint64_t admission_free(const Gpu *gpu, const AdmissionBooking *bookings, size_t
 }
 
 /* The VM that keeps all others off, or that would have to go for an exclusive one. */
-static const char *admission_blocker(const Profile *p, const Gpu *gpu,
-                                     const AdmissionBooking *bookings, size_t count)
+static const char *admission_blocker(const Profile *p, const Gpu *gpu, const AdmissionBooking *bookings,
+                                     size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (booked_on(&bookings[i], gpu) && (bookings[i].exclusive || p->exclusive)) {
@@ -62,8 +62,8 @@ static void describe_gpu(GString *s, const Gpu *gpu, const AdmissionBooking *boo
     unsigned shown = 0, left = 0;
 
     g_string_append_printf(s, "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " MiB are free on %s",
-                           (guint64)(admission_free(gpu, bookings, count) / MIB), (guint64)(gpu->memory / MIB),
-                           gpu->name);
+                           (guint64)(admission_free(gpu, bookings, count) / MIB),
+                           (guint64)(gpu->memory / MIB), gpu->name);
     for (size_t i = 0; i < count; i++) {
         if (!booked_on(&bookings[i], gpu)) {
             continue;
@@ -122,7 +122,8 @@ static char *refuse_full(const Profile *p, const ProfileSet *profiles, const GPt
     const char *blocker = admission_blocker(p, first, bookings, count);
 
     if (blocker && p->exclusive) {
-        g_string_append_printf(s, "profile '%s' wants %s for itself (isolation=exclusive), but VM %s uses it; ",
+        g_string_append_printf(s,
+                               "profile '%s' wants %s for itself (isolation=exclusive), but VM %s uses it; ",
                                p->name, first->name, blocker);
     } else if (blocker) {
         g_string_append_printf(s, "VM %s has %s for itself (isolation=exclusive); ", blocker, first->name);
@@ -173,10 +174,9 @@ static char *gpu_names(const GPtrArray *gpus)
     return g_string_free(s, FALSE);
 }
 
-bool admission_decide(const ProfileSet *profiles, const GPtrArray *gpus,
-                      const AdmissionBooking *bookings, size_t count,
-                      const char *profile, const char *gpu,
-                      AdmissionGrant *grant, enum vgpu_refusal *code, char **why)
+bool admission_decide(const ProfileSet *profiles, const GPtrArray *gpus, const AdmissionBooking *bookings,
+                      size_t count, const char *profile, const char *gpu, AdmissionGrant *grant,
+                      enum vgpu_refusal *code, char **why)
 {
     const Profile *p = profile_set_find(profiles, profile);
     g_autoptr(GPtrArray) candidates = g_ptr_array_new();

@@ -32,10 +32,9 @@ typedef struct AdmissionGrant {
  * profile and gpu as in struct vgpu_attach_request.  On refusal *code is set
  * and *why is a sentence of less than VGPU_MESSAGE_MAX bytes to free.
  */
-bool admission_decide(const ProfileSet *profiles, const GPtrArray *gpus,
-                      const AdmissionBooking *bookings, size_t count,
-                      const char *profile, const char *gpu,
-                      AdmissionGrant *grant, enum vgpu_refusal *code, char **why);
+bool admission_decide(const ProfileSet *profiles, const GPtrArray *gpus, const AdmissionBooking *bookings,
+                      size_t count, const char *profile, const char *gpu, AdmissionGrant *grant,
+                      enum vgpu_refusal *code, char **why);
 
 /* Bytes booked and free on a GPU. */
 uint64_t admission_used(const Gpu *gpu, const AdmissionBooking *bookings, size_t count);

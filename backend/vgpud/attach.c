@@ -61,9 +61,9 @@ static bool client_send(Client *c, const void *data, size_t size, const int *fds
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int) * VGPU_ATTACH_FD_COUNT)];
-    } control = { 0 };
-    struct iovec iov = { .iov_base = (void *)data, .iov_len = size };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+    } control = {0};
+    struct iovec iov = {.iov_base = (void *)data, .iov_len = size};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 
     if (fd_count) {
         struct cmsghdr *cmsg;
@@ -96,11 +96,15 @@ static void on_vm_started(Vm *vm, Launched *fds)
 {
     Client *c = vm->client;
     int order[VGPU_ATTACH_FD_COUNT] = {
-        [VGPU_ATTACH_FD_VHOST_USER] = fds->vhost_user, [VGPU_ATTACH_FD_CHANNEL] = fds->channel,
-        [VGPU_ATTACH_FD_STATS] = fds->stats, [VGPU_ATTACH_FD_OBJECTS] = fds->objects,
+        [VGPU_ATTACH_FD_VHOST_USER] = fds->vhost_user,
+        [VGPU_ATTACH_FD_CHANNEL] = fds->channel,
+        [VGPU_ATTACH_FD_STATS] = fds->stats,
+        [VGPU_ATTACH_FD_OBJECTS] = fds->objects,
     };
     struct vgpu_attach_accepted m = {
-        .memory_limit = vm->memory, .max_width = vm->max_width, .max_height = vm->max_height,
+        .memory_limit = vm->memory,
+        .max_width = vm->max_width,
+        .max_height = vm->max_height,
         .max_outputs = vm->max_outputs,
     };
 
@@ -150,8 +154,8 @@ static void client_take(Client *c, Vm *vm)
     }
 }
 
-static void grant(Client *c, const struct vgpu_attach_request *r, const char *uuid,
-                  const char *device, const AdmissionGrant *g)
+static void grant(Client *c, const struct vgpu_attach_request *r, const char *uuid, const char *device,
+                  const AdmissionGrant *g)
 {
     g_autofree char *clean = units_clean_text(r->name);
     const Profile *p = g->profile;
@@ -179,7 +183,8 @@ static bool again(Client *c, Vm *old, bool rejoin)
     g_autofree char *why = NULL;
 
     if (old->client) {
-        why = g_strdup_printf("VM %s has this device (%s) attached already: give each VM its own -uuid and each vgpu-pci its own id",
+        why = g_strdup_printf("VM %s has this device (%s) attached already: give each VM its own -uuid and "
+                              "each vgpu-pci its own id",
                               old->name, old->device);
     } else if (old->owner != c->peer.uid) {
         why = g_strdup_printf("VM %s belongs to another user (uid %u)", old->name, old->owner);
@@ -194,8 +199,9 @@ static bool again(Client *c, Vm *old, bool rejoin)
         vm_remove(old); /* the VM was started again before its old renderer had ended */
         return false;
     } else {
-        why = g_strdup_printf("VM %s runs already: its renderer is process %d, from before vgpud was restarted",
-                              old->name, old->pid);
+        why =
+            g_strdup_printf("VM %s runs already: its renderer is process %d, from before vgpud was restarted",
+                            old->name, old->pid);
     }
     client_refuse(c, VGPU_REFUSED_IN_USE, why);
     return true;
@@ -247,7 +253,8 @@ static void handle_lost(Client *c, const struct vgpu_attach_lost *l)
     };
 
     if (!c->vm) {
-        client_refuse(c, VGPU_REFUSED_MALFORMED, "this connection has no VM that could have lost its renderer");
+        client_refuse(c, VGPU_REFUSED_MALFORMED,
+                      "this connection has no VM that could have lost its renderer");
         return;
     }
     if (c->vm->state == VM_RUNNING) {
@@ -288,8 +295,9 @@ static gboolean on_client(gint fd, GIOCondition condition, gpointer opaque)
         char more;
     } buf;
     char control[CMSG_SPACE(sizeof(int) * 8)];
-    struct iovec iov = { .iov_base = &buf, .iov_len = sizeof(buf) };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+    struct iovec iov = {.iov_base = &buf, .iov_len = sizeof(buf)};
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
     ssize_t n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     g_autofree char *why = NULL;
     enum vgpu_refusal code;
@@ -338,7 +346,7 @@ static gboolean on_connect(gint fd, GIOCondition condition, gpointer opaque)
     c->fd = s;
     d->connections++;
     if (getsockopt(s, SOL_SOCKET, SO_PEERCRED, &c->peer, &size) < 0) {
-        c->peer = (struct ucred) { .pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1 };
+        c->peer = (struct ucred){.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
     }
     if (d->connections > MAX_CONNECTIONS) {
         client_refuse(c, VGPU_REFUSED_START, "vgpud has too many connections already");
@@ -352,7 +360,7 @@ static gboolean on_connect(gint fd, GIOCondition condition, gpointer opaque)
 
 guint attach_serve(Daemon *d, int fd)
 {
-    static const VmListener listener = { on_vm_started, on_vm_failed, on_vm_ended };
+    static const VmListener listener = {on_vm_started, on_vm_failed, on_vm_ended};
 
     vm_set_listener(&listener);
     return g_unix_fd_add(fd, G_IO_IN, on_connect, d);

@@ -93,8 +93,11 @@ AdmissionBooking *books_bookings(const Books *books, size_t *count)
     for (guint i = 0; i < books->vms->len; i++) {
         const Vm *vm = books->vms->pdata[i];
 
-        b[i] = (AdmissionBooking) {
-            .vm = vm->name, .gpu = vm->gpu ? vm->gpu : "", .memory = vm->memory, .exclusive = vm->exclusive,
+        b[i] = (AdmissionBooking){
+            .vm = vm->name,
+            .gpu = vm->gpu ? vm->gpu : "",
+            .memory = vm->memory,
+            .exclusive = vm->exclusive,
         };
     }
     *count = books->vms->len;
@@ -103,7 +106,7 @@ AdmissionBooking *books_bookings(const Books *books, size_t *count)
 
 const char *vm_state_name(VmState state)
 {
-    static const char *const names[] = { "starting", "running", "lost", "leaving" };
+    static const char *const names[] = {"starting", "running", "lost", "leaving"};
 
     return names[state];
 }

@@ -17,42 +17,42 @@
 typedef enum VmState {
     VM_STARTING, /* its renderer was forked and has not run yet */
     VM_RUNNING,
-    VM_LOST,     /* its renderer is gone, its QEMU is not: the slice stays booked */
-    VM_LEAVING,  /* its QEMU is gone, its renderer not yet */
+    VM_LOST,    /* its renderer is gone, its QEMU is not: the slice stays booked */
+    VM_LEAVING, /* its QEMU is gone, its renderer not yet */
 } VmState;
 
 #define VM_UUID_TEXT 37
 
 typedef struct Vm {
     /* what was granted; never changes */
-    char *name;               /* clean text */
-    char uuid[VM_UUID_TEXT];  /* with the device's name: the key */
+    char *name;              /* clean text */
+    char uuid[VM_UUID_TEXT]; /* with the device's name: the key */
     char *device;
     char *profile;
     char *gpu;
-    uint64_t memory;          /* bytes */
-    uint32_t share;           /* ppm */
+    uint64_t memory; /* bytes */
+    uint32_t share;  /* ppm */
     uint32_t max_outputs, max_width, max_height, max_contexts, cpus;
     bool exclusive;
-    uint32_t slot;            /* smallest number no other VM has */
-    uid_t owner;              /* who its QEMU runs as: nobody else may take it over */
+    uint32_t slot; /* smallest number no other VM has */
+    uid_t owner;   /* who its QEMU runs as: nobody else may take it over */
 
     /* its renderer */
     VmState state;
-    char *cause;              /* why it is lost, or NULL */
-    pid_t pid;                /* 0: none */
-    uint64_t pid_start;       /* clock ticks since boot, field 22 of /proc/PID/stat */
+    char *cause;        /* why it is lost, or NULL */
+    pid_t pid;          /* 0: none */
+    uint64_t pid_start; /* clock ticks since boot, field 22 of /proc/PID/stat */
     int pidfd;
-    struct vgpu_stats *page;  /* read-only; NULL: its figures are unknown */
-    uint64_t resident;        /* bytes of its own memory, last seen */
+    struct vgpu_stats *page; /* read-only; NULL: its figures are unknown */
+    uint64_t resident;       /* bytes of its own memory, last seen */
     unsigned restarts;
 
     /* vm.c's and attach.c's */
     guint pid_source, timer;
-    struct VmLog *log;        /* what its renderer says */
+    struct VmLog *log;         /* what its renderer says */
     struct Launched *starting; /* what QEMU gets once the renderer runs */
     guint status_source;
-    gpointer client;          /* its QEMU's connection; NULL: gone */
+    gpointer client; /* its QEMU's connection; NULL: gone */
     gpointer daemon;
 } Vm;
 

@@ -29,11 +29,11 @@ typedef struct Config {
     bool sandbox;
     bool software_only;
     char *group;
-    char *renderer;            /* path, NULL: found beside vgpud */
+    char *renderer; /* path, NULL: found beside vgpud */
     char *kind;
-    uint64_t memory_overhead;  /* bytes */
-    char **environment;        /* KEY=VALUE, may be NULL */
-    GHashTable *gpu_memory;    /* name -> uint64_t * */
+    uint64_t memory_overhead; /* bytes */
+    char **environment;       /* KEY=VALUE, may be NULL */
+    GHashTable *gpu_memory;   /* name -> uint64_t * */
 } Config;
 
 Config *config_new(void);

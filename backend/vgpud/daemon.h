@@ -13,11 +13,11 @@
 typedef struct Daemon {
     Config *config;
     ProfileSet *profiles;
-    GPtrArray *gpus;       /* Gpu */
+    GPtrArray *gpus; /* Gpu */
     Books *books;
     char *state_path;
     char *era;
-    unsigned connections;  /* of QEMUs, with or without a VM */
+    unsigned connections;                   /* of QEMUs, with or without a VM */
     void (*idle_changed)(struct Daemon *d); /* VMs or connections came or went */
     GMainLoop *loop;
 } Daemon;

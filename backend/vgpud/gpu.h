@@ -8,13 +8,13 @@
 #include <stdint.h>
 
 typedef struct Gpu {
-    char *name;           /* gpu0, gpu1, ... or software0 */
-    char *node;           /* /dev/dri/renderD128; NULL: software */
-    char *pci;            /* 0000:03:00.0, or NULL */
-    char *driver;         /* kernel driver, or "llvmpipe" */
-    char *device_path;    /* its folder under /sys/devices, or NULL */
-    uint64_t memory;      /* bytes to share */
-    bool memory_guessed;  /* nobody told: it is a share of the host's RAM */
+    char *name;          /* gpu0, gpu1, ... or software0 */
+    char *node;          /* /dev/dri/renderD128; NULL: software */
+    char *pci;           /* 0000:03:00.0, or NULL */
+    char *driver;        /* kernel driver, or "llvmpipe" */
+    char *device_path;   /* its folder under /sys/devices, or NULL */
+    uint64_t memory;     /* bytes to share */
+    bool memory_guessed; /* nobody told: it is a share of the host's RAM */
 } Gpu;
 
 void gpu_free(gpointer gpu);

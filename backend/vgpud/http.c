@@ -85,8 +85,8 @@ static void add_vms(JsonBuilder *b, const Daemon *d)
     }
 }
 
-static void add_profile(JsonBuilder *b, const Daemon *d, const Profile *p,
-                        const AdmissionBooking *bookings, size_t count)
+static void add_profile(JsonBuilder *b, const Daemon *d, const Profile *p, const AdmissionBooking *bookings,
+                        size_t count)
 {
     unsigned in_use = 0, fits = 0;
 
@@ -162,9 +162,9 @@ static const struct {
     const char *path;
     void (*add)(JsonBuilder *b, const Daemon *d);
 } http_paths[] = {
-    { "/v1/vms", add_vms },
-    { "/v1/profiles", add_profiles },
-    { "/v1/gpus", add_gpus },
+    {"/v1/vms", add_vms},
+    {"/v1/profiles", add_profiles},
+    {"/v1/gpus", add_gpus},
 };
 
 static void answer(SoupServerMessage *msg, unsigned status, JsonBuilder *b)
@@ -187,7 +187,8 @@ static void answer_error(SoupServerMessage *msg, unsigned status, const char *se
     answer(msg, status, b);
 }
 
-static void on_request(SoupServer *soup, SoupServerMessage *msg, const char *path, GHashTable *query, gpointer opaque)
+static void on_request(SoupServer *soup, SoupServerMessage *msg, const char *path, GHashTable *query,
+                       gpointer opaque)
 {
     Daemon *d = opaque;
 
@@ -208,7 +209,8 @@ static void on_request(SoupServer *soup, SoupServerMessage *msg, const char *pat
         answer(msg, SOUP_STATUS_OK, b);
         return;
     }
-    answer_error(msg, SOUP_STATUS_NOT_FOUND, "there is no such page; there are /v1/vms, /v1/profiles and /v1/gpus");
+    answer_error(msg, SOUP_STATUS_NOT_FOUND,
+                 "there is no such page; there are /v1/vms, /v1/profiles and /v1/gpus");
 }
 
 HttpServer *http_serve(Daemon *d, int fd, GError **error)

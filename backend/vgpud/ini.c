@@ -5,7 +5,7 @@
 
 typedef struct IniLine {
     char *group;
-    char *key;        /* NULL: the group's own line */
+    char *key; /* NULL: the group's own line */
     unsigned number;
 } IniLine;
 
@@ -42,8 +42,7 @@ unsigned ini_line(const Ini *ini, const char *group, const char *key)
     return 0;
 }
 
-bool ini_fail(const Ini *ini, const char *group, const char *key, GError **error,
-              const char *format, ...)
+bool ini_fail(const Ini *ini, const char *group, const char *key, GError **error, const char *format, ...)
 {
     g_autofree char *text = NULL;
     va_list ap;
@@ -55,8 +54,8 @@ bool ini_fail(const Ini *ini, const char *group, const char *key, GError **error
     return false;
 }
 
-static bool ini_fail_at(const Ini *ini, unsigned line, GError **error, const char *format,
-                        const char *arg, unsigned first)
+static bool ini_fail_at(const Ini *ini, unsigned line, GError **error, const char *format, const char *arg,
+                        unsigned first)
 {
     g_autofree char *text = NULL;
 
@@ -80,7 +79,7 @@ static bool ini_scan(Ini *ini, const char *text, GError **error)
 
     for (unsigned i = 0; lines[i]; i++) {
         char *s = g_strstrip(lines[i]);
-        IniLine found = { .number = i + 1 };
+        IniLine found = {.number = i + 1};
         unsigned first;
         char *end;
 
@@ -123,14 +122,10 @@ static bool ini_scan(Ini *ini, const char *text, GError **error)
 
 Ini *ini_parse(const char *path, const char *text, gsize length, GError **error)
 {
-    g_autoptr(Ini) ini = g_new0(Ini, 1);
+    g_autofree char *copy = NULL;
     g_autoptr(GError) local = NULL;
+    g_autoptr(Ini) ini = NULL;
     const char *bad;
-
-    ini->path = g_strdup(path);
-    ini->keys = g_key_file_new();
-    ini->lines = g_array_new(FALSE, FALSE, sizeof(IniLine));
-    g_array_set_clear_func(ini->lines, ini_line_clear);
 
     if (!g_utf8_validate(text, length, &bad)) { /* a NUL byte is not valid either */
         unsigned line = 1;
@@ -141,7 +136,12 @@ Ini *ini_parse(const char *path, const char *text, gsize length, GError **error)
         g_set_error(error, VGPUD_ERROR, 0, "%s:%u: not UTF-8 text", path, line);
         return NULL;
     }
-    g_autofree char *copy = g_strndup(text, length);
+    ini = g_new0(Ini, 1);
+    ini->path = g_strdup(path);
+    ini->keys = g_key_file_new();
+    ini->lines = g_array_new(FALSE, FALSE, sizeof(IniLine));
+    g_array_set_clear_func(ini->lines, ini_line_clear);
+    copy = g_strndup(text, length);
     if (!ini_scan(ini, copy, error)) {
         return NULL;
     }

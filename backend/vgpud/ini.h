@@ -17,9 +17,9 @@ GQuark vgpud_error_quark(void);
 #define INI_FILE_MAX (1024u * 1024) /* bytes: a configuration is small */
 
 typedef struct Ini {
-    char *path;       /* for messages */
+    char *path; /* for messages */
     GKeyFile *keys;
-    GArray *lines;    /* IniLine, where each group and key stands */
+    GArray *lines; /* IniLine, where each group and key stands */
 } Ini;
 
 Ini *ini_load(const char *path, GError **error);
@@ -32,8 +32,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Ini, ini_free)
 unsigned ini_line(const Ini *ini, const char *group, const char *key);
 
 /* Sets *error to "FILE:LINE: sentence" and returns false. */
-bool ini_fail(const Ini *ini, const char *group, const char *key, GError **error,
-              const char *format, ...) G_GNUC_PRINTF(5, 6);
+bool ini_fail(const Ini *ini, const char *group, const char *key, GError **error, const char *format, ...)
+    G_GNUC_PRINTF(5, 6);
 
 /* The value without blanks around it; NULL with *error set when it is no text. */
 char *ini_value(const Ini *ini, const char *group, const char *key, GError **error);

@@ -50,7 +50,7 @@
 typedef struct Child {
     int fds[FIRST_FREE]; /* what becomes descriptor i */
     char *const *argv, *const *envp;
-    const Sandbox *box;  /* NULL: none */
+    const Sandbox *box; /* NULL: none */
     cpu_set_t cpus;
     bool pinned;
 } Child;
@@ -97,7 +97,8 @@ static int sealed_memfd(const char *name, size_t size, GError **error)
 
     if (fd < 0 || ftruncate(fd, size) < 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
-        g_set_error(error, VGPUD_ERROR, 0, "cannot make %zu bytes of shared memory: %s", size, strerror(errno));
+        g_set_error(error, VGPUD_ERROR, 0, "cannot make %zu bytes of shared memory: %s", size,
+                    strerror(errno));
         if (fd >= 0) {
             close(fd);
         }
@@ -110,7 +111,8 @@ static int sealed_memfd(const char *name, size_t size, GError **error)
 static int make_stats(uint64_t memory, Launched *out, GError **error)
 {
     char path[64];
-    struct vgpu_stats first = { .magic = VGPU_STATS_MAGIC, .version = VGPU_STATS_VERSION, .memory_limit = memory };
+    struct vgpu_stats first = {
+        .magic = VGPU_STATS_MAGIC, .version = VGPU_STATS_VERSION, .memory_limit = memory};
     int fd = sealed_memfd("vgpu-stats", VGPU_STATS_SIZE, error);
 
     if (fd < 0) {
@@ -130,7 +132,7 @@ static int make_stats(uint64_t memory, Launched *out, GError **error)
 
 void launched_clear(Launched *l)
 {
-    int *fds[] = { &l->pidfd, &l->vhost_user, &l->channel, &l->stats, &l->objects, &l->log, &l->status };
+    int *fds[] = {&l->pidfd, &l->vhost_user, &l->channel, &l->stats, &l->objects, &l->log, &l->status};
 
     for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++) {
         if (*fds[i] >= 0) {
@@ -209,7 +211,7 @@ static char **make_argv(const LaunchSpec *s)
 static char **make_envp(const LaunchSpec *s)
 {
     /* passed on for debugging and sanitizer builds; nothing else of ours is */
-    static const char *const kept[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS", "G_MESSAGES_DEBUG" };
+    static const char *const kept[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "G_MESSAGES_DEBUG"};
     char **envp = NULL;
 
     envp = g_environ_setenv(envp, "PATH", "/usr/bin:/bin", TRUE);
@@ -238,7 +240,7 @@ static char **make_envp(const LaunchSpec *s)
 static G_NORETURN void child_fail(const char *what)
 {
     const char *why = strerrordesc_np(errno);
-    const char *parts[] = { "cannot start the renderer: ", what, ": ", why ? why : "unknown error" };
+    const char *parts[] = {"cannot start the renderer: ", what, ": ", why ? why : "unknown error"};
     struct iovec iov[G_N_ELEMENTS(parts)];
 
     for (unsigned i = 0; i < G_N_ELEMENTS(parts); i++) {
@@ -329,13 +331,20 @@ bool launcher_start(const LaunchSpec *spec, Launched *out, GError **error)
 {
     g_auto(GStrv) argv = make_argv(spec);
     g_auto(GStrv) envp = make_envp(spec);
-    g_autoptr(Sandbox) box = spec->sandbox ? sandbox_new(spec->renderer, spec->node, spec->device_path) : NULL;
-    Child child = { .argv = argv, .envp = envp, .box = box };
+    g_autoptr(Sandbox) box =
+        spec->sandbox ? sandbox_new(spec->renderer, spec->node, spec->device_path) : NULL;
+    Child child = {.argv = argv, .envp = envp, .box = box};
     int go_writer = -1, log_writer = -1;
     bool ok = false;
 
-    *out = (Launched) { .pid = -1, .pidfd = -1, .vhost_user = -1, .channel = -1, .stats = -1,
-                        .objects = -1, .log = -1, .status = -1 };
+    *out = (Launched){.pid = -1,
+                      .pidfd = -1,
+                      .vhost_user = -1,
+                      .channel = -1,
+                      .stats = -1,
+                      .objects = -1,
+                      .log = -1,
+                      .status = -1};
     for (int i = 0; i < FIRST_FREE; i++) {
         child.fds[i] = -1;
     }
@@ -413,7 +422,8 @@ char *launcher_find_renderer(const char *configured, GError **error)
     g_ptr_array_add(tried, NULL);
     all = g_strjoinv(" nor ", (char **)tried->pdata);
     g_set_error(error, VGPUD_ERROR, 0,
-                "no vgpu-renderer at %s: install it, or name it with VGPU_RENDERER or path= in [renderer] of vgpud.conf",
+                "no vgpu-renderer at %s: install it, or name it with VGPU_RENDERER or path= in [renderer] of "
+                "vgpud.conf",
                 all);
     return NULL;
 }

@@ -16,19 +16,19 @@
 #define LAUNCHER_OBJECTS_SIZE (16u * 1024 * 1024)
 /* Where these are among the renderer's descriptors. */
 #define LAUNCHER_VHOST_USER_FD 3
-#define LAUNCHER_STATS_FD 5
+#define LAUNCHER_STATS_FD      5
 
 typedef struct LaunchSpec {
-    const char *renderer;     /* path */
-    const char *kind;         /* --renderer */
+    const char *renderer; /* path */
+    const char *kind;     /* --renderer */
     const char *vm_name, *profile, *gpu;
     const char *node;         /* render node, NULL: software */
     const char *device_path;  /* of the node under /sys, or NULL */
     char *const *environment; /* KEY=VALUE, or NULL */
     uint64_t memory;          /* bytes */
     uint32_t max_contexts, max_outputs, max_width, max_height;
-    uint32_t cpus;            /* 0: no bound */
-    uint32_t slot;            /* small number, different for each VM alive */
+    uint32_t cpus; /* 0: no bound */
+    uint32_t slot; /* small number, different for each VM alive */
     bool sandbox;
 } LaunchSpec;
 
@@ -36,9 +36,9 @@ typedef struct Launched {
     pid_t pid;
     int pidfd;
     int vhost_user, channel, stats, objects; /* for QEMU */
-    int log;                  /* the renderer's stderr, to read; non-blocking */
-    int status;               /* end of file: it runs; text: why it does not */
-    struct vgpu_stats *page;  /* read-only map of stats */
+    int log;                                 /* the renderer's stderr, to read; non-blocking */
+    int status;                              /* end of file: it runs; text: why it does not */
+    struct vgpu_stats *page;                 /* read-only map of stats */
 } Launched;
 
 /* The descriptors and the map are the caller's. */

@@ -7,12 +7,12 @@
 #include <stdbool.h>
 
 typedef struct Listen {
-    char *socket;    /* the attach socket's path; the others are beside it */
-    char *api;       /* ...-api.sock */
+    char *socket; /* the attach socket's path; the others are beside it */
+    char *api;    /* ...-api.sock */
     char *lock, *state, *log;
     int lock_fd;
     int attach_fd, api_fd;
-    bool inherited;  /* from systemd: the paths are not ours to remove */
+    bool inherited; /* from systemd: the paths are not ours to remove */
 } Listen;
 
 /*

@@ -31,10 +31,10 @@
 #include "units.h"
 #include "vm.h"
 
-#define WAIT_FOR_OTHER_S  10 /* --autostart: for a vgpud that starts at the same time */
-#define IDLE_FIRST_S      30 /* --autostart: leave when no VM came at all */
-#define LOG_MAX           (1024 * 1024) /* --autostart: bytes */
-#define IDLE_LAST_S       5  /* --autostart: leave after the last VM */
+#define WAIT_FOR_OTHER_S 10            /* --autostart: for a vgpud that starts at the same time */
+#define IDLE_FIRST_S     30            /* --autostart: leave when no VM came at all */
+#define LOG_MAX          (1024 * 1024) /* --autostart: bytes */
+#define IDLE_LAST_S      5             /* --autostart: leave after the last VM */
 
 typedef struct Options {
     char *config;
@@ -44,7 +44,7 @@ typedef struct Options {
 } Options;
 
 typedef struct Main {
-    Daemon daemon;  /* first: callbacks get this */
+    Daemon daemon; /* first: callbacks get this */
     Options options;
     Listen *listen;
     HttpServer *http;
@@ -80,7 +80,8 @@ static bool load(Main *m, GError **error)
     uint64_t largest = 0;
 
     if (folder && !g_file_test(folder, G_FILE_TEST_IS_DIR)) {
-        g_set_error(error, VGPUD_ERROR, 0, "--config=%s is not a folder; it may hold vgpud.conf and profiles.d/*.conf", folder);
+        g_set_error(error, VGPUD_ERROR, 0,
+                    "--config=%s is not a folder; it may hold vgpud.conf and profiles.d/*.conf", folder);
         return false;
     }
     d->config = config_new();
@@ -91,7 +92,8 @@ static bool load(Main *m, GError **error)
     }
     if (m->options.kind) {
         if (!config_kind_valid(m->options.kind)) {
-            g_set_error(error, VGPUD_ERROR, 0, "--renderer=%s is not auto, virgl, 2d or null", m->options.kind);
+            g_set_error(error, VGPUD_ERROR, 0, "--renderer=%s is not auto, virgl, 2d or null",
+                        m->options.kind);
             return false;
         }
         g_free(d->config->kind);
@@ -112,13 +114,14 @@ static void describe(const Main *m)
     for (guint i = 0; i < d->gpus->len; i++) {
         const Gpu *g = d->gpus->pdata[i];
 
-        g_message("%s: %s%s%s, %" G_GUINT64_FORMAT " MiB to share%s%s%s", g->name, g->driver ? g->driver : "unknown driver",
-                  g->node ? " on " : "", g->node ? g->node : "", (guint64)(g->memory / MIB),
-                  g->memory_guessed ? " (nobody told: set memory= in [gpu " : "", g->memory_guessed ? g->name : "",
-                  g->memory_guessed ? "] of vgpud.conf)" : "");
+        g_message("%s: %s%s%s, %" G_GUINT64_FORMAT " MiB to share%s%s%s", g->name,
+                  g->driver ? g->driver : "unknown driver", g->node ? " on " : "", g->node ? g->node : "",
+                  (guint64)(g->memory / MIB), g->memory_guessed ? " (nobody told: set memory= in [gpu " : "",
+                  g->memory_guessed ? g->name : "", g->memory_guessed ? "] of vgpud.conf)" : "");
     }
     if (!d->config->sandbox) {
-        g_warning("sandbox=off: renderers run with all rights of vgpud's user; a guest that breaks its renderer has them");
+        g_warning("sandbox=off: renderers run with all rights of vgpud's user; a guest that breaks its "
+                  "renderer has them");
     }
 }
 
@@ -261,7 +264,8 @@ static bool become_the_one(Main *m, GError **error)
             break;
         }
         if (!m->options.autostart) {
-            g_set_error(error, VGPUD_ERROR, 0, "another vgpud serves %s already: use that one, or give another --socket",
+            g_set_error(error, VGPUD_ERROR, 0,
+                        "another vgpud serves %s already: use that one, or give another --socket",
                         m->listen->socket);
             return false;
         }
@@ -284,7 +288,8 @@ static void take_back(Main *m)
     if (!state_load(m->daemon.books, m->daemon.state_path, m->daemon.era, &error)) {
         g_autofree char *aside = g_strconcat(m->daemon.state_path, ".bad", NULL);
 
-        g_warning("%s; it is kept as %s, and VMs that run already are not in the books", error->message, aside);
+        g_warning("%s; it is kept as %s, and VMs that run already are not in the books", error->message,
+                  aside);
         rename(m->daemon.state_path, aside);
     }
     vm_adopt_all(&m->daemon);
@@ -358,16 +363,18 @@ int main(int argc, char **argv)
 {
     static Main m;
     const GOptionEntry entries[] = {
-        { "config", 'c', 0, G_OPTION_ARG_FILENAME, &m.options.config,
-          "read DIR/vgpud.conf and DIR/profiles.d/*.conf instead of those in " CONFIG_FOLDER, "DIR" },
-        { "socket", 's', 0, G_OPTION_ARG_FILENAME, &m.options.socket,
-          "listen on PATH; the API's socket, the lock, the state file and the log are beside it", "PATH" },
-        { "autostart", 0, 0, G_OPTION_ARG_NONE, &m.options.autostart,
-          "go to the background once it listens, leave after the last VM (QEMU starts it so)", NULL },
-        { "renderer", 0, 0, G_OPTION_ARG_STRING, &m.options.kind, "kind of renderer: auto, virgl, 2d or null", "KIND" },
-        { "check", 0, 0, G_OPTION_ARG_NONE, &m.options.check, "read the configuration, show the GPUs and exit", NULL },
-        { "version", 0, 0, G_OPTION_ARG_NONE, &m.options.version, "show the version and exit", NULL },
-        { NULL },
+        {"config", 'c', 0, G_OPTION_ARG_FILENAME, &m.options.config,
+         "read DIR/vgpud.conf and DIR/profiles.d/*.conf instead of those in " CONFIG_FOLDER, "DIR"},
+        {"socket", 's', 0, G_OPTION_ARG_FILENAME, &m.options.socket,
+         "listen on PATH; the API's socket, the lock, the state file and the log are beside it", "PATH"},
+        {"autostart", 0, 0, G_OPTION_ARG_NONE, &m.options.autostart,
+         "go to the background once it listens, leave after the last VM (QEMU starts it so)", NULL},
+        {"renderer", 0, 0, G_OPTION_ARG_STRING, &m.options.kind, "kind of renderer: auto, virgl, 2d or null",
+         "KIND"},
+        {"check", 0, 0, G_OPTION_ARG_NONE, &m.options.check, "read the configuration, show the GPUs and exit",
+         NULL},
+        {"version", 0, 0, G_OPTION_ARG_NONE, &m.options.version, "show the version and exit", NULL},
+        {NULL},
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
     g_autoptr(GError) error = NULL;
@@ -375,7 +382,8 @@ int main(int argc, char **argv)
     setlocale(LC_ALL, "C.UTF-8");
     g_log_set_writer_func(write_log, NULL, NULL);
     settle_in();
-    g_option_context_set_summary(context, "Shares the host's GPUs among virtual machines that have a vgpu-pci device.");
+    g_option_context_set_summary(
+        context, "Shares the host's GPUs among virtual machines that have a vgpu-pci device.");
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, &argc, &argv, &error)) {
         fprintf(stderr, "vgpud: %s; see vgpud --help\n", error->message);

@@ -23,7 +23,7 @@ static bool parse_share(Profile *p, const char *value)
 
 static bool parse_priority(Profile *p, const char *value)
 {
-    static const char *const names[] = { "low", "normal", "high" };
+    static const char *const names[] = {"low", "normal", "high"};
 
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
         if (g_str_equal(value, names[i])) {
@@ -126,20 +126,20 @@ static const struct {
     ProfileParse parse;
     const char *expected;
 } profile_keys[] = {
-    { "memory", parse_memory, "16M or more (K, M, G, T), or a percentage of the GPU up to 100%" },
-    { "share", parse_share, "a percentage of the GPU's time up to 100%" },
-    { "priority", parse_priority, "low, normal or high" },
-    { "quantum", parse_quantum, "a time from 100us to 1s" },
-    { "apis", parse_apis, "gl, vulkan or both" },
-    { "displays", parse_displays, "a number from 1 to 16" },
-    { "max-resolution", parse_max_resolution, "WIDTHxHEIGHT, from 320x200 to 16384x16384" },
-    { "frame-rate-limit", parse_frame_rate_limit, "frames per second up to 1000, or 0 for no limit" },
-    { "max-contexts", parse_max_contexts, "a number up to 65536, or 0 for no limit" },
-    { "cpus", parse_cpus, "a number of host CPUs from 1, or all" },
-    { "isolation", parse_isolation, "shared or exclusive" },
-    { "hang-timeout", parse_hang_timeout, "a time from 100ms to 1h" },
-    { "idle-timeout", parse_idle_timeout, "a time from 1s, or 0 for never" },
-    { "groups", parse_groups, "names of groups" },
+    {"memory", parse_memory, "16M or more (K, M, G, T), or a percentage of the GPU up to 100%"},
+    {"share", parse_share, "a percentage of the GPU's time up to 100%"},
+    {"priority", parse_priority, "low, normal or high"},
+    {"quantum", parse_quantum, "a time from 100us to 1s"},
+    {"apis", parse_apis, "gl, vulkan or both"},
+    {"displays", parse_displays, "a number from 1 to 16"},
+    {"max-resolution", parse_max_resolution, "WIDTHxHEIGHT, from 320x200 to 16384x16384"},
+    {"frame-rate-limit", parse_frame_rate_limit, "frames per second up to 1000, or 0 for no limit"},
+    {"max-contexts", parse_max_contexts, "a number up to 65536, or 0 for no limit"},
+    {"cpus", parse_cpus, "a number of host CPUs from 1, or all"},
+    {"isolation", parse_isolation, "shared or exclusive"},
+    {"hang-timeout", parse_hang_timeout, "a time from 100ms to 1h"},
+    {"idle-timeout", parse_idle_timeout, "a time from 1s, or 0 for never"},
+    {"groups", parse_groups, "names of groups"},
 };
 
 static void profile_free(gpointer data)
@@ -174,8 +174,7 @@ ProfileSet *profile_set_new(void)
         const char *name;
         uint32_t ppm;
     } builtin[] = {
-        { "full", 1000000 }, { "half", 500000 }, { "quarter", 250000 },
-        { "eighth", 125000 }, { "sixteenth", 62500 },
+        {"full", 1000000}, {"half", 500000}, {"quarter", 250000}, {"eighth", 125000}, {"sixteenth", 62500},
     };
     ProfileSet *set = g_new0(ProfileSet, 1);
 
@@ -230,7 +229,8 @@ static Profile *profile_parse(const Ini *ini, const char *name, GError **error)
             for (k = 0; k < G_N_ELEMENTS(profile_keys); k++) {
                 g_string_append_printf(all, "%s%s", k ? ", " : "", profile_keys[k].key);
             }
-            ini_fail(ini, name, keys[i], error, "a profile has no key '%s'; the keys are: %s", keys[i], all->str);
+            ini_fail(ini, name, keys[i], error, "a profile has no key '%s'; the keys are: %s", keys[i],
+                     all->str);
             goto fail;
         }
         value = ini_value(ini, name, keys[i], error);
@@ -243,7 +243,8 @@ static Profile *profile_parse(const Ini *ini, const char *name, GError **error)
         }
     }
     if (!p->memory_bytes && !p->memory_ppm) {
-        ini_fail(ini, name, NULL, error, "profile '%s' has no memory=; give it bytes (2G) or a percentage (25%%)", name);
+        ini_fail(ini, name, NULL, error,
+                 "profile '%s' has no memory=; give it bytes (2G) or a percentage (25%%)", name);
         goto fail;
     }
     return p;
@@ -284,7 +285,8 @@ bool profile_set_add(ProfileSet *set, const Ini *ini, GError **error)
 
         if (!profile_name_valid(names[i])) {
             return ini_fail(ini, names[i], NULL, error,
-                            "'%s' is no name for a profile: use up to %d letters, digits, '.', '_' and '-', a letter or digit first",
+                            "'%s' is no name for a profile: use up to %d letters, digits, '.', '_' and '-', "
+                            "a letter or digit first",
                             names[i], VGPU_NAME_MAX - 1);
         }
         p = profile_parse(ini, names[i], error);
@@ -337,7 +339,8 @@ bool profile_set_check(const ProfileSet *set, uint64_t largest_gpu, GError **err
 
         if (p->memory_bytes > largest_gpu) {
             g_set_error(error, VGPUD_ERROR, 0,
-                        "%s: profile '%s' needs %" G_GUINT64_FORMAT " MiB, but the largest GPU of this host has %" G_GUINT64_FORMAT " MiB",
+                        "%s: profile '%s' needs %" G_GUINT64_FORMAT
+                        " MiB, but the largest GPU of this host has %" G_GUINT64_FORMAT " MiB",
                         p->origin, p->name, (guint64)(p->memory_bytes / MIB), (guint64)(largest_gpu / MIB));
             return false;
         }
@@ -387,7 +390,8 @@ uint32_t profile_share(const Profile *p, uint64_t gpu_memory)
     uint64_t ppm = p->share_ppm;
 
     if (!ppm) {
-        ppm = gpu_memory ? (uint64_t)((unsigned __int128)profile_memory(p, gpu_memory) * PPM / gpu_memory) : PPM;
+        ppm = gpu_memory ? (uint64_t)((unsigned __int128)profile_memory(p, gpu_memory) * PPM / gpu_memory)
+                         : PPM;
     }
     return CLAMP(ppm, 1, PPM);
 }

@@ -22,10 +22,10 @@
 #include "ini.h"
 
 #define PROFILE_MEMORY_MIN (16ull * 1024 * 1024) /* less holds no screen and no context */
-#define PROFILE_DEFAULT "full"
+#define PROFILE_DEFAULT    "full"
 
 enum {
-    PROFILE_API_GL     = 1 << 0,
+    PROFILE_API_GL = 1 << 0,
     PROFILE_API_VULKAN = 1 << 1,
 };
 
@@ -33,23 +33,23 @@ typedef enum ProfilePriority { PROFILE_LOW, PROFILE_NORMAL, PROFILE_HIGH } Profi
 
 typedef struct Profile {
     char *name;
-    char *origin;              /* "FILE:LINE" or "built in" */
-    uint64_t memory_bytes;     /* 0: memory_ppm counts */
-    uint32_t memory_ppm;       /* of the GPU's memory */
-    uint32_t share_ppm;        /* of the GPU's time; 0: as memory */
+    char *origin;          /* "FILE:LINE" or "built in" */
+    uint64_t memory_bytes; /* 0: memory_ppm counts */
+    uint32_t memory_ppm;   /* of the GPU's memory */
+    uint32_t share_ppm;    /* of the GPU's time; 0: as memory */
     ProfilePriority priority;
     uint64_t quantum_us;
-    uint32_t apis;             /* PROFILE_API_* */
-    uint32_t displays;         /* 1 to 16 */
+    uint32_t apis;                  /* PROFILE_API_* */
+    uint32_t displays;              /* 1 to 16 */
     uint32_t max_width, max_height; /* pixels, 0: no bound */
-    uint32_t frame_rate_limit; /* per second, 0: no bound */
-    uint32_t max_contexts;     /* 0: no bound */
-    uint32_t cpus;             /* 0: "all", or by share on a software GPU */
-    bool cpus_all;             /* cpus=all was written */
-    bool exclusive;            /* isolation=exclusive: no other VM on its GPU */
+    uint32_t frame_rate_limit;      /* per second, 0: no bound */
+    uint32_t max_contexts;          /* 0: no bound */
+    uint32_t cpus;                  /* 0: "all", or by share on a software GPU */
+    bool cpus_all;                  /* cpus=all was written */
+    bool exclusive;                 /* isolation=exclusive: no other VM on its GPU */
     uint64_t hang_timeout_us;
-    uint64_t idle_timeout_us;  /* 0: never */
-    char **groups;             /* who may use it; NULL: everybody */
+    uint64_t idle_timeout_us; /* 0: never */
+    char **groups;            /* who may use it; NULL: everybody */
 } Profile;
 
 typedef struct ProfileSet {

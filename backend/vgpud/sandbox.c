@@ -53,10 +53,11 @@
 
 #include "ini.h"
 
-#define INSIDE_ID  65534
+#define INSIDE_ID         65534
 #define INSIDE_NODE_GROUP 65533
-#define SANDBOX_NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | \
-                            CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+#define SANDBOX_NAMESPACES                                                                                   \
+    (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |               \
+     CLONE_NEWCGROUP)
 
 typedef enum StepKind { STEP_FOLDER, STEP_FILE, STEP_LINK, STEP_BIND, STEP_TMPFS, STEP_PROC } StepKind;
 
@@ -69,8 +70,8 @@ typedef struct Step {
 
 struct Sandbox {
     GArray *steps;
-    GHashTable *made;  /* targets there are, while the list is made */
-    gid_t node_group;  /* of the render node; 0: none needed */
+    GHashTable *made; /* targets there are, while the list is made */
+    gid_t node_group; /* of the render node; 0: none needed */
 };
 
 static void step_clear(gpointer data)
@@ -83,7 +84,7 @@ static void step_clear(gpointer data)
 
 static void add_step(Sandbox *box, StepKind kind, const char *source, const char *target, bool device)
 {
-    Step s = { .kind = kind, .device = device };
+    Step s = {.kind = kind, .device = device};
 
     s.target = g_strconcat("/new", target, NULL);
     if (kind == STEP_BIND) {
@@ -114,7 +115,7 @@ static bool covered(const Sandbox *box, const char *path)
         const Step *s = &g_array_index(box->steps, Step, i);
         size_t n = strlen(s->target + 4);
 
-        if (s->kind == STEP_BIND && strncmp(path, s->target + 4, n) == 0 && (!path[n] || path[n] == '/')) {
+        if (s->kind == STEP_BIND && g_str_has_prefix(path, s->target + 4) && (!path[n] || path[n] == '/')) {
             return true;
         }
     }
@@ -154,10 +155,21 @@ static void add_fixed(Sandbox *box)
 {
     /* libraries, GL and Vulkan drivers, and what tells the loader which there are */
     static const char *const read_only[] = {
-        "/usr/lib", "/usr/lib64", "/usr/lib32", "/usr/libexec/virgl_render_server",
-        "/lib", "/lib64", "/lib32",
-        "/usr/share/glvnd", "/usr/share/drirc.d", "/usr/share/libdrm", "/usr/share/vulkan",
-        "/etc/ld.so.cache", "/etc/glvnd", "/etc/drirc", "/etc/vulkan",
+        "/usr/lib",
+        "/usr/lib64",
+        "/usr/lib32",
+        "/usr/libexec/virgl_render_server",
+        "/lib",
+        "/lib64",
+        "/lib32",
+        "/usr/share/glvnd",
+        "/usr/share/drirc.d",
+        "/usr/share/libdrm",
+        "/usr/share/vulkan",
+        "/etc/ld.so.cache",
+        "/etc/glvnd",
+        "/etc/drirc",
+        "/etc/vulkan",
         "/sys/devices/system/cpu",
     };
 
@@ -233,11 +245,12 @@ pid_t sandbox_fork(int *pidfd, GError **error)
     *pidfd = -1;
     pid = syscall(SYS_clone, SANDBOX_NAMESPACES | CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, NULL);
     if (pid < 0) {
-        g_set_error(error, VGPUD_ERROR, 0,
-                    "this host does not let vgpud make the renderer's sandbox (clone with user namespaces: %s): "
-                    "allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, "
-                    "kernel.apparmor_restrict_unprivileged_userns), or set sandbox=off in [vgpud] of vgpud.conf",
-                    strerror(errno));
+        g_set_error(
+            error, VGPUD_ERROR, 0,
+            "this host does not let vgpud make the renderer's sandbox (clone with user namespaces: %s): "
+            "allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, "
+            "kernel.apparmor_restrict_unprivileged_userns), or set sandbox=off in [vgpud] of vgpud.conf",
+            strerror(errno));
     }
     return pid;
 }
@@ -246,7 +259,7 @@ static bool write_proc(pid_t pid, const char *file, const char *text)
 {
     char path[64];
     ssize_t n;
-    int fd;
+    int fd, err;
 
     snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
     fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -254,7 +267,9 @@ static bool write_proc(pid_t pid, const char *file, const char *text)
         return false;
     }
     n = write(fd, text, strlen(text));
+    err = n < 0 ? errno : EIO;
     close(fd);
+    errno = err;
     return n == (ssize_t)strlen(text);
 }
 
@@ -265,8 +280,8 @@ bool sandbox_map_ids(const Sandbox *box, pid_t child, uid_t uid, GError **error)
     if (geteuid() == 0) {
         uids = g_strdup_printf("0 0 1\n%d %u 1\n", INSIDE_ID, uid);
         gids = box->node_group ? g_strdup_printf("0 0 1\n%d %u 1\n%d %u 1\n", INSIDE_ID, uid,
-                                                 INSIDE_NODE_GROUP, box->node_group) :
-                                 g_strdup_printf("0 0 1\n%d %u 1\n", INSIDE_ID, uid);
+                                                 INSIDE_NODE_GROUP, box->node_group)
+                               : g_strdup_printf("0 0 1\n%d %u 1\n", INSIDE_ID, uid);
         if (write_proc(child, "uid_map", uids) && write_proc(child, "gid_map", gids)) {
             return true;
         }
@@ -284,10 +299,10 @@ bool sandbox_map_ids(const Sandbox *box, pid_t child, uid_t uid, GError **error)
         return true;
     }
 fail:
-    g_set_error(error, VGPUD_ERROR, 0,
-                "cannot give the renderer's sandbox a user id (%s)%s", strerror(errno),
-                geteuid() ? "" : ": vgpud is root without CAP_SETUID, CAP_SETGID and CAP_SETFCAP; give it those, "
-                                 "run it as another user, or set sandbox=off in [vgpud] of vgpud.conf");
+    g_set_error(error, VGPUD_ERROR, 0, "cannot give the renderer's sandbox a user id (%s)%s", strerror(errno),
+                geteuid() ? ""
+                          : ": vgpud is root without CAP_SETUID, CAP_SETGID and CAP_SETFCAP; give it those, "
+                            "run it as another user, or set sandbox=off in [vgpud] of vgpud.conf");
     return false;
 }
 
@@ -302,7 +317,7 @@ static bool make_file(const char *path)
 
 static bool bind_step(const Step *s)
 {
-    struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID };
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID};
 
     /*
      * The folder may hold mounts that a user must not uncover, so all of them
@@ -344,7 +359,8 @@ static bool do_step(const Step *s)
     case STEP_BIND:
         return bind_step(s);
     case STEP_TMPFS:
-        return mount("tmpfs", s->target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777,size=64m") == 0;
+        return mount("tmpfs", s->target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777,size=64m") ==
+               0;
     case STEP_PROC:
         return mount("proc", s->target, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid") == 0 ||
                proc_self_only();
@@ -387,8 +403,8 @@ static bool change_root(const Sandbox *box, const char **what)
 
 static bool drop_rights(const Sandbox *box, const char **what)
 {
-    struct __user_cap_header_struct hdr = { .version = _LINUX_CAPABILITY_VERSION_3 };
-    struct __user_cap_data_struct none[2] = { { 0 } };
+    struct __user_cap_header_struct hdr = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {{0}};
     gid_t group = INSIDE_NODE_GROUP;
 
     *what = "changing the user";
@@ -411,9 +427,10 @@ static bool drop_rights(const Sandbox *box, const char **what)
         }
     }
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-    if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
-              SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
-              SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED, 0, 0, 0) < 0) {
+    if (prctl(PR_SET_SECUREBITS,
+              SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED |
+                  SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED,
+              0, 0, 0) < 0) {
         return false;
     }
     return syscall(SYS_capset, &hdr, none) == 0;

@@ -13,8 +13,8 @@
 #include "ini.h"
 #include "units.h"
 
-#define STATE_VERSION 1
-#define STATE_MAX_VMS 4096
+#define STATE_VERSION  1
+#define STATE_MAX_VMS  4096
 #define STATE_MAX_SIZE (8u * 1024 * 1024)
 
 static void save_vm(GKeyFile *file, unsigned index, const Vm *vm)
@@ -91,7 +91,7 @@ static uint64_t read_number(Reader *r, const char *key, uint64_t min, uint64_t m
 
 static bool load_vm(Books *books, GKeyFile *file, const char *group)
 {
-    Reader r = { .file = file, .group = group, .ok = true };
+    Reader r = {.file = file, .group = group, .ok = true};
     g_autofree char *name = read_text(&r, "name", VGPU_VM_NAME_MAX * 6);
     g_autofree char *uuid = read_text(&r, "uuid", VM_UUID_TEXT);
     g_autofree char *device = read_text(&r, "device", VGPU_NAME_MAX * 6);
@@ -151,14 +151,16 @@ bool state_load(Books *books, const char *path, const char *era, GError **error)
     }
     if (length == 0 || length > STATE_MAX_SIZE || memchr(text, 0, length) ||
         !g_key_file_load_from_data(file, text, length, G_KEY_FILE_NONE, &local) ||
-        !g_key_file_has_key(file, "vgpud", "version", NULL) || !g_key_file_has_key(file, "vgpud", "era", NULL)) {
-        g_set_error(error, VGPUD_ERROR, 0, "%s is no state file of vgpud%s%s", path,
-                    local ? ": " : "", local ? local->message : "");
+        !g_key_file_has_key(file, "vgpud", "version", NULL) ||
+        !g_key_file_has_key(file, "vgpud", "era", NULL)) {
+        g_set_error(error, VGPUD_ERROR, 0, "%s is no state file of vgpud%s%s", path, local ? ": " : "",
+                    local ? local->message : "");
         return false;
     }
     if (g_key_file_get_integer(file, "vgpud", "version", NULL) != STATE_VERSION) {
-        g_set_error(error, VGPUD_ERROR, 0, "%s was written by another release of vgpud (its version is not %d)",
-                    path, STATE_VERSION);
+        g_set_error(error, VGPUD_ERROR, 0,
+                    "%s was written by another release of vgpud (its version is not %d)", path,
+                    STATE_VERSION);
         return false;
     }
     written = g_key_file_get_string(file, "vgpud", "era", NULL);

@@ -71,13 +71,14 @@ static void clear_source(guint *source)
 /* How a process ended, as a sentence's end; takes it from the kernel if it is our child. */
 static char *reap(int pidfd)
 {
-    siginfo_t info = { 0 };
+    siginfo_t info = {0};
 
     if (waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG) < 0 || !info.si_pid) {
         return g_strdup("ended"); /* not our child: we were restarted since */
     }
     if (info.si_code == CLD_EXITED) {
-        return info.si_status ? g_strdup_printf("ended with exit status %d", info.si_status) : g_strdup("ended");
+        return info.si_status ? g_strdup_printf("ended with exit status %d", info.si_status)
+                              : g_strdup("ended");
     }
     return g_strdup_printf("was killed by signal %d (%s)", info.si_status, strsignal(info.si_status));
 }
@@ -128,7 +129,8 @@ void vm_remove(Vm *vm)
 {
     Daemon *d = vm->daemon;
 
-    g_message("%s: leaves, %" G_GUINT64_FORMAT " MiB of %s are free again", vm->name, (guint64)(vm->memory / MIB), vm->gpu);
+    g_message("%s: leaves, %" G_GUINT64_FORMAT " MiB of %s are free again", vm->name,
+              (guint64)(vm->memory / MIB), vm->gpu);
     vm_abandon_renderer(vm);
     books_remove(d->books, vm);
     changed(d);
@@ -172,7 +174,8 @@ static gboolean on_renderer_end(gint pidfd, GIOCondition condition, gpointer opa
     } else if (vm->cause) {
         why = g_strdup_printf("the renderer of %s was ended: %s", vm->name, vm->cause);
     } else if (vm->client && vm->log && *vmlog_last(vm->log)) {
-        why = g_strdup_printf("the renderer of %s %s; its last words: %s", vm->name, how, vmlog_last(vm->log));
+        why =
+            g_strdup_printf("the renderer of %s %s; its last words: %s", vm->name, how, vmlog_last(vm->log));
     } else {
         why = g_strdup_printf("the renderer of %s %s", vm->name, how);
     }
@@ -223,7 +226,7 @@ static gboolean on_start_deadline(gpointer opaque)
 static gboolean on_status(gint fd, GIOCondition condition, gpointer opaque)
 {
     Vm *vm = opaque;
-    struct pollfd dead = { .fd = vm->pidfd, .events = POLLIN };
+    struct pollfd dead = {.fd = vm->pidfd, .events = POLLIN};
     Launched *l;
     g_autofree char *text = status_text(vm);
 
@@ -239,8 +242,8 @@ static gboolean on_status(gint fd, GIOCondition condition, gpointer opaque)
     vm->state = VM_RUNNING;
     l = g_steal_pointer(&vm->starting);
     changed(vm->daemon);
-    g_message("%s: renderer started, process %d, %" G_GUINT64_FORMAT " MiB of %s by profile %s", vm->name, vm->pid,
-              (guint64)(vm->memory / MIB), vm->gpu, vm->profile);
+    g_message("%s: renderer started, process %d, %" G_GUINT64_FORMAT " MiB of %s by profile %s", vm->name,
+              vm->pid, (guint64)(vm->memory / MIB), vm->gpu, vm->profile);
     vm_listener->started(vm, l);
     launched_clear(l);
     g_free(l);
@@ -257,11 +260,22 @@ bool vm_start(Daemon *d, Vm *vm, GError **error)
         return false;
     }
     LaunchSpec spec = {
-        .renderer = renderer, .kind = d->config->kind, .vm_name = vm->name, .profile = vm->profile,
-        .gpu = vm->gpu, .node = gpu ? gpu->node : NULL, .device_path = gpu ? gpu->device_path : NULL,
-        .environment = d->config->environment, .memory = vm->memory, .max_contexts = vm->max_contexts,
-        .max_outputs = vm->max_outputs, .max_width = vm->max_width, .max_height = vm->max_height,
-        .cpus = vm->cpus, .slot = vm->slot, .sandbox = d->config->sandbox,
+        .renderer = renderer,
+        .kind = d->config->kind,
+        .vm_name = vm->name,
+        .profile = vm->profile,
+        .gpu = vm->gpu,
+        .node = gpu ? gpu->node : NULL,
+        .device_path = gpu ? gpu->device_path : NULL,
+        .environment = d->config->environment,
+        .memory = vm->memory,
+        .max_contexts = vm->max_contexts,
+        .max_outputs = vm->max_outputs,
+        .max_width = vm->max_width,
+        .max_height = vm->max_height,
+        .cpus = vm->cpus,
+        .slot = vm->slot,
+        .sandbox = d->config->sandbox,
     };
     vm->daemon = d;
     l = g_new0(Launched, 1);
@@ -345,8 +359,8 @@ void vm_adopt_all(Daemon *d)
         }
         vm->page = adopt_page(vm->pidfd);
         vm->pid_source = g_unix_fd_add(vm->pidfd, G_IO_IN, on_renderer_end, vm);
-        g_message("%s: still runs (process %d), taken back with %" G_GUINT64_FORMAT " MiB of %s", vm->name, vm->pid,
-                  (guint64)(vm->memory / MIB), vm->gpu);
+        g_message("%s: still runs (process %d), taken back with %" G_GUINT64_FORMAT " MiB of %s", vm->name,
+                  vm->pid, (guint64)(vm->memory / MIB), vm->gpu);
         i++;
     }
 }
@@ -364,7 +378,7 @@ uint64_t vm_memory_cap(const Daemon *d, const Vm *vm)
  */
 static bool deserted(const Vm *vm)
 {
-    struct pollfd p = { .fd = process_get_fd(vm->pidfd, LAUNCHER_VHOST_USER_FD), .events = POLLRDHUP };
+    struct pollfd p = {.fd = process_get_fd(vm->pidfd, LAUNCHER_VHOST_USER_FD), .events = POLLRDHUP};
     bool gone = p.fd >= 0 && poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLRDHUP));
 
     if (p.fd >= 0) {
@@ -398,10 +412,10 @@ void vm_check_memory(Daemon *d)
         if (now <= cap || vm->cause) {
             continue;
         }
-        why = g_strdup_printf("it used %" G_GUINT64_FORMAT " MiB of host memory, more than its limit of %" G_GUINT64_FORMAT
-                              " MiB and %" G_GUINT64_FORMAT " MiB for the driver",
-                              (guint64)(now / MIB), (guint64)(vm->memory / MIB),
-                              (guint64)(d->config->memory_overhead / MIB));
+        why = g_strdup_printf(
+            "it used %" G_GUINT64_FORMAT " MiB of host memory, more than its limit of %" G_GUINT64_FORMAT
+            " MiB and %" G_GUINT64_FORMAT " MiB for the driver",
+            (guint64)(now / MIB), (guint64)(vm->memory / MIB), (guint64)(d->config->memory_overhead / MIB));
         vm_kill(vm, why);
     }
 }

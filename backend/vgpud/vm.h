@@ -8,9 +8,9 @@
 
 /* Who hears of it: the QEMU's connection (attach.c). */
 typedef struct VmListener {
-    void (*started)(Vm *vm, Launched *fds); /* fds: the listener may take what it wants */
-    void (*failed)(Vm *vm, const char *why);  /* the renderer did not start */
-    void (*ended)(Vm *vm, const char *why);   /* it ran, and is gone */
+    void (*started)(Vm *vm, Launched *fds);  /* fds: the listener may take what it wants */
+    void (*failed)(Vm *vm, const char *why); /* the renderer did not start */
+    void (*ended)(Vm *vm, const char *why);  /* it ran, and is gone */
 } VmListener;
 
 void vm_set_listener(const VmListener *listener);

@@ -13,7 +13,7 @@
 #define LINE_MAX_BYTES 1000
 /* A compromised renderer may log without end: lines in one period of a log. */
 #define LINES_PER_PERIOD 200
-#define PERIOD_US (60 * G_USEC_PER_SEC)
+#define PERIOD_US        (60 * G_USEC_PER_SEC)
 
 struct VmLog {
     int fd;

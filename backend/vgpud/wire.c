@@ -26,7 +26,8 @@ static bool check_request(const struct vgpu_attach_request *r, enum vgpu_refusal
 {
     if (!ends_in_nul(r->profile, sizeof(r->profile)) || !ends_in_nul(r->gpu, sizeof(r->gpu)) ||
         !ends_in_nul(r->name, sizeof(r->name)) || !ends_in_nul(r->device, sizeof(r->device))) {
-        return malformed(code, why, "a name in the request does not end: QEMU and vgpud do not belong together");
+        return malformed(code, why,
+                         "a name in the request does not end: QEMU and vgpud do not belong together");
     }
     if (r->max_outputs < 1 || r->max_outputs > 16) {
         return malformed(code, why, "max_outputs=%u is not a number from 1 to 16", r->max_outputs);
@@ -51,12 +52,12 @@ static const struct {
     uint32_t size;
     uint32_t fds;
 } wire_table[] = {
-    { VGPU_ATTACH_REQUEST, sizeof(struct vgpu_attach_request), 0 },
-    { VGPU_ATTACH_LOST, sizeof(struct vgpu_attach_lost), 0 },
+    {VGPU_ATTACH_REQUEST, sizeof(struct vgpu_attach_request), 0},
+    {VGPU_ATTACH_LOST, sizeof(struct vgpu_attach_lost), 0},
 };
 
-bool wire_check(const void *data, size_t size, unsigned fds, WirePacket *packet,
-                enum vgpu_refusal *code, char **why)
+bool wire_check(const void *data, size_t size, unsigned fds, WirePacket *packet, enum vgpu_refusal *code,
+                char **why)
 {
     struct vgpu_attach_hdr hdr;
     unsigned i;
@@ -66,7 +67,8 @@ bool wire_check(const void *data, size_t size, unsigned fds, WirePacket *packet,
     }
     memcpy(&hdr, data, sizeof(hdr));
     if (hdr.magic != VGPU_ATTACH_MAGIC) {
-        return malformed(code, why, "this is vgpud's attach socket, and what came is not the attach protocol");
+        return malformed(code, why,
+                         "this is vgpud's attach socket, and what came is not the attach protocol");
     }
     if (hdr.version != VGPU_ATTACH_VERSION) {
         *code = VGPU_REFUSED_VERSION;
@@ -85,13 +87,14 @@ bool wire_check(const void *data, size_t size, unsigned fds, WirePacket *packet,
                          hdr.type, size, hdr.size, wire_table[i].size);
     }
     if (fds != wire_table[i].fds || hdr.fd_count != wire_table[i].fds) {
-        return malformed(code, why, "a message of type %u came with %u descriptors and says %u; it should have %u",
+        return malformed(code, why,
+                         "a message of type %u came with %u descriptors and says %u; it should have %u",
                          hdr.type, fds, hdr.fd_count, wire_table[i].fds);
     }
     memset(packet, 0, sizeof(*packet));
     memcpy(packet, data, size);
-    return hdr.type == VGPU_ATTACH_REQUEST ? check_request(&packet->request, code, why) :
-                                             check_lost(&packet->lost, code, why);
+    return hdr.type == VGPU_ATTACH_REQUEST ? check_request(&packet->request, code, why)
+                                           : check_lost(&packet->lost, code, why);
 }
 
 void wire_header(struct vgpu_attach_hdr *hdr, enum vgpu_attach_type type, size_t size, unsigned fds)

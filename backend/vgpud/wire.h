@@ -22,8 +22,8 @@ typedef union WirePacket {
  * is a valid REQUEST or LOST.  When it is not, *code is set and *why is a
  * sentence to free.  The packet may be of any size and content.
  */
-bool wire_check(const void *data, size_t size, unsigned fds, WirePacket *packet,
-                enum vgpu_refusal *code, char **why);
+bool wire_check(const void *data, size_t size, unsigned fds, WirePacket *packet, enum vgpu_refusal *code,
+                char **why);
 
 void wire_header(struct vgpu_attach_hdr *hdr, enum vgpu_attach_type type, size_t size, unsigned fds);
 void wire_refused(struct vgpu_attach_refused *m, enum vgpu_refusal code, const char *why);

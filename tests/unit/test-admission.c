@@ -30,8 +30,8 @@ static void add_gpu(GPtrArray *gpus, const char *pci, uint64_t mib)
 }
 
 /* NULL when admitted, else the sentence. */
-static char *ask(const GPtrArray *gpus, const AdmissionBooking *b, size_t n, const char *profile, const char *gpu,
-                 AdmissionGrant *grant, enum vgpu_refusal *code)
+static char *ask(const GPtrArray *gpus, const AdmissionBooking *b, size_t n, const char *profile,
+                 const char *gpu, AdmissionGrant *grant, enum vgpu_refusal *code)
 {
     g_autoptr(ProfileSet) set = profile_set_new();
     char *why = NULL;
@@ -48,15 +48,17 @@ static char *ask(const GPtrArray *gpus, const AdmissionBooking *b, size_t n, con
 static void test_full(void)
 {
     static const AdmissionBooking b[] = {
-        { "win10", "gpu0", 4096 * MIB, false }, { "ci-7", "gpu0", 3072 * MIB, false },
+        {"win10", "gpu0", 4096 * MIB, false},
+        {"ci-7", "gpu0", 3072 * MIB, false},
     };
     g_autoptr(GPtrArray) gpus = one_gpu(8192);
     AdmissionGrant grant;
     enum vgpu_refusal code;
     g_autofree char *why = ask(gpus, b, 2, "half", "", &grant, &code);
 
-    g_assert_cmpstr(why, ==, "profile 'half' needs 4096 MiB of GPU memory; 1024 of 8192 MiB are free on gpu0 "
-                             "(win10: 4096, ci-7: 3072). Profiles that fit: eighth, sixteenth.");
+    g_assert_cmpstr(why, ==,
+                    "profile 'half' needs 4096 MiB of GPU memory; 1024 of 8192 MiB are free on gpu0 "
+                    "(win10: 4096, ci-7: 3072). Profiles that fit: eighth, sixteenth.");
     g_assert_cmpint(code, ==, VGPU_REFUSED_FULL);
     g_assert_null(ask(gpus, b, 2, "eighth", "", &grant, &code));
     g_assert_cmpuint(grant.memory, ==, 1024 * MIB);
@@ -64,14 +66,15 @@ static void test_full(void)
 
 static void test_nothing_fits(void)
 {
-    static const AdmissionBooking b[] = { { "a", "gpu0", 8000 * MIB, false } };
+    static const AdmissionBooking b[] = {{"a", "gpu0", 8000 * MIB, false}};
     g_autoptr(GPtrArray) gpus = one_gpu(8192);
     AdmissionGrant grant;
     enum vgpu_refusal code;
     g_autofree char *why = ask(gpus, b, 1, "sixteenth", "auto", &grant, &code);
 
-    g_assert_cmpstr(why, ==, "profile 'sixteenth' needs 512 MiB of GPU memory; 192 of 8192 MiB are free on gpu0 "
-                             "(a: 8000). No profile fits: shut down one of these VMs first.");
+    g_assert_cmpstr(why, ==,
+                    "profile 'sixteenth' needs 512 MiB of GPU memory; 192 of 8192 MiB are free on gpu0 "
+                    "(a: 8000). No profile fits: shut down one of these VMs first.");
 }
 
 /* Exactly as much as there is, and one more. */
@@ -84,7 +87,7 @@ static void test_edge(void)
 
     for (unsigned i = 0; i < 16; i++) {
         g_assert_null(ask(gpus, b, i, "sixteenth", "", &grant, &code));
-        b[i] = (AdmissionBooking) { "vm", "gpu0", grant.memory, false };
+        b[i] = (AdmissionBooking){"vm", "gpu0", grant.memory, false};
     }
     g_autofree char *why = ask(gpus, b, 16, "sixteenth", "", &grant, &code);
     g_assert_nonnull(why);
@@ -95,7 +98,8 @@ static void test_edge(void)
 static void test_overbooked(void)
 {
     static const AdmissionBooking b[] = {
-        { "a", "gpu0", UINT64_MAX / 2 + 1, false }, { "b", "gpu0", UINT64_MAX / 2 + 1, false },
+        {"a", "gpu0", UINT64_MAX / 2 + 1, false},
+        {"b", "gpu0", UINT64_MAX / 2 + 1, false},
     };
     g_autoptr(GPtrArray) gpus = one_gpu(8192);
     AdmissionGrant grant;
@@ -116,7 +120,8 @@ static void test_unknown_names(void)
     g_autofree char *why_gpu = NULL, *odd = NULL;
 
     g_assert_cmpint(code, ==, VGPU_REFUSED_NO_PROFILE);
-    g_assert_cmpstr(why, ==, "there is no profile 'quater'; profiles are: full, half, quarter, eighth, sixteenth.");
+    g_assert_cmpstr(why, ==,
+                    "there is no profile 'quater'; profiles are: full, half, quarter, eighth, sixteenth.");
     add_gpu(gpus, "0000:03:00.0", 4096);
     why_gpu = ask(gpus, NULL, 0, "half", "gpu7", &grant, &code);
     g_assert_cmpint(code, ==, VGPU_REFUSED_NO_GPU);
@@ -127,7 +132,7 @@ static void test_unknown_names(void)
 
 static void test_choice_of_gpu(void)
 {
-    static const AdmissionBooking b[] = { { "a", "gpu1", 3072 * MIB, false } };
+    static const AdmissionBooking b[] = {{"a", "gpu1", 3072 * MIB, false}};
     g_autoptr(GPtrArray) gpus = one_gpu(2048);
     AdmissionGrant grant;
     enum vgpu_refusal code;
@@ -145,8 +150,8 @@ static void test_choice_of_gpu(void)
 
 static void test_exclusive(void)
 {
-    static const AdmissionBooking shared[] = { { "a", "gpu0", 512 * MIB, false } };
-    static const AdmissionBooking alone[] = { { "b", "gpu0", 512 * MIB, true } };
+    static const AdmissionBooking shared[] = {{"a", "gpu0", 512 * MIB, false}};
+    static const AdmissionBooking alone[] = {{"b", "gpu0", 512 * MIB, true}};
     static const char text[] = "[alone]\nmemory=25%\nisolation=exclusive\n";
     g_autoptr(GPtrArray) gpus = one_gpu(8192);
     g_autoptr(ProfileSet) set = profile_set_new();
@@ -158,7 +163,8 @@ static void test_exclusive(void)
     g_assert_true(profile_set_add(set, ini, NULL));
     g_assert_true(admission_decide(set, gpus, NULL, 0, "alone", "", &grant, &code, &why));
     g_assert_false(admission_decide(set, gpus, shared, 1, "alone", "", &grant, &code, &why));
-    g_assert_true(g_str_has_prefix(why, "profile 'alone' wants gpu0 for itself (isolation=exclusive), but VM a uses it; "));
+    g_assert_true(g_str_has_prefix(
+        why, "profile 'alone' wants gpu0 for itself (isolation=exclusive), but VM a uses it; "));
     g_assert_false(admission_decide(set, gpus, alone, 1, "sixteenth", "", &grant, &code, &why2));
     g_assert_true(g_str_has_prefix(why2, "VM b has gpu0 for itself (isolation=exclusive); "));
 }
@@ -174,7 +180,7 @@ static void test_long_sentence(void)
     g_autofree char *why = NULL;
 
     for (unsigned i = 0; i < 1000; i++) {
-        b[i] = (AdmissionBooking) { name, "gpu0", 4 * MIB, false };
+        b[i] = (AdmissionBooking){name, "gpu0", 4 * MIB, false};
     }
     why = ask(gpus, b, 1000, "full", "", &grant, &code);
     g_assert_nonnull(strstr(why, " more). Profiles that fit: half, quarter, eighth, sixteenth."));

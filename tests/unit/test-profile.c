@@ -46,8 +46,11 @@ static void test_builtin(void)
     static const struct {
         const char *name;
         uint64_t mib, cpus;
-    } expected[] = { { "full", 8192, 16 }, { "half", 4096, 8 }, { "quarter", 2048, 4 }, { "eighth", 1024, 2 },
-                     { "sixteenth", 512, 1 } };
+    } expected[] = {{"full", 8192, 16},
+                    {"half", 4096, 8},
+                    {"quarter", 2048, 4},
+                    {"eighth", 1024, 2},
+                    {"sixteenth", 512, 1}};
     g_autoptr(ProfileSet) set = profile_set_new();
 
     g_assert_cmpuint(set->profiles->len, ==, G_N_ELEMENTS(expected));
@@ -68,10 +71,11 @@ static void test_all_keys(void)
 {
     g_autoptr(ProfileSet) set = profile_set_new();
     g_autoptr(GError) error = NULL;
-    g_autoptr(Ini) ini = parse("# a comment\n\n[cad]\n"
-                               "memory = 1536M\nshare=37.5 %\npriority=high\nquantum=10ms\napis=gl\n"
-                               "displays=2\nmax-resolution=2560x1440\nframe-rate-limit=60\nmax-contexts=32\n"
-                               "cpus=3\nisolation=exclusive\nhang-timeout=5s\nidle-timeout=2min\ngroups=cad, lab\n");
+    g_autoptr(Ini) ini =
+        parse("# a comment\n\n[cad]\n"
+              "memory = 1536M\nshare=37.5 %\npriority=high\nquantum=10ms\napis=gl\n"
+              "displays=2\nmax-resolution=2560x1440\nframe-rate-limit=60\nmax-contexts=32\n"
+              "cpus=3\nisolation=exclusive\nhang-timeout=5s\nidle-timeout=2min\ngroups=cad, lab\n");
     const Profile *p;
 
     g_assert_true(profile_set_add(set, ini, &error));
@@ -115,44 +119,46 @@ static void test_errors(void)
     static const struct {
         const char *text, *error;
     } cases[] = {
-        { "[a]\nmemory=1G\ncolour=red\n", "p.conf:3: a profile has no key 'colour'; the keys are: memory, " },
-        { "[a]\n\n# c\nmemory=0\n", "p.conf:4: memory=0 is not 16M or more" },
-        { "[a]\nmemory=15M\n", "p.conf:2: memory=15M is not" },
-        { "[a]\nmemory=101%\n", "p.conf:2: memory=101% is not" },
-        { "[a]\nmemory=0%\n", "p.conf:2: memory=0% is not" },
-        { "[a]\nmemory=-1G\n", "p.conf:2: memory=-1G is not" },
-        { "[a]\nmemory=99999999999999999999G\n", "p.conf:2: memory=99999999999999999999G is not" },
-        { "[a]\nmemory=20000000T\n", "p.conf:2: memory=20000000T is not" },
-        { "[a]\nmemory=2X\n", "p.conf:2: memory=2X is not" },
-        { "[a]\nmemory=\n", "p.conf:2: memory= is not" },
-        { "[a]\nmemory=1G\nshare=0%\n", "p.conf:3: share=0% is not" },
-        { "[a]\nmemory=1G\nshare=50\n", "p.conf:3: share=50 is not" },
-        { "[a]\nmemory=1G\npriority=urgent\n", "p.conf:3: priority=urgent is not low, normal or high" },
-        { "[a]\nmemory=1G\nquantum=2s\n", "p.conf:3: quantum=2s is not" },
-        { "[a]\nmemory=1G\napis=metal\n", "p.conf:3: apis=metal is not" },
-        { "[a]\nmemory=1G\napis=,\n", "p.conf:3: apis=, is not" },
-        { "[a]\nmemory=1G\ndisplays=17\n", "p.conf:3: displays=17 is not" },
-        { "[a]\nmemory=1G\ndisplays=0\n", "p.conf:3: displays=0 is not" },
-        { "[a]\nmemory=1G\nmax-resolution=1920\n", "p.conf:3: max-resolution=1920 is not" },
-        { "[a]\nmemory=1G\nmax-resolution=1920x1080x2\n", "p.conf:3: max-resolution=1920x1080x2 is not" },
-        { "[a]\nmemory=1G\nmax-resolution=99999x1080\n", "p.conf:3: max-resolution=99999x1080 is not" },
-        { "[a]\nmemory=1G\nframe-rate-limit=fast\n", "p.conf:3: frame-rate-limit=fast is not" },
-        { "[a]\nmemory=1G\nmax-contexts=-1\n", "p.conf:3: max-contexts=-1 is not" },
-        { "[a]\nmemory=1G\ncpus=0\n", "p.conf:3: cpus=0 is not" },
-        { "[a]\nmemory=1G\nisolation=vm\n", "p.conf:3: isolation=vm is not" },
-        { "[a]\nmemory=1G\nhang-timeout=5\n", "p.conf:3: hang-timeout=5 is not" },
-        { "[a]\nmemory=1G\nidle-timeout=1ms\n", "p.conf:3: idle-timeout=1ms is not" },
-        { "[a]\nmemory=1G\ngroups=\n", "p.conf:3: groups= is not" },
-        { "\n[a]\nshare=5%\n", "p.conf:2: profile 'a' has no memory=" },
-        { "[a]\nmemory=1G\n[b]\nmemory=1G\n[a]\nmemory=2G\n", "p.conf:5: the group 'a' is here twice, first on line 1" },
-        { "[a]\nmemory=1G\nmemory=2G\n", "p.conf:3: the key 'memory' is here twice, first on line 2" },
-        { "memory=1G\n", "p.conf:1: a key before the first [group]" },
-        { "[a]\nmemory=1G\nwhat is this\n", "p.conf:3: neither a [group], a key=value nor a # comment: 'what is this'" },
-        { "[a\nmemory=1G\n", "p.conf:1: a group is written [NAME]" },
-        { "[]\nmemory=1G\n", "p.conf:1: a group is written [NAME]" },
-        { "[a b]\nmemory=1G\n", "p.conf:1: 'a b' is no name for a profile" },
-        { "[.]\nmemory=1G\n", "p.conf:1: '.' is no name for a profile" },
-        { "[a]\nmemory=1G\n# caf\xe9\n", "p.conf:3: not UTF-8 text" },
+        {"[a]\nmemory=1G\ncolour=red\n", "p.conf:3: a profile has no key 'colour'; the keys are: memory, "},
+        {"[a]\n\n# c\nmemory=0\n", "p.conf:4: memory=0 is not 16M or more"},
+        {"[a]\nmemory=15M\n", "p.conf:2: memory=15M is not"},
+        {"[a]\nmemory=101%\n", "p.conf:2: memory=101% is not"},
+        {"[a]\nmemory=0%\n", "p.conf:2: memory=0% is not"},
+        {"[a]\nmemory=-1G\n", "p.conf:2: memory=-1G is not"},
+        {"[a]\nmemory=99999999999999999999G\n", "p.conf:2: memory=99999999999999999999G is not"},
+        {"[a]\nmemory=20000000T\n", "p.conf:2: memory=20000000T is not"},
+        {"[a]\nmemory=2X\n", "p.conf:2: memory=2X is not"},
+        {"[a]\nmemory=\n", "p.conf:2: memory= is not"},
+        {"[a]\nmemory=1G\nshare=0%\n", "p.conf:3: share=0% is not"},
+        {"[a]\nmemory=1G\nshare=50\n", "p.conf:3: share=50 is not"},
+        {"[a]\nmemory=1G\npriority=urgent\n", "p.conf:3: priority=urgent is not low, normal or high"},
+        {"[a]\nmemory=1G\nquantum=2s\n", "p.conf:3: quantum=2s is not"},
+        {"[a]\nmemory=1G\napis=metal\n", "p.conf:3: apis=metal is not"},
+        {"[a]\nmemory=1G\napis=,\n", "p.conf:3: apis=, is not"},
+        {"[a]\nmemory=1G\ndisplays=17\n", "p.conf:3: displays=17 is not"},
+        {"[a]\nmemory=1G\ndisplays=0\n", "p.conf:3: displays=0 is not"},
+        {"[a]\nmemory=1G\nmax-resolution=1920\n", "p.conf:3: max-resolution=1920 is not"},
+        {"[a]\nmemory=1G\nmax-resolution=1920x1080x2\n", "p.conf:3: max-resolution=1920x1080x2 is not"},
+        {"[a]\nmemory=1G\nmax-resolution=99999x1080\n", "p.conf:3: max-resolution=99999x1080 is not"},
+        {"[a]\nmemory=1G\nframe-rate-limit=fast\n", "p.conf:3: frame-rate-limit=fast is not"},
+        {"[a]\nmemory=1G\nmax-contexts=-1\n", "p.conf:3: max-contexts=-1 is not"},
+        {"[a]\nmemory=1G\ncpus=0\n", "p.conf:3: cpus=0 is not"},
+        {"[a]\nmemory=1G\nisolation=vm\n", "p.conf:3: isolation=vm is not"},
+        {"[a]\nmemory=1G\nhang-timeout=5\n", "p.conf:3: hang-timeout=5 is not"},
+        {"[a]\nmemory=1G\nidle-timeout=1ms\n", "p.conf:3: idle-timeout=1ms is not"},
+        {"[a]\nmemory=1G\ngroups=\n", "p.conf:3: groups= is not"},
+        {"\n[a]\nshare=5%\n", "p.conf:2: profile 'a' has no memory="},
+        {"[a]\nmemory=1G\n[b]\nmemory=1G\n[a]\nmemory=2G\n",
+         "p.conf:5: the group 'a' is here twice, first on line 1"},
+        {"[a]\nmemory=1G\nmemory=2G\n", "p.conf:3: the key 'memory' is here twice, first on line 2"},
+        {"memory=1G\n", "p.conf:1: a key before the first [group]"},
+        {"[a]\nmemory=1G\nwhat is this\n",
+         "p.conf:3: neither a [group], a key=value nor a # comment: 'what is this'"},
+        {"[a\nmemory=1G\n", "p.conf:1: a group is written [NAME]"},
+        {"[]\nmemory=1G\n", "p.conf:1: a group is written [NAME]"},
+        {"[a b]\nmemory=1G\n", "p.conf:1: 'a b' is no name for a profile"},
+        {"[.]\nmemory=1G\n", "p.conf:1: '.' is no name for a profile"},
+        {"[a]\nmemory=1G\n# caf\xe9\n", "p.conf:3: not UTF-8 text"},
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -177,7 +183,8 @@ static void test_two_files(void)
     g_autofree char *a = g_build_filename(dir, "10-a.conf", NULL);
     g_autofree char *b = g_build_filename(dir, "20-b.conf", NULL);
     g_autofree char *other = g_build_filename(dir, "30-c.conf~", NULL);
-    g_autofree char *expected = g_strdup_printf("%s:2: there is a profile 'cad' already, at %s:1; rename one of them", b, a);
+    g_autofree char *expected =
+        g_strdup_printf("%s:2: there is a profile 'cad' already, at %s:1; rename one of them", b, a);
     g_autoptr(ProfileSet) set = profile_set_new(), empty = profile_set_new(), replaced = profile_set_new();
     g_autoptr(GError) error = NULL;
 
@@ -209,14 +216,16 @@ static void test_cannot_fit(void)
     g_assert_true(profile_set_add(set, ini, NULL));
     g_assert_true(profile_set_check(set, 9 * GIB, NULL));
     g_assert_false(profile_set_check(set, 9 * GIB - 1, &error));
-    g_assert_cmpstr(error->message, ==, "p.conf:2: profile 'huge' needs 9216 MiB, but the largest GPU of this host has 9215 MiB");
+    g_assert_cmpstr(error->message, ==,
+                    "p.conf:2: profile 'huge' needs 9216 MiB, but the largest GPU of this host has 9215 MiB");
 }
 
 static void test_config(void)
 {
     g_autoptr(Config) c = config_new();
-    g_autoptr(Ini) ini = parse("[vgpud]\nsandbox=off\ngpus=software\ngroup=kvm\n[renderer]\npath=/x/r\nkind=null\n"
-                               "memory-overhead=1G\nenvironment=A=1;B=2\n[gpu software0]\nmemory=8G\n");
+    g_autoptr(Ini) ini =
+        parse("[vgpud]\nsandbox=off\ngpus=software\ngroup=kvm\n[renderer]\npath=/x/r\nkind=null\n"
+              "memory-overhead=1G\nenvironment=A=1;B=2\n[gpu software0]\nmemory=8G\n");
     GPtrArray *gpus = gpu_find_all("/nonexistent", "/nonexistent", 64 * GIB, false);
     Gpu *g = gpus->pdata[0];
 
@@ -240,15 +249,15 @@ static void test_config_errors(void)
     static const struct {
         const char *text, *error;
     } cases[] = {
-        { "[vgpud]\nsandbox=maybe\n", "p.conf:2: sandbox=maybe is not on or off" },
-        { "[vgpud]\n\nsandbocks=on\n", "p.conf:3: the group [vgpud] has no key 'sandbocks'" },
-        { "[renderer]\npath=relative\n", "p.conf:2: path=relative is not an absolute path" },
-        { "[renderer]\nkind=metal\n", "p.conf:2: kind=metal is not auto, virgl, 2d or null" },
-        { "[renderer]\nenvironment=A\n", "p.conf:2: environment=A is not KEY=VALUE" },
-        { "[renderer]\nmemory-overhead=1K\n", "p.conf:2: memory-overhead=1K is not 64M or more" },
-        { "[gpu a]\nmemory=lots\n", "p.conf:2: memory=lots is not a size" },
-        { "[gpu a]\nspeed=1\n", "p.conf:2: a GPU has no key 'speed'" },
-        { "[quarter]\nmemory=1G\n", "p.conf:1: there is no group [quarter] here" },
+        {"[vgpud]\nsandbox=maybe\n", "p.conf:2: sandbox=maybe is not on or off"},
+        {"[vgpud]\n\nsandbocks=on\n", "p.conf:3: the group [vgpud] has no key 'sandbocks'"},
+        {"[renderer]\npath=relative\n", "p.conf:2: path=relative is not an absolute path"},
+        {"[renderer]\nkind=metal\n", "p.conf:2: kind=metal is not auto, virgl, 2d or null"},
+        {"[renderer]\nenvironment=A\n", "p.conf:2: environment=A is not KEY=VALUE"},
+        {"[renderer]\nmemory-overhead=1K\n", "p.conf:2: memory-overhead=1K is not 64M or more"},
+        {"[gpu a]\nmemory=lots\n", "p.conf:2: memory=lots is not a size"},
+        {"[gpu a]\nspeed=1\n", "p.conf:2: a GPU has no key 'speed'"},
+        {"[quarter]\nmemory=1G\n", "p.conf:1: there is no group [quarter] here"},
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {

@@ -43,7 +43,8 @@ static bool can_open(const char *path, int flags)
 
 static bool can_connect_to_loopback(void)
 {
-    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in addr = {
+        .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
     bool ok = fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 && send(fd, "x", 1, 0) == 1;
 
@@ -56,7 +57,7 @@ static bool can_connect_to_loopback(void)
 /* boxed: whether to try what would do harm outside of a box. */
 static G_NORETURN void inside(bool boxed)
 {
-    struct vgpu_stats stats = { 0 };
+    struct vgpu_stats stats = {0};
     struct stat st;
     cpu_set_t cpus;
     char host[64] = "", c;
@@ -74,7 +75,8 @@ static G_NORETURN void inside(bool boxed)
     say("has no_new_privs", prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
     say("reads /etc/passwd", can_open("/etc/passwd", O_RDONLY));
     say("runs programs of the host", access("/usr/bin/env", X_OK) == 0);
-    say("knows where its program is", access(g_getenv("VGPU_TEST_SELF") ?: "/root", F_OK) == 0 || access("/home", F_OK) == 0);
+    say("knows where its program is",
+        access(g_getenv("VGPU_TEST_SELF") ?: "/root", F_OK) == 0 || access("/home", F_OK) == 0);
     say("sees the old root", access("/old", F_OK) == 0);
     say("sees other processes", access("/proc/1/status", F_OK) == 0 && access("/proc/2/status", F_OK) == 0);
     say("opens /dev/null", can_open("/dev/null", O_RDWR));
@@ -95,7 +97,8 @@ static G_NORETURN void inside(bool boxed)
     say("knows the host's name", strcmp(host, "vgpu") != 0);
     say("has one CPU", sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) == 1);
     say("has the stats page", pread(LAUNCHER_STATS_FD, &stats, sizeof(stats), 0) == sizeof(stats) &&
-        stats.magic == VGPU_STATS_MAGIC && stats.version == VGPU_STATS_VERSION && stats.memory_limit == 512 << 20);
+                                  stats.magic == VGPU_STATS_MAGIC && stats.version == VGPU_STATS_VERSION &&
+                                  stats.memory_limit == 512 << 20);
     say("can shrink the stats page", ftruncate(LAUNCHER_STATS_FD, 0) == 0);
     say("has the object table", fstat(6, &st) == 0 && st.st_size == LAUNCHER_OBJECTS_SIZE);
     say("can shrink the object table", ftruncate(6, 0) == 0);
@@ -113,9 +116,17 @@ static char *self;
 
 static LaunchSpec spec_for(bool sandbox)
 {
-    return (LaunchSpec) {
-        .renderer = self, .kind = "null", .vm_name = "vm", .profile = "sixteenth", .gpu = "software0",
-        .memory = 512 << 20, .max_outputs = 1, .cpus = 1, .slot = 0, .sandbox = sandbox,
+    return (LaunchSpec){
+        .renderer = self,
+        .kind = "null",
+        .vm_name = "vm",
+        .profile = "sixteenth",
+        .gpu = "software0",
+        .memory = 512 << 20,
+        .max_outputs = 1,
+        .cpus = 1,
+        .slot = 0,
+        .sandbox = sandbox,
     };
 }
 
@@ -123,7 +134,7 @@ static LaunchSpec spec_for(bool sandbox)
 static char *listen_to(const Launched *l)
 {
     g_autoptr(GString) said = g_string_new("\n");
-    struct pollfd p = { .fd = l->log, .events = POLLIN };
+    struct pollfd p = {.fd = l->log, .events = POLLIN};
     char buf[512];
 
     while (!strstr(said->str, "\nend\n")) {
@@ -143,7 +154,7 @@ static char *listen_to(const Launched *l)
 
 static char *status_of(const Launched *l)
 {
-    struct pollfd p = { .fd = l->status, .events = POLLIN };
+    struct pollfd p = {.fd = l->status, .events = POLLIN};
     char buf[512] = "";
 
     g_assert_cmpint(poll(&p, 1, 20000), ==, 1);
@@ -154,7 +165,7 @@ static char *status_of(const Launched *l)
 /* Closes QEMU's ends: the renderer ends by itself; its exit status. */
 static int finish(Launched *l)
 {
-    struct pollfd p = { .fd = l->pidfd, .events = POLLIN };
+    struct pollfd p = {.fd = l->pidfd, .events = POLLIN};
     int status = 0;
 
     close(l->vhost_user);
@@ -181,16 +192,36 @@ static void test_box(void)
         const char *fact;
         bool expected;
     } facts[] = {
-        { "is process 1", true }, { "is nobody", true }, { "has capabilities", false },
-        { "has no_new_privs", true }, { "can become root", false }, { "reads /etc/passwd", false },
-        { "runs programs of the host", false }, { "sees the old root", false }, { "knows where its program is", false }, { "sees other processes", false },
-        { "writes to /", false }, { "writes to /usr/lib", false }, { "writes to /tmp", true },
-        { "opens /dev/null", true }, { "reads /dev/urandom", true }, { "finds libraries", true },
-        { "finds itself", true }, { "reaches a network", false }, { "can mount", false },
-        { "can signal a stranger", false }, { "has seven descriptors", true }, { "knows the host's name", false },
-        { "has one CPU", true }, { "has the stats page", true }, { "can shrink the stats page", false },
-        { "has the object table", true }, { "can shrink the object table", false },
-        { "has a secret of vgpud's", false }, { "may use the shader cache", false }, { "dies of SIGPIPE", false },
+        {"is process 1", true},
+        {"is nobody", true},
+        {"has capabilities", false},
+        {"has no_new_privs", true},
+        {"can become root", false},
+        {"reads /etc/passwd", false},
+        {"runs programs of the host", false},
+        {"sees the old root", false},
+        {"knows where its program is", false},
+        {"sees other processes", false},
+        {"writes to /", false},
+        {"writes to /usr/lib", false},
+        {"writes to /tmp", true},
+        {"opens /dev/null", true},
+        {"reads /dev/urandom", true},
+        {"finds libraries", true},
+        {"finds itself", true},
+        {"reaches a network", false},
+        {"can mount", false},
+        {"can signal a stranger", false},
+        {"has seven descriptors", true},
+        {"knows the host's name", false},
+        {"has one CPU", true},
+        {"has the stats page", true},
+        {"can shrink the stats page", false},
+        {"has the object table", true},
+        {"can shrink the object table", false},
+        {"has a secret of vgpud's", false},
+        {"may use the shader cache", false},
+        {"dies of SIGPIPE", false},
     };
     LaunchSpec spec = spec_for(true);
     g_autoptr(GError) error = NULL;
@@ -199,7 +230,7 @@ static void test_box(void)
 
     g_setenv("VGPU_TEST_SECRET", "1", TRUE);
     g_autofree char *where = g_strconcat("VGPU_TEST_SELF=", self, NULL);
-    char *environment[] = { where, NULL };
+    char *environment[] = {where, NULL};
 
     spec.environment = environment;
     if (!launcher_start(&spec, &l, &error)) {
@@ -247,7 +278,8 @@ static void test_not_a_program(void)
     spec.renderer = "/nonexistent/renderer";
     g_assert_true(launcher_start(&spec, &l, &error));
     status = status_of(&l);
-    g_assert_cmpstr(status, ==, "cannot start the renderer: /nonexistent/renderer: No such file or directory");
+    g_assert_cmpstr(status, ==,
+                    "cannot start the renderer: /nonexistent/renderer: No such file or directory");
     g_assert_cmpint(finish(&l), ==, 127);
 }
 
