@@ -7,7 +7,7 @@
 # never needs a new image.
 
 image_packages() {
-    echo linux-image-amd64 initramfs-tools- busybox-static cpio udev kmod procps
+    echo linux-image-amd64 busybox-static cpio udev kmod procps mount
     echo libgl1-mesa-dri libegl1 libgles2 libgbm1 libgl1 libglx-mesa0
     echo mesa-utils mesa-utils-bin kmscube glmark2-drm glmark2-es2-drm libdrm-tests
     echo mesa-vulkan-drivers vulkan-tools
@@ -77,7 +77,7 @@ image_build() {
     local name=$1 out=$2 root kib
     root=$out.root
     # shellcheck disable=SC2046
-    debian_root "$(image_suite "$name")" "$root" $(image_packages | tr ' ' '\n' | grep -v -- '-$')
+    debian_root "$(image_suite "$name")" "$root" $(image_packages)
     root=$root.tmp
     mkdir -p "$root/run/boot" "$root/share"
     mkdir -p "$out.tmp"
