@@ -100,7 +100,9 @@ image_make_locked() {
         'set -eE; . "$0/tests/env/all.sh"; trap step_blame ERR; image_build "$1" "$2"' "$VGPU_TOP" "$1" "$dir"
     as_root chown -R "$(id -u):$(id -g)" "$dir.tmp"
     mv "$dir.tmp" "$dir"
-    find "$VGPU_CACHE" -maxdepth 1 -type d -name "guest-$1-*" ! -path "$dir" -exec rm -rf {} +
+    # another checkout may still use an older one: keep three
+    find "$VGPU_CACHE" -maxdepth 1 -type d -name "guest-$1-*" -printf '%T@ %p\n' |
+        sort -rn | tail -n +4 | cut -d' ' -f2- | xargs -r rm -rf
 }
 
 # On the host, not in the toolbox.  image_make debian13
