@@ -92,7 +92,8 @@ static bool channel_fatal(VgpuDevice *d, const void *payload, int *fd)
 static const ChannelRule channel_rules[] = {
     { VGPU_CHANNEL_HELLO, sizeof(struct vgpu_channel_hello), 0, channel_hello },
     { VGPU_CHANNEL_SHM_UPDATE, sizeof(struct vgpu_channel_shm_update), 0, vgpu_console_shm_update },
-    { VGPU_CHANNEL_SHM_SCANOUT, sizeof(struct vgpu_channel_shm_scanout), 1, vgpu_console_shm_scanout },
+    { VGPU_CHANNEL_SHM_SCANOUT, sizeof(struct vgpu_channel_shm_scanout), 1,
+      vgpu_console_shm_scanout },
     { VGPU_CHANNEL_SCANOUT, sizeof(struct vgpu_channel_scanout), 0, vgpu_console_scanout },
     { VGPU_CHANNEL_DMABUF_SCANOUT2, sizeof(struct vgpu_channel_dmabuf_scanout2), 1,
       vgpu_console_dmabuf_scanout },

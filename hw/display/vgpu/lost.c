@@ -47,8 +47,8 @@ void vgpu_lose(VgpuDevice *d, enum vgpu_lost_cause cause, const char *fmt, ...)
 {
     va_list ap;
 
-    if (d->losing) {
-        return;
+    if (d->losing || d->state == VGPU_STATE_LOST || d->state == VGPU_STATE_OFF) {
+        return; /* e.g. vgpud's news of the end of a renderer that is gone */
     }
     d->losing = true;
     d->lost_cause = cause;

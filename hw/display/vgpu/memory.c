@@ -49,8 +49,9 @@ static bool memory_shareable(VgpuDevice *d, HostMemoryBackend *backend, const ch
 /* The memory behind -m as a whole, or one of several blocks (NUMA nodes, DIMMs)? */
 static bool memory_is_main(HostMemoryBackend *backend)
 {
-    return current_machine->memdev == backend ||
-           (current_machine->ram && current_machine->ram == host_memory_backend_get_memory(backend));
+    MemoryRegion *mr = host_memory_backend_get_memory(backend);
+
+    return current_machine->memdev == backend || (mr && current_machine->ram == mr);
 }
 
 static void memory_refuse(HostMemoryBackend *backend, const char *name, Error **errp)
@@ -65,7 +66,7 @@ static void memory_refuse(HostMemoryBackend *backend, const char *name, Error **
                    name, size);
         return;
     }
-    size = memory_size_text(memory_region_size(mr));
+    size = memory_size_text(mr ? memory_region_size(mr) : 0);
     error_setg(errp, "vgpu: the VM's memory '%s' (one of several blocks) cannot be shared with the"
                " renderer; define it as: -object memory-backend-memfd,id=%s,size=%s",
                name, name, size);

@@ -11,8 +11,46 @@
 #include "qapi/error.h"
 #include "hw/virtio/virtio-bus.h"
 #include "qemu/error-report.h"
+#include "qemu/main-loop.h"
 #include "vgpu.h"
 #include "trace.h"
+
+/*
+ * A ring that is no ring (not in RAM, chains that loop): the guest has to reset
+ * the device.  It is told in a bottom half, as virtio_set_status() stores the
+ * guest's own status after we return.  A guest can do that as often as it
+ * likes, so it is traced and not logged.
+ */
+static void vgpu_rings_need_reset(void *opaque)
+{
+    VgpuDevice *d = opaque;
+    VirtIODevice *vdev = VIRTIO_DEVICE(d);
+
+    if (vdev->broken) {
+        vdev->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+        virtio_notify_config(vdev);
+    }
+    object_unref(OBJECT(d));
+}
+
+static void vgpu_rings_broken(VgpuDevice *d)
+{
+    VIRTIO_DEVICE(d)->broken = true;
+    object_ref(OBJECT(d));
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), vgpu_rings_need_reset, d);
+}
+
+/* The renderer found a ring broken; QEMU's core would log a line and go on. */
+static void vgpu_rings_error(EventNotifier *n)
+{
+    struct vhost_virtqueue *vq = container_of(n, struct vhost_virtqueue, error_notifier);
+    VgpuDevice *d = container_of(vq->dev, VgpuDevice, vhost);
+
+    if (event_notifier_test_and_clear(n) && d->rings_started && !VIRTIO_DEVICE(d)->broken) {
+        trace_vgpu_rings_broken(d, vq - d->vqs);
+        vgpu_rings_broken(d);
+    }
+}
 
 bool vgpu_rings_init(VgpuDevice *d, int fd, int64_t budget_ms, Error **errp)
 {
@@ -39,6 +77,9 @@ bool vgpu_rings_init(VgpuDevice *d, int fd, int64_t budget_ms, Error **errp)
     ret = vhost_dev_init(&d->vhost, &d->vhost_user, VHOST_BACKEND_TYPE_USER, 0, &err);
     if (ret >= 0 && !d->losing) {
         vgpu_link_set_budget(d->link, d->deadline_ms);
+        for (int i = 0; i < VGPU_QUEUES; i++) {
+            event_notifier_set_handler(&d->vqs[i].error_notifier, vgpu_rings_error);
+        }
         d->rings_ready = true;
         return true;
     }
@@ -69,16 +110,6 @@ static void vgpu_rings_release(VgpuDevice *d)
     vhost_dev_disable_notifiers(&d->vhost, vdev);
 }
 
-/* The guest gave us rings that are not in its RAM: it has to reset the device. */
-static void vgpu_rings_broken(VgpuDevice *d)
-{
-    VirtIODevice *vdev = VIRTIO_DEVICE(d);
-
-    vdev->broken = true;
-    vdev->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
-    virtio_notify_config(vdev);
-}
-
 void vgpu_rings_start(VgpuDevice *d)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(d);
@@ -105,6 +136,7 @@ void vgpu_rings_start(VgpuDevice *d)
     trace_vgpu_rings_started(d, ret);
     if (ret < 0) {
         vgpu_rings_release(d);
+        trace_vgpu_rings_broken(d, -1);
         vgpu_rings_broken(d);
         return;
     }

@@ -64,7 +64,7 @@ uint64_t vgpu_memory_limit(const VgpuDevice *d)
 
 uint64_t vgpu_memory_used(const VgpuDevice *d)
 {
-    return d->stats ? vgpu_stats_get(&d->stats->memory_used) : 0;
+    return d->stats && d->state == VGPU_STATE_RUNNING ? vgpu_stats_get(&d->stats->memory_used) : 0;
 }
 
 /* ---- features and config space ------------------------------------------- */
@@ -155,7 +155,7 @@ static bool vgpu_guest_notifier_pending(VirtIODevice *vdev, int idx)
 {
     VgpuDevice *d = VGPU_DEVICE(vdev);
 
-    if (idx == VIRTIO_CONFIG_IRQ_IDX || !d->rings_started) {
+    if (idx == VIRTIO_CONFIG_IRQ_IDX || !d->rings_ready) {
         return false;
     }
     return vhost_virtqueue_pending(&d->vhost, idx);
@@ -214,15 +214,15 @@ static bool vgpu_check_properties(VgpuDevice *d, Error **errp)
                    " 10 each", d->deadline_ms, d->attach_deadline_ms);
         return false;
     }
-    if (virtio_host_has_feature(vdev, VIRTIO_F_IOMMU_PLATFORM)) {
-        error_setg(errp, "vgpu: iommu_platform=on is not supported: the renderer reads the guest's"
-                   " memory directly; leave iommu_platform=on away");
-        return false;
-    }
     if (current_machine->cgs) {
         error_setg(errp, "vgpu: a confidential guest (confidential-guest-support=%s) is not"
                    " supported: the renderer has to read the guest's memory",
                    object_get_canonical_path_component(OBJECT(current_machine->cgs)));
+        return false;
+    }
+    if (virtio_host_has_feature(vdev, VIRTIO_F_IOMMU_PLATFORM)) {
+        error_setg(errp, "vgpu: iommu_platform=on is not supported: the renderer reads the guest's"
+                   " memory directly; leave iommu_platform=on away");
         return false;
     }
     return true;
@@ -426,7 +426,7 @@ static const Property vgpu_properties[] = {
 };
 
 static const char *const vgpu_property_help[][2] = {
-    { "profile", "the share of the GPU: a profile of vgpud, see 'vgpuctl profiles' (default: full)" },
+    { "profile", "the share of the GPU: a profile of vgpud, see 'vgpuctl profiles'" },
     { "gpu", "which GPU of the host (default: vgpud chooses)" },
     { "socket", "vgpud's socket (default: " VGPU_SOCKET_SYSTEM ", then $XDG_RUNTIME_DIR/"
       VGPU_SOCKET_USER ")" },
