@@ -6,6 +6,11 @@
 
 #define IRQ_US (5 * G_USEC_PER_SEC)
 
+static bool interrupted(Gpu *g, unsigned queue)
+{
+    return g->dev->bus->get_queue_isr_status(g->dev, g->q[queue].vq);
+}
+
 static void init_with_msix(Gpu *g, bool event_idx)
 {
     unsigned i;
@@ -27,12 +32,13 @@ static void init_with_msix(Gpu *g, bool event_idx)
                                   &g->vm->alloc, 1 + i);
     }
     qvirtio_set_driver_ok(g->dev);
+    /* a vhost back-end signals each queue once when it starts: allowed, unasked */
+    g_usleep(100 * 1000);
+    for (i = 0; i < GPU_QUEUES; i++) {
+        interrupted(g, i);
+    }
 }
 
-static bool interrupted(Gpu *g, unsigned queue)
-{
-    return g->dev->bus->get_queue_isr_status(g->dev, g->q[queue].vq);
-}
 
 static void control_queue(Gpu *g)
 {

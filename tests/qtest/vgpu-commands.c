@@ -190,9 +190,12 @@ uint32_t gpu_submit(Gpu *g, uint32_t ctx, const uint32_t *dwords, size_t count)
     GpuDesc extra = { .len = count * 4 };
     uint32_t type;
 
-    extra.addr = vm_alloc(g->vm, MAX(count * 4, 4));
+    if (!count) {
+        return GPU_DO(g, req);
+    }
+    extra.addr = vm_alloc(g->vm, count * 4);
     qtest_bufwrite(g->vm->qts, extra.addr, dwords, count * 4);
-    type = gpu_call(g, GPU_CTRL, &req, sizeof(req), &extra, count ? 1 : 0, NULL,
+    type = gpu_call(g, GPU_CTRL, &req, sizeof(req), &extra, 1, NULL,
                     sizeof(struct virtio_gpu_ctrl_hdr));
     guest_free(&g->vm->alloc, extra.addr);
     return type;

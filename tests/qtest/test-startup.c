@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Start-ups that must fail, each with one clear sentence on QEMU's stderr that
+ * names the value and the remedy; and property errors.  QEMU is started
+ * directly here: libqtest takes an early exit for a crash.
+ */
+#include "qemu/osdep.h"
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include "vgpu-cases.h"
+#include "vgpu-process.h"
+#include "vgpu-qmp.h"
+#include "vgpu/attach.h"
+
+#define SHARED "-object memory-backend-memfd,id=mem,size=256M -machine memory-backend=mem "
+
+/* Runs QEMU with these arguments; it must end with status 1 within 20 s.  Its stderr, to be freed. */
+static char *refusal(const char *env, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+
+static char *refusal(const char *env, const char *fmt, ...)
+{
+    g_autofree char *args = NULL, *command = NULL;
+    g_autoptr(GError) error = NULL;
+    char *err = NULL;
+    va_list ap;
+    int status;
+    gint64 start = g_get_monotonic_time();
+
+    va_start(ap, fmt);
+    args = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    command = g_strdup_printf("env %s timeout -s KILL 20 %s -machine q35 -accel qtest -display none "
+                              "-nodefaults -vga none -m 256M -name refused -S %s", env,
+                              getenv("QTEST_QEMU_BINARY"), args);
+    g_spawn_command_line_sync(command, NULL, &err, &status, &error);
+    g_assert_no_error(error);
+    g_test_message("%" PRId64 " ms, stderr: %s", (g_get_monotonic_time() - start) / 1000, err);
+    g_assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) != 1) {
+        g_test_message("exit status %d of: %s", WEXITSTATUS(status), command);
+    }
+    g_assert_cmpint(WEXITSTATUS(status), ==, 1);
+    return err;
+}
+
+#define HAS(text, part) do { \
+        if (!strstr((text), (part))) { \
+            g_test_message("'%s' is not in: %s", (part), (text)); \
+            g_assert_nonnull(strstr((text), (part))); \
+        } \
+    } while (0)
+
+/* One sentence: one line, that is not QEMU's usage or an assertion. */
+static void assert_one_sentence(const char *err)
+{
+    g_auto(GStrv) lines = g_strsplit(g_strchomp((char *)err), "\n", -1);
+    unsigned i, errors = 0;
+
+    for (i = 0; lines[i]; i++) {
+        errors += strstr(lines[i], "-device vgpu-pci") != NULL;
+        g_assert_null(strstr(lines[i], "Assertion"));
+    }
+    g_assert_cmpuint(errors, ==, 1);
+    g_assert_cmpuint(strlen(err), >, 40);
+}
+
+static void unknown_profile(Gpu *none)
+{
+    g_autofree char *err = refusal("", SHARED "-device vgpu-pci,profile=gigantic");
+
+    HAS(err, "gigantic");
+    HAS(err, "full");
+    HAS(err, "half");
+    HAS(err, "quarter");
+    HAS(err, "eighth");
+    HAS(err, "sixteenth");
+    assert_one_sentence(err);
+}
+
+static void unknown_gpu(Gpu *none)
+{
+    g_autofree char *err = refusal("", SHARED "-device vgpu-pci,gpu=gpu77");
+
+    HAS(err, "gpu77");
+    assert_one_sentence(err);
+}
+
+static void assert_says_shareable(const char *err, const char *size)
+{
+    HAS(err, "memory-backend-memfd");
+    HAS(err, "memory-backend=");
+    HAS(err, size);
+}
+
+static void ram_no_backend(Gpu *none)
+{
+    g_autofree char *err = refusal("", "-device vgpu-pci");
+
+    assert_says_shareable(err, "256M");
+    assert_one_sentence(err);
+}
+
+static void ram_share_off(Gpu *none)
+{
+    g_autofree char *err = refusal("", "-object memory-backend-memfd,id=mem,size=256M,share=off "
+                                   "-machine memory-backend=mem -device vgpu-pci");
+
+    HAS(err, "mem");
+    HAS(err, "share=on");
+    assert_one_sentence(err);
+}
+
+static void ram_one_numa_node_of_two(Gpu *none)
+{
+    g_autofree char *err = refusal("", "-object memory-backend-memfd,id=m0,size=128M "
+                                   "-object memory-backend-ram,id=m1,size=128M "
+                                   "-smp 2 -numa node,memdev=m0 -numa node,memdev=m1 "
+                                   "-device vgpu-pci");
+
+    HAS(err, "m1");
+    assert_one_sentence(err);
+}
+
+static void ram_dimm(Gpu *none)
+{
+    g_autofree char *err = refusal("", SHARED "-m 256M,slots=2,maxmem=1G "
+                                   "-object memory-backend-ram,id=dimm,size=128M "
+                                   "-device pc-dimm,memdev=dimm -device vgpu-pci");
+
+    HAS(err, "dimm");
+    assert_one_sentence(err);
+}
+
+static void no_vgpud(Gpu *none)
+{
+    g_autofree char *err = refusal("VGPUD=/nonexistent/vgpud", SHARED "-device vgpu-pci");
+
+    HAS(err, "/nonexistent/vgpud");
+    assert_one_sentence(err);
+}
+
+static void socket_nobody_listens(Gpu *none)
+{
+    g_autofree char *err = refusal("VGPUD=/nonexistent/vgpud",
+                                   SHARED "-device vgpu-pci,socket=/nonexistent/sock");
+
+    HAS(err, "/nonexistent/sock");
+    assert_one_sentence(err);
+}
+
+/* libvirt's default: QEMU may start no programs, so vgpud must be there. */
+static void spawn_denied(Gpu *none)
+{
+    g_autofree char *err = refusal("", SHARED "-sandbox on,spawn=deny -device vgpu-pci");
+
+    HAS(err, "vgpud.socket");
+    assert_one_sentence(err);
+}
+
+static void full_gpu(Gpu *none)
+{
+    GpuVm *vm = vm_start("vgpu-pci,profile=half,id=gpu0", NULL);
+    g_autofree char *err = refusal("", SHARED "-device vgpu-pci,profile=full");
+
+    HAS(err, "'full'");
+    HAS(err, "MiB");
+    HAS(err, "free");
+    HAS(err, vm->name);
+    HAS(err, "half");       /* profiles that fit */
+    HAS(err, "sixteenth");
+    assert_one_sentence(err);
+    vm_stop(vm);
+}
+
+static void iommu_platform(Gpu *none)
+{
+    g_autofree char *err = refusal("", SHARED "-device vgpu-pci,iommu_platform=on");
+
+    HAS(err, "iommu_platform");
+    assert_one_sentence(err);
+}
+
+static void max_outputs_0(Gpu *none)
+{
+    g_autofree char *err = refusal("", SHARED "-device vgpu-pci,max_outputs=0");
+
+    HAS(err, "max_outputs");
+    HAS(err, "16");
+}
+
+static void max_outputs_17(Gpu *none)
+{
+    g_autofree char *err = refusal("", SHARED "-device vgpu-pci,max_outputs=17");
+
+    HAS(err, "17");
+    HAS(err, "16");
+}
+
+static void name_too_long(Gpu *none)
+{
+    g_autofree char *name = g_strnfill(200, 'n');
+    g_autofree char *err = refusal("", SHARED "-device vgpu-pci,name=%s", name);
+
+    HAS(err, "name");
+    assert_one_sentence(err);
+}
+
+static void profile_name_too_long(Gpu *none)
+{
+    g_autofree char *name = g_strnfill(64, 'p');
+    g_autofree char *err = refusal("", SHARED "-device vgpu-pci,profile=%s", name);
+
+    HAS(err, "profile");
+    assert_one_sentence(err);
+}
+
+/* --- a vgpud of another version, played by a thread of ours --- */
+
+typedef struct FakeVgpud {
+    int fd;
+    GThread *thread;
+    void *answer;
+    size_t size;      /* 0: closes at once; SIZE_MAX: never answers */
+    char *env;
+} FakeVgpud;
+
+static void *fake_vgpud(void *opaque)
+{
+    FakeVgpud *f = opaque;
+    char request[4096];
+    int c = accept(f->fd, NULL, NULL);
+
+    if (c < 0) {
+        return NULL;
+    }
+    if (f->size == SIZE_MAX) {
+        while (recv(c, request, sizeof(request), 0) > 0) {
+            /* reads and says nothing */
+        }
+    } else if (f->size && recv(c, request, sizeof(request), 0) > 0) {
+        send(c, f->answer, f->size, MSG_NOSIGNAL);
+    }
+    close(c);
+    return NULL;
+}
+
+static FakeVgpud *fake_start(void *answer, size_t size)
+{
+    FakeVgpud *f = g_new0(FakeVgpud, 1);
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    g_autofree char *dir = g_build_filename(getenv("XDG_RUNTIME_DIR"), "vgpu", NULL);
+
+    f->answer = answer;
+    f->size = size;
+    f->env = g_strdup("VGPUD=/nonexistent/vgpud");
+    g_mkdir_with_parents(dir, 0700);
+    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/vgpud.sock", dir);
+    f->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    g_assert_cmpint(bind(f->fd, (struct sockaddr *)&addr, sizeof(addr)), ==, 0);
+    g_assert_cmpint(listen(f->fd, 4), ==, 0);
+    f->thread = g_thread_new("fake-vgpud", fake_vgpud, f);
+    return f;
+}
+
+static void fake_stop(FakeVgpud *f)
+{
+    shutdown(f->fd, SHUT_RDWR);
+    g_thread_join(f->thread);
+    close(f->fd);
+    g_free(f->env);
+    g_free(f);
+}
+
+static struct vgpu_attach_hdr header(unsigned version, unsigned type, uint32_t size)
+{
+    return (struct vgpu_attach_hdr) {
+        .magic = VGPU_ATTACH_MAGIC, .version = version, .type = type, .size = size,
+    };
+}
+
+static void version_refused(Gpu *none)
+{
+    struct vgpu_attach_refused r = {
+        .hdr = header(7, VGPU_ATTACH_REFUSED, sizeof(r)), .code = VGPU_REFUSED_VERSION,
+        .message = "this vgpud speaks version 7 of the attach protocol, this QEMU version 1: "
+                   "install vgpu of one version",
+    };
+    FakeVgpud *f = fake_start(&r, sizeof(r));
+    g_autofree char *err = refusal(f->env, SHARED "-device vgpu-pci");
+
+    HAS(err, "version");
+    HAS(err, "7");
+    assert_one_sentence(err);
+    fake_stop(f);
+}
+
+static void version_unknown_to_us(Gpu *none)
+{
+    struct vgpu_attach_accepted a = { .hdr = header(7, VGPU_ATTACH_ACCEPTED, sizeof(a)) };
+    FakeVgpud *f = fake_start(&a, sizeof(a));
+    g_autofree char *err = refusal(f->env, SHARED "-device vgpu-pci");
+
+    HAS(err, "version");
+    HAS(err, "7");
+    assert_one_sentence(err);
+    fake_stop(f);
+}
+
+/* vgpud is trusted, what sits on its socket may not be vgpud */
+static void answer_malformed(Gpu *none)
+{
+    static const size_t sizes[] = { 1, 8, 16, sizeof(struct vgpu_attach_refused) - 1 };
+    unsigned i;
+
+    for (i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        struct vgpu_attach_refused r = { .hdr = header(1, VGPU_ATTACH_REFUSED, sizeof(r)) };
+        FakeVgpud *f = fake_start(&r, sizes[i]);
+        g_autofree char *err = refusal(f->env, SHARED "-device vgpu-pci");
+        g_autofree char *sock = g_build_filename(getenv("XDG_RUNTIME_DIR"), "vgpu/vgpud.sock", NULL);
+
+        assert_one_sentence(err);
+        fake_stop(f);
+        unlink(sock);
+    }
+}
+
+static void answer_without_nul(Gpu *none)
+{
+    struct vgpu_attach_refused r = {
+        .hdr = header(1, VGPU_ATTACH_REFUSED, sizeof(r)), .code = VGPU_REFUSED_FULL,
+    };
+    FakeVgpud *f;
+    g_autofree char *err = NULL;
+
+    memset(r.message, 'A', sizeof(r.message));
+    f = fake_start(&r, sizeof(r));
+    err = refusal(f->env, SHARED "-device vgpu-pci");
+    assert_one_sentence(err);
+    fake_stop(f);
+}
+
+static void accepted_without_fds(Gpu *none)
+{
+    struct vgpu_attach_accepted a = { .hdr = header(1, VGPU_ATTACH_ACCEPTED, sizeof(a)) };
+    FakeVgpud *f;
+    g_autofree char *err = NULL;
+
+    a.hdr.fd_count = VGPU_ATTACH_FD_COUNT;
+    f = fake_start(&a, sizeof(a));
+    err = refusal(f->env, SHARED "-device vgpu-pci");
+    assert_one_sentence(err);
+    fake_stop(f);
+}
+
+static void vgpud_closes(Gpu *none)
+{
+    FakeVgpud *f = fake_start(NULL, 0);
+    g_autofree char *err = refusal(f->env, SHARED "-device vgpu-pci");
+
+    assert_one_sentence(err);
+    fake_stop(f);
+}
+
+/* realize has a deadline */
+static void vgpud_never_answers(Gpu *none)
+{
+    FakeVgpud *f = fake_start(NULL, SIZE_MAX);
+    g_autofree char *err = refusal(f->env, SHARED "-device vgpu-pci");
+
+    assert_one_sentence(err);
+    fake_stop(f);
+}
+
+/* --- others --- */
+
+static void help(Gpu *none)
+{
+    static const char *const ours[] = {
+        "profile=", "gpu=", "socket=", "name=", "max_outputs=", "xres=", "yres=", "edid=",
+        "state=", "memory-limit=", "memory-used=",
+    };
+    g_autofree char *command = g_strdup_printf("%s -device vgpu-pci,help",
+                                               getenv("QTEST_QEMU_BINARY"));
+    g_autofree char *out = NULL;
+    g_auto(GStrv) lines = NULL;
+    unsigned i, j;
+    int status;
+
+    g_assert_true(g_spawn_command_line_sync(command, &out, NULL, &status, NULL));
+    g_assert_cmpint(status, ==, 0);
+    lines = g_strsplit(out, "\n", -1);
+    for (i = 0; i < G_N_ELEMENTS(ours); i++) {
+        for (j = 0; lines[j] && strncmp(lines[j] + strspn(lines[j], " "), ours[i],
+                                        strlen(ours[i])); j++) {
+            /* find the property's line */
+        }
+        if (!lines[j]) {
+            g_test_message("no line for %s", ours[i]);
+        }
+        g_assert_nonnull(lines[j]);
+        /* " - " and then words, not only a default */
+        g_assert_nonnull(strstr(lines[j], " - "));
+        g_assert_true(g_ascii_isalpha(strstr(lines[j], " - ")[3]));
+    }
+}
+
+static void migration_refused(Gpu *g)
+{
+    g_autofree char *why = qmp_failure(g->vm, "{ 'execute': 'migrate', 'arguments': "
+                                       "{ 'uri': 'file:/dev/null' } }");
+
+    g_test_message("%s", why);
+    HAS(why, "vgpu");
+    g_assert_cmpuint(strlen(why), >, 40);
+    qmp_timed(g->vm, 3000, "{ 'execute': 'query-status' }");
+}
+
+static void snapshot_refused(Gpu *g)
+{
+    g_autofree char *out = qtest_hmp(g->vm->qts, "savevm x");
+
+    g_assert_cmpuint(strlen(out), >, 20);
+}
+
+/* No EGL (here: a Mesa that finds no driver): 2D with a warning, the VM starts. */
+static void without_egl_2d(Gpu *none)
+{
+    GpuVm *vm;
+    Gpu *g;
+
+    setenv("EGL_PLATFORM", "nonsense", 1);
+    setenv("__EGL_VENDOR_LIBRARY_DIRS", "/nonexistent", 1);
+    vm = vm_start("vgpu-pci,id=gpu0", NULL);
+    g = gpu_find(vm, "gpu0", 0);
+    gpu_init(g, UINT64_MAX);
+    gpu_picture(g, 1, 64, 64);
+    gpu_expect_ok(g, gpu_set_scanout(g, 0, 1, 0, 0, 64, 64));
+    gpu_free(g);
+    vm_stop(vm);
+}
+
+#define OURS CASE_OURS | CASE_RAW
+
+const GpuCase cases_startup[] = {
+    { "startup/unknown-profile", unknown_profile, OURS },
+    { "startup/unknown-gpu", unknown_gpu, OURS },
+    { "startup/ram-no-backend", ram_no_backend, OURS },
+    { "startup/ram-share-off", ram_share_off, OURS },
+    { "startup/ram-one-numa-node-of-two", ram_one_numa_node_of_two, OURS },
+    { "startup/ram-dimm", ram_dimm, OURS },
+    { "startup/no-vgpud", no_vgpud, OURS },
+    { "startup/socket-nobody-listens", socket_nobody_listens, OURS },
+    { "startup/spawn-denied", spawn_denied, OURS },
+    { "startup/full-gpu", full_gpu, OURS },
+    { "startup/iommu-platform", iommu_platform, OURS },
+    { "startup/max-outputs-0", max_outputs_0, OURS },
+    { "startup/max-outputs-17", max_outputs_17, OURS },
+    { "startup/name-too-long", name_too_long, OURS },
+    { "startup/profile-name-too-long", profile_name_too_long, OURS },
+    { "startup/version-refused", version_refused, OURS },
+    { "startup/version-unknown-to-us", version_unknown_to_us, OURS },
+    { "startup/answer-malformed", answer_malformed, OURS },
+    { "startup/answer-without-nul", answer_without_nul, OURS },
+    { "startup/accepted-without-fds", accepted_without_fds, OURS },
+    { "startup/vgpud-closes", vgpud_closes, OURS },
+    { "startup/vgpud-never-answers", vgpud_never_answers, OURS },
+    { "startup/help", help, OURS },
+    { "startup/migration-refused", migration_refused, CASE_OURS },
+    { "startup/snapshot-refused", snapshot_refused, CASE_OURS },
+    { "startup/without-egl-2d", without_egl_2d, OURS },
+    { NULL }
+};
