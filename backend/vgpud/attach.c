@@ -248,7 +248,6 @@ static void handle_lost(Client *c, const struct vgpu_attach_lost *l)
     static const char *const causes[] = {
         [VGPU_LOST_UNKNOWN] = "its QEMU gave it up",
         [VGPU_LOST_DEADLINE] = "it did not answer its QEMU in time",
-        [VGPU_LOST_CLOSED] = "it closed a socket",
         [VGPU_LOST_PROTOCOL] = "it sent its QEMU what it must not",
     };
 
@@ -257,7 +256,12 @@ static void handle_lost(Client *c, const struct vgpu_attach_lost *l)
                       "this connection has no VM that could have lost its renderer");
         return;
     }
-    if (c->vm->state == VM_RUNNING) {
+    if (c->vm->state != VM_RUNNING) {
+        return; /* we know */
+    }
+    if (l->cause == VGPU_LOST_CLOSED) {
+        vm_closed_socket(c->vm);
+    } else {
         vm_kill(c->vm, causes[l->cause]);
     }
 }

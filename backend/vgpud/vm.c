@@ -35,8 +35,9 @@
 #include "units.h"
 #include "vmlog.h"
 
-#define START_DEADLINE_S 10 /* namespaces and exec; loading GL comes after */
-#define LEAVE_GRACE_S    3  /* for a renderer whose QEMU is gone */
+#define START_DEADLINE_S 10  /* namespaces and exec; loading GL comes after */
+#define CLOSED_GRACE_MS  200 /* a process that dies closes its sockets first */
+#define LEAVE_GRACE_S    3   /* for a renderer whose QEMU is gone */
 
 static const VmListener *vm_listener;
 
@@ -68,24 +69,31 @@ static void clear_source(guint *source)
     }
 }
 
-/* How a process ended, as a sentence's end; takes it from the kernel if it is our child. */
-static char *reap(int pidfd)
+/*
+ * How a process ended, as a sentence's end; takes it from the kernel if it is
+ * our child.  *odd: its last words may say why.
+ */
+static char *reap(int pidfd, bool *odd)
 {
     siginfo_t info = {0};
 
+    *odd = false;
     if (waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG) < 0 || !info.si_pid) {
         return g_strdup("ended"); /* not our child: we were restarted since */
     }
     if (info.si_code == CLD_EXITED) {
+        *odd = info.si_status != 0;
         return info.si_status ? g_strdup_printf("ended with exit status %d", info.si_status)
                               : g_strdup("ended");
     }
+    *odd = info.si_status != SIGKILL;
     return g_strdup_printf("was killed by signal %d (%s)", info.si_status, strsignal(info.si_status));
 }
 
 static gboolean on_abandoned_end(gint pidfd, GIOCondition condition, gpointer opaque)
 {
-    g_autofree char *how = reap(pidfd);
+    bool odd;
+    g_autofree char *how = reap(pidfd, &odd);
 
     close(pidfd);
     return G_SOURCE_REMOVE;
@@ -158,11 +166,28 @@ static char *status_text(const Vm *vm)
     return raw ? units_clean_text(raw) : NULL;
 }
 
+static gboolean on_still_there(gpointer opaque)
+{
+    Vm *vm = opaque;
+
+    vm->timer = 0;
+    vm_kill(vm, "it closed a socket");
+    return G_SOURCE_REMOVE;
+}
+
+void vm_closed_socket(Vm *vm)
+{
+    vm->state = VM_LOST;
+    clear_source(&vm->timer);
+    vm->timer = g_timeout_add(CLOSED_GRACE_MS, on_still_there, vm);
+}
+
 static gboolean on_renderer_end(gint pidfd, GIOCondition condition, gpointer opaque)
 {
     Vm *vm = opaque;
     Daemon *d = vm->daemon;
-    g_autofree char *how = reap(pidfd);
+    bool odd;
+    g_autofree char *how = reap(pidfd, &odd);
     g_autofree char *why = NULL;
     bool starting = vm->state == VM_STARTING;
 
@@ -173,7 +198,7 @@ static gboolean on_renderer_end(gint pidfd, GIOCondition condition, gpointer opa
         /* what the child itself says */
     } else if (vm->cause) {
         why = g_strdup_printf("the renderer of %s was ended: %s", vm->name, vm->cause);
-    } else if (vm->client && vm->log && *vmlog_last(vm->log)) {
+    } else if (odd && vm->log && *vmlog_last(vm->log)) {
         why =
             g_strdup_printf("the renderer of %s %s; its last words: %s", vm->name, how, vmlog_last(vm->log));
     } else {

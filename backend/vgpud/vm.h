@@ -24,6 +24,12 @@ bool vm_start(Daemon *d, Vm *vm, GError **error);
 /* Its renderer goes; the VM stays in the books, lost, with that cause. */
 void vm_kill(Vm *vm, const char *cause);
 
+/*
+ * It closed a socket.  Most likely it is dying, and in a moment the kernel
+ * tells why; if not it is killed.
+ */
+void vm_closed_socket(Vm *vm);
+
 /* Lets go of a renderer at once, killing it, so that another can be started. */
 void vm_abandon_renderer(Vm *vm);
 
