@@ -16,17 +16,17 @@
 #define FATAL_WAIT_MS  200
 
 typedef struct ChannelScanout {
-    bool off_pending;                /* say SCANOUT 0x0 */
-    bool shm_pending;                /* say shm, with shm_fd */
+    bool off_pending; /* say SCANOUT 0x0 */
+    bool shm_pending; /* say shm, with shm_fd */
     struct vgpu_channel_shm_scanout shm;
     int shm_fd;
-    bool outstanding;                /* an update was not answered yet */
+    bool outstanding; /* an update was not answered yet */
     uint32_t serial;
-    Rect damage;                     /* empty: none */
+    Rect damage; /* empty: none */
     bool pos_pending, pos_visible;
     struct vgpu_channel_cursor_pos pos;
     struct vgpu_channel_cursor_update *cursor; /* NULL: nothing to say */
-    struct vgpu_channel_edid edid;   /* size 0: none yet */
+    struct vgpu_channel_edid edid;             /* size 0: none yet */
 } ChannelScanout;
 
 struct Channel {
@@ -36,28 +36,28 @@ struct Channel {
     void (*wake_poll)(void *opaque);
     void *opaque;
 
-    GMutex lock;                     /* guards all below but in */
+    GMutex lock; /* guards all below but in */
     bool failed;
-    bool poll_out;                   /* the socket is full */
+    bool poll_out; /* the socket is full */
     struct vgpu_channel_hello *hello;
     bool hello_sent;
     bool pong_pending;
     struct vgpu_channel_ping pong;
     ChannelScanout scanout[VGPU_CHANNEL_MAX_SCANOUTS];
-    unsigned next_scanout;           /* whose turn it is */
+    unsigned next_scanout; /* whose turn it is */
     struct vgpu_channel_display_info info;
 
-    size_t out_size, out_done;       /* one message on its way */
+    size_t out_size, out_done; /* one message on its way */
     int out_fd;
     uint8_t out[sizeof(struct vgpu_channel_hdr) + VGPU_CHANNEL_MAX_PAYLOAD];
 
-    size_t in_size;                  /* front thread only */
+    size_t in_size; /* front thread only */
     uint8_t in[sizeof(struct vgpu_channel_hdr) + VGPU_CHANNEL_MAX_PAYLOAD];
 };
 
 static void channel_put(Channel *c, uint32_t request, const void *payload, uint32_t size, int fd)
 {
-    struct vgpu_channel_hdr hdr = { .request = request, .size = size };
+    struct vgpu_channel_hdr hdr = {.request = request, .size = size};
 
     memcpy(c->out, &hdr, sizeof(hdr));
     if (size) {
@@ -74,7 +74,7 @@ static bool channel_put_scanout(Channel *c, unsigned i)
     ChannelScanout *s = &c->scanout[i];
 
     if (s->off_pending) {
-        struct vgpu_channel_scanout off = { .scanout_id = i };
+        struct vgpu_channel_scanout off = {.scanout_id = i};
 
         s->off_pending = false;
         channel_put(c, VGPU_CHANNEL_SCANOUT, &off, sizeof(off), -1);
@@ -88,11 +88,15 @@ static bool channel_put_scanout(Channel *c, unsigned i)
     }
     if (s->damage.w && !s->outstanding) {
         struct vgpu_channel_shm_update u = {
-            .scanout_id = i, .x = s->damage.x, .y = s->damage.y,
-            .width = s->damage.w, .height = s->damage.h, .serial = ++s->serial,
+            .scanout_id = i,
+            .x = s->damage.x,
+            .y = s->damage.y,
+            .width = s->damage.w,
+            .height = s->damage.h,
+            .serial = ++s->serial,
         };
 
-        s->damage = (Rect) { 0 };
+        s->damage = (Rect){0};
         s->outstanding = true;
         channel_put(c, VGPU_CHANNEL_SHM_UPDATE, &u, sizeof(u), -1);
         return true;
@@ -104,8 +108,8 @@ static bool channel_put_scanout(Channel *c, unsigned i)
     }
     if (s->pos_pending) {
         s->pos_pending = false;
-        channel_put(c, s->pos_visible ? VGPU_CHANNEL_CURSOR_POS : VGPU_CHANNEL_CURSOR_POS_HIDE,
-                    &s->pos, sizeof(s->pos), -1);
+        channel_put(c, s->pos_visible ? VGPU_CHANNEL_CURSOR_POS : VGPU_CHANNEL_CURSOR_POS_HIDE, &s->pos,
+                    sizeof(s->pos), -1);
         return true;
     }
     return false;
@@ -142,9 +146,9 @@ static bool channel_send(Channel *c)
     union {
         char buf[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
-    } control = { 0 };
-    struct iovec iov = { .iov_base = c->out + c->out_done, .iov_len = c->out_size - c->out_done };
-    struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+    } control = {0};
+    struct iovec iov = {.iov_base = c->out + c->out_done, .iov_len = c->out_size - c->out_done};
+    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
     ssize_t n;
 
     if (c->out_fd >= 0) {
@@ -204,8 +208,10 @@ Channel *channel_new(int fd, unsigned outputs, void (*reset)(void *opaque, uint3
         c->scanout[i].shm_fd = -1;
     }
     c->info.count = outputs;
-    c->info.mode[0] = (struct vgpu_channel_mode) {
-        .enabled = 1, .width = DEFAULT_WIDTH, .height = DEFAULT_HEIGHT,
+    c->info.mode[0] = (struct vgpu_channel_mode){
+        .enabled = 1,
+        .width = DEFAULT_WIDTH,
+        .height = DEFAULT_HEIGHT,
     };
     return c;
 }
@@ -251,7 +257,7 @@ static void channel_forget_picture(ChannelScanout *s)
         s->shm_fd = -1;
     }
     s->shm_pending = false;
-    s->damage = (Rect) { 0 };
+    s->damage = (Rect){0};
     /* An answer to an older update is told apart by its serial. */
     s->outstanding = false;
 }
@@ -294,7 +300,7 @@ void channel_cursor_pos(Channel *c, unsigned scanout, uint32_t x, uint32_t y, bo
     ChannelScanout *s = &c->scanout[scanout];
 
     g_mutex_lock(&c->lock);
-    s->pos = (struct vgpu_channel_cursor_pos) { scanout, x, y };
+    s->pos = (struct vgpu_channel_cursor_pos){scanout, x, y};
     s->pos_visible = visible;
     s->pos_pending = true;
     channel_pump(c);
@@ -317,8 +323,8 @@ void channel_cursor_update(Channel *c, const struct vgpu_channel_cursor_update *
 
 void channel_fatal(Channel *c, const char *message)
 {
-    struct vgpu_channel_fatal fatal = { 0 };
-    struct pollfd pfd = { .fd = c->fd, .events = POLLOUT };
+    struct vgpu_channel_fatal fatal = {0};
+    struct pollfd pfd = {.fd = c->fd, .events = POLLOUT};
 
     g_strlcpy(fatal.message, message, sizeof(fatal.message));
     g_mutex_lock(&c->lock);
@@ -433,11 +439,11 @@ static const struct {
     uint32_t request, size;
     bool (*take)(Channel *c, const void *payload);
 } channel_requests[] = {
-    { VGPU_CHANNEL_DISPLAY_INFO, sizeof(struct vgpu_channel_display_info), channel_take_display_info },
-    { VGPU_CHANNEL_EDID, sizeof(struct vgpu_channel_edid), channel_take_edid },
-    { VGPU_CHANNEL_RESET, sizeof(struct vgpu_channel_reset), channel_take_reset },
-    { VGPU_CHANNEL_PING, sizeof(struct vgpu_channel_ping), channel_take_ping },
-    { VGPU_CHANNEL_UPDATE_DONE, sizeof(struct vgpu_channel_update_done), channel_take_update_done },
+    {VGPU_CHANNEL_DISPLAY_INFO, sizeof(struct vgpu_channel_display_info), channel_take_display_info},
+    {VGPU_CHANNEL_EDID, sizeof(struct vgpu_channel_edid), channel_take_edid},
+    {VGPU_CHANNEL_RESET, sizeof(struct vgpu_channel_reset), channel_take_reset},
+    {VGPU_CHANNEL_PING, sizeof(struct vgpu_channel_ping), channel_take_ping},
+    {VGPU_CHANNEL_UPDATE_DONE, sizeof(struct vgpu_channel_update_done), channel_take_update_done},
 };
 
 /* Takes whole messages off the front of c->in. */
@@ -490,10 +496,12 @@ bool channel_read(Channel *c)
             char buf[CMSG_SPACE(8 * sizeof(int))];
             struct cmsghdr align;
         } control;
-        struct iovec iov = { .iov_base = c->in + c->in_size, .iov_len = sizeof(c->in) - c->in_size };
+        struct iovec iov = {.iov_base = c->in + c->in_size, .iov_len = sizeof(c->in) - c->in_size};
         struct msghdr mh = {
-            .msg_iov = &iov, .msg_iovlen = 1,
-            .msg_control = control.buf, .msg_controllen = sizeof(control.buf),
+            .msg_iov = &iov,
+            .msg_iovlen = 1,
+            .msg_control = control.buf,
+            .msg_controllen = sizeof(control.buf),
         };
         ssize_t n = recvmsg(c->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 

@@ -38,18 +38,18 @@ typedef struct Command {
         struct virtio_gpu_resource_map_blob map_blob;
         struct virtio_gpu_resource_unmap_blob unmap_blob;
     } in;
-    void *data;             /* what followed the struct; own, freed by dispatch */
+    void *data; /* what followed the struct; own, freed by dispatch */
     uint32_t data_size;
 
-    union {                 /* out: all zero when the handler starts */
+    union { /* out: all zero when the handler starts */
         struct virtio_gpu_ctrl_hdr hdr;
         struct virtio_gpu_resp_display_info display_info;
         struct virtio_gpu_resp_edid edid;
         struct virtio_gpu_resp_capset_info capset_info;
         struct virtio_gpu_resp_resource_uuid uuid;
     } out;
-    uint32_t out_size;      /* of out, header included, when it is not just a header */
-    void *big;              /* instead of out: header and more; own, freed by dispatch */
+    uint32_t out_size; /* of out, header included, when it is not just a header */
+    void *big;         /* instead of out: header and more; own, freed by dispatch */
 } Command;
 
 /* Returns the VIRTIO_GPU_RESP_* code; fills in out (or big) and out_size for more than a header. */
@@ -57,9 +57,9 @@ typedef uint32_t CommandHandler(Device *d, Command *c);
 
 /* commands_2d.c */
 CommandHandler command_get_display_info, command_get_edid, command_create_2d, command_unref,
-    command_set_scanout, command_flush, command_transfer_2d, command_attach_backing,
-    command_detach_backing, command_get_capset_info, command_get_capset, command_assign_uuid,
-    command_update_cursor, command_move_cursor;
+    command_set_scanout, command_flush, command_transfer_2d, command_attach_backing, command_detach_backing,
+    command_get_capset_info, command_get_capset, command_assign_uuid, command_update_cursor,
+    command_move_cursor;
 
 /* commands_3d.c */
 CommandHandler command_ctx_create, command_ctx_destroy, command_ctx_attach, command_ctx_detach,

@@ -9,22 +9,22 @@
 #include "scanout.h"
 
 /* Gallium's numbers for what a 2D resource is to virgl. */
-#define PIPE_TEXTURE_2D        2
-#define BIND_RENDER_TARGET     (1u << 1)
+#define PIPE_TEXTURE_2D    2
+#define BIND_RENDER_TARGET (1u << 1)
 
 /* A capset of any renderer; virgl's second is about 1.5 KiB. */
-#define CAPSET_MAX             (64u * 1024)
+#define CAPSET_MAX (64u * 1024)
 
 static Rect rect_of(const struct virtio_gpu_rect *r)
 {
-    return (Rect) { r->x, r->y, r->width, r->height };
+    return (Rect){r->x, r->y, r->width, r->height};
 }
 
 static bool rect_in_resource(const Resource *r, const Rect *rect)
 {
     if (!rect->w || !rect->h || !rect_within(rect, r->shape.width, r->shape.height)) {
-        log_guest("resource %u is %ux%u: %ux%u+%u+%u is not within", r->id, r->shape.width,
-                  r->shape.height, rect->w, rect->h, rect->x, rect->y);
+        log_guest("resource %u is %ux%u: %ux%u+%u+%u is not within", r->id, r->shape.width, r->shape.height,
+                  rect->w, rect->h, rect->x, rect->y);
         return false;
     }
     return true;
@@ -189,7 +189,7 @@ uint32_t command_transfer_2d(Device *d, Command *c)
     RendererTransfer t = {
         .resource_id = in->resource_id,
         .offset = in->offset,
-        .box = { rect.x, rect.y, 0, rect.w, rect.h, 1 },
+        .box = {rect.x, rect.y, 0, rect.w, rect.h, 1},
     };
     uint64_t stride, last;
     uint32_t code;
@@ -227,8 +227,8 @@ uint32_t command_attach_backing(Device *d, Command *c)
     }
     if (c->data_size != (uint64_t)count * sizeof(struct virtio_gpu_mem_entry)) {
         log_guest("resource %u: a backing of %u entries in %u bytes", r->id, count, c->data_size);
-        return count > BACKING_ENTRIES_MAX ? VIRTIO_GPU_RESP_ERR_UNSPEC :
-                                             VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+        return count > BACKING_ENTRIES_MAX ? VIRTIO_GPU_RESP_ERR_UNSPEC
+                                           : VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
     return resource_attach(d, r, c->data, count);
 }
@@ -275,8 +275,7 @@ uint32_t command_get_capset(Device *d, Command *c)
     }
     if (!capset_info(d, i, &id, &version, &size) || c->in.capset.capset_version > version ||
         size > CAPSET_MAX) {
-        log_guest("there is no capset %u of version %u", c->in.capset.capset_id,
-                  c->in.capset.capset_version);
+        log_guest("there is no capset %u of version %u", c->in.capset.capset_id, c->in.capset.capset_version);
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
     c->big = g_malloc0(sizeof(struct virtio_gpu_ctrl_hdr) + size);

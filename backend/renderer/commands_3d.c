@@ -8,8 +8,8 @@
 #include "resource.h"
 
 /* Where the profile sets no bound of its own. */
-#define CONTEXTS_MAX     1024
-#define PIPE_TEXTURE_3D  3
+#define CONTEXTS_MAX    1024
+#define PIPE_TEXTURE_3D 3
 
 void contexts_init(Device *d)
 {
@@ -59,8 +59,7 @@ uint32_t command_ctx_create(Device *d, Command *c)
         log_guest("context %u refused: there are %u already", id, max);
         return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
     }
-    code = d->ops->context_create(d->renderer, id,
-                                  in->context_init & VIRTIO_GPU_CONTEXT_INIT_CAPSET_ID_MASK,
+    code = d->ops->context_create(d->renderer, id, in->context_init & VIRTIO_GPU_CONTEXT_INIT_CAPSET_ID_MASK,
                                   (const char *)in->debug_name, in->nlen);
     if (code == VIRTIO_GPU_RESP_OK_NODATA) {
         g_hash_table_add(d->contexts, GUINT_TO_POINTER(id));
@@ -157,8 +156,7 @@ static bool box_in_resource(const Resource *r, uint32_t level, const RendererBox
 
     return level <= s->last_level && b->w && b->h && b->d &&
            span_within(b->x, b->w, minify(s->width, level)) &&
-           span_within(b->y, b->h, minify(s->height, level)) &&
-           span_within(b->z, b->d, layers ? layers : 1);
+           span_within(b->y, b->h, minify(s->height, level)) && span_within(b->z, b->d, layers ? layers : 1);
 }
 
 static uint32_t command_transfer_3d(Device *d, Command *c, bool to_host)
@@ -171,7 +169,7 @@ static uint32_t command_transfer_3d(Device *d, Command *c, bool to_host)
         .stride = in->stride,
         .layer_stride = in->layer_stride,
         .offset = in->offset,
-        .box = { in->box.x, in->box.y, in->box.z, in->box.w, in->box.h, in->box.d },
+        .box = {in->box.x, in->box.y, in->box.z, in->box.w, in->box.h, in->box.d},
     };
     Resource *r;
 
@@ -194,8 +192,7 @@ static uint32_t command_transfer_3d(Device *d, Command *c, bool to_host)
         log_guest("resource %u: a transfer that is not within it", r->id);
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
-    return to_host ? d->ops->transfer_to_host(d->renderer, &t) :
-                     d->ops->transfer_from_host(d->renderer, &t);
+    return to_host ? d->ops->transfer_to_host(d->renderer, &t) : d->ops->transfer_from_host(d->renderer, &t);
 }
 
 uint32_t command_transfer_to_host_3d(Device *d, Command *c)
@@ -230,8 +227,7 @@ uint32_t command_submit(Device *d, Command *c)
     if (code == VIRTIO_GPU_RESP_OK_NODATA) {
         stats_add(&d->stats->submits, 1);
         clock_gettime(CLOCK_MONOTONIC, &now);
-        vgpu_stats_set(&d->stats->last_submit_ns,
-                       (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+        vgpu_stats_set(&d->stats->last_submit_ns, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
     }
     return code;
 }

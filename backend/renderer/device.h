@@ -21,13 +21,13 @@
 typedef struct Options {
     int vhost_user_fd, channel_fd, stats_fd, objects_fd; /* -1: absent */
     char *vm_name, *profile, *gpu;
-    gint64 memory;               /* bytes */
-    char *renderer;              /* auto, virgl, 2d, null */
-    char *render_node;           /* NULL: none */
-    gint max_contexts;           /* 0: no bound */
-    gint max_outputs;            /* 1 to 16 */
-    gint max_width, max_height;  /* 0: no bound but VGPU_MAX_SIZE */
-    gint threads;                /* 0: llvmpipe decides */
+    gint64 memory;              /* bytes */
+    char *renderer;             /* auto, virgl, 2d, null */
+    char *render_node;          /* NULL: none */
+    gint max_contexts;          /* 0: no bound */
+    gint max_outputs;           /* 1 to 16 */
+    gint max_width, max_height; /* 0: no bound but VGPU_MAX_SIZE */
+    gint threads;               /* 0: llvmpipe decides */
     gboolean no_sandbox;
 } Options;
 
@@ -35,13 +35,13 @@ typedef struct Options {
 #define VGPU_MAX_SIZE 16384
 
 typedef struct Scanout {
-    uint32_t resource_id;   /* 0: off */
-    Rect rect;              /* the part of the resource it shows */
-    uint8_t *map;           /* the picture QEMU reads; NULL: none */
-    uint64_t size;          /* of map, bytes; charged to the ledger */
+    uint32_t resource_id;                   /* 0: off */
+    Rect rect;                              /* the part of the resource it shows */
+    uint8_t *map;                           /* the picture QEMU reads; NULL: none */
+    uint64_t size;                          /* of map, bytes; charged to the ledger */
     uint32_t width, height, stride, fourcc; /* as QEMU was told */
-    bool cursor_visible;    /* as the last UPDATE_CURSOR left it */
-    bool stale;             /* shows another resource: read it all next time */
+    bool cursor_visible;                    /* as the last UPDATE_CURSOR left it */
+    bool stale;                             /* shows another resource: read it all next time */
 } Scanout;
 
 typedef struct Device {
@@ -51,18 +51,18 @@ typedef struct Device {
     Table *table;
     Vhost *vhost;
     Channel *channel;
-    int front_wake_fd;      /* eventfd: the front thread's poll set changed */
-    gint quit;              /* atomic */
+    int front_wake_fd; /* eventfd: the front thread's poll set changed */
+    gint quit;         /* atomic */
 
     /* Render thread only. */
     const RendererOps *ops;
     Renderer *renderer;
-    char warning[512];      /* for HELLO */
-    uint32_t own_capsets;   /* the renderer's; ours follows */
-    GHashTable *resources;  /* id -> Resource, see resource.h */
+    char warning[512];        /* for HELLO */
+    uint32_t own_capsets;     /* the renderer's; ours follows */
+    GHashTable *resources;    /* id -> Resource, see resource.h */
     uint64_t backing_entries; /* of all resources */
-    uint32_t memory_serial; /* of the table the backings are translated with */
-    GHashTable *contexts;   /* ids */
+    uint32_t memory_serial;   /* of the table the backings are translated with */
+    GHashTable *contexts;     /* ids */
     Scanout scanout[VGPU_CHANNEL_MAX_SCANOUTS];
 } Device;
 

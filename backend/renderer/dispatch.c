@@ -19,25 +19,27 @@
 /* virtio is little-endian, and so is every host this is built for: no swaps. */
 G_STATIC_ASSERT(G_BYTE_ORDER == G_LITTLE_ENDIAN);
 
-#define NO_FEATURE 64
+#define NO_FEATURE       64
 #define BACKING_DATA_MAX (BACKING_ENTRIES_MAX * (uint32_t)sizeof(struct virtio_gpu_mem_entry))
 
 typedef struct CommandType {
     uint32_t type;
-    uint16_t size;          /* of the struct */
-    uint8_t feature;        /* that must be negotiated */
+    uint16_t size;   /* of the struct */
+    uint8_t feature; /* that must be negotiated */
     uint8_t queue;
-    bool is_long;           /* may keep the GPU busy */
-    uint32_t data_max;      /* bytes that may follow */
+    bool is_long;            /* may keep the GPU busy */
+    uint32_t data_max;       /* bytes that may follow */
     CommandHandler *handler; /* NULL: known, not served: ERR_UNSPEC */
 } CommandType;
 
-#define CONTROL(type, in, feature, is_long, data_max, handler)                      \
+/* clang-format off */
+#define CONTROL(type, in, feature, is_long, data_max, handler)                         \
     { VIRTIO_GPU_CMD_##type, sizeof(((Command *)0)->in), feature, VHOST_QUEUE_CONTROL, \
       is_long, data_max, handler }
-#define CURSOR(type, handler)                                                       \
-    { VIRTIO_GPU_CMD_##type, sizeof(struct virtio_gpu_update_cursor), NO_FEATURE,   \
+#define CURSOR(type, handler)                                                          \
+    { VIRTIO_GPU_CMD_##type, sizeof(struct virtio_gpu_update_cursor), NO_FEATURE,      \
       VHOST_QUEUE_CURSOR, false, 0, handler }
+/* clang-format on */
 
 #define VIRGL VIRTIO_GPU_F_VIRGL
 #define BLOB  VIRTIO_GPU_F_RESOURCE_BLOB
@@ -188,7 +190,7 @@ static void command_fence(Device *d, Command *c, Element *e, bool failed)
 
 Element *dispatch(Device *d, Element *e)
 {
-    Command c = { 0 };
+    Command c = {0};
     const CommandType *type = NULL;
     uint32_t code = VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
 

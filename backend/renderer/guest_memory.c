@@ -51,20 +51,18 @@ static uint64_t page_size_of(int fd)
     return 4096;
 }
 
-static GuestRegion *guest_region_new(uint64_t gpa, uint64_t size, uint64_t qva,
-                                     int fd, uint64_t fd_offset, GError **error)
+static GuestRegion *guest_region_new(uint64_t gpa, uint64_t size, uint64_t qva, int fd, uint64_t fd_offset,
+                                     GError **error)
 {
     uint64_t page = page_size_of(fd);
     uint64_t skip = fd_offset % page;
     GuestRegion *r;
     void *map;
 
-    map = mmap(NULL, size + skip, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-               fd, fd_offset - skip);
+    map = mmap(NULL, size + skip, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, fd_offset - skip);
     if (map == MAP_FAILED) {
         g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
-                    "cannot map guest memory 0x%" PRIx64 " +0x%" PRIx64 ": %s",
-                    gpa, size, g_strerror(errno));
+                    "cannot map guest memory 0x%" PRIx64 " +0x%" PRIx64 ": %s", gpa, size, g_strerror(errno));
         return NULL;
     }
     /* A core file with the guest's RAM in it helps nobody. */
@@ -81,8 +79,7 @@ static GuestRegion *guest_region_new(uint64_t gpa, uint64_t size, uint64_t qva,
 }
 
 /* old's regions, without the one at skip, with one more before index at. */
-static GuestMemory *guest_memory_derive(const GuestMemory *old, unsigned skip,
-                                        GuestRegion *more, unsigned at)
+static GuestMemory *guest_memory_derive(const GuestMemory *old, unsigned skip, GuestRegion *more, unsigned at)
 {
     unsigned max = old->count + 1;
     GuestMemory *m = g_malloc0(sizeof(*m) + max * sizeof(m->region[0]));
@@ -102,8 +99,8 @@ static GuestMemory *guest_memory_derive(const GuestMemory *old, unsigned skip,
     return m;
 }
 
-GuestMemory *guest_memory_add(const GuestMemory *old, uint64_t gpa, uint64_t size,
-                              uint64_t qva, int fd, uint64_t fd_offset, GError **error)
+GuestMemory *guest_memory_add(const GuestMemory *old, uint64_t gpa, uint64_t size, uint64_t qva, int fd,
+                              uint64_t fd_offset, GError **error)
 {
     GuestRegion *r;
     unsigned at;
@@ -114,16 +111,15 @@ GuestMemory *guest_memory_add(const GuestMemory *old, uint64_t gpa, uint64_t siz
         return NULL;
     }
     if (old->count >= GUEST_MEMORY_MAX_REGIONS) {
-        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOMEM,
-                    "more than %d guest memory regions", GUEST_MEMORY_MAX_REGIONS);
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOMEM, "more than %d guest memory regions",
+                    GUEST_MEMORY_MAX_REGIONS);
         return NULL;
     }
     for (at = 0; at < old->count; at++) {
         r = old->region[at];
         if (gpa < r->gpa + r->size && r->gpa < gpa + size) {
             g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_EXIST,
-                        "guest memory region 0x%" PRIx64 " +0x%" PRIx64 " overlaps another",
-                        gpa, size);
+                        "guest memory region 0x%" PRIx64 " +0x%" PRIx64 " overlaps another", gpa, size);
             return NULL;
         }
         if (gpa < r->gpa) {
@@ -137,8 +133,7 @@ GuestMemory *guest_memory_add(const GuestMemory *old, uint64_t gpa, uint64_t siz
     return guest_memory_derive(old, G_MAXUINT, r, at);
 }
 
-GuestMemory *guest_memory_remove(const GuestMemory *old, uint64_t gpa, uint64_t size,
-                                 uint64_t qva)
+GuestMemory *guest_memory_remove(const GuestMemory *old, uint64_t gpa, uint64_t size, uint64_t qva)
 {
     for (unsigned i = 0; i < old->count; i++) {
         const GuestRegion *r = old->region[i];

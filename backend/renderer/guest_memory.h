@@ -31,7 +31,7 @@ typedef struct GuestRegion {
 } GuestRegion;
 
 typedef struct GuestMemory {
-    int refs;           /* atomic */
+    int refs; /* atomic */
     unsigned count;
     GuestRegion *region[]; /* ascending gpa, disjoint */
 } GuestMemory;
@@ -45,12 +45,11 @@ void guest_memory_unref(GuestMemory *m); /* takes NULL */
  * A new generation: old's regions and one more.  fd is borrowed.  NULL with
  * *error set when the region overlaps, is malformed or cannot be mapped.
  */
-GuestMemory *guest_memory_add(const GuestMemory *old, uint64_t gpa, uint64_t size,
-                              uint64_t qva, int fd, uint64_t fd_offset, GError **error);
+GuestMemory *guest_memory_add(const GuestMemory *old, uint64_t gpa, uint64_t size, uint64_t qva, int fd,
+                              uint64_t fd_offset, GError **error);
 
 /* A new generation without that region; NULL when there is no such region. */
-GuestMemory *guest_memory_remove(const GuestMemory *old, uint64_t gpa, uint64_t size,
-                                 uint64_t qva);
+GuestMemory *guest_memory_remove(const GuestMemory *old, uint64_t gpa, uint64_t size, uint64_t qva);
 
 /*
  * Where gpa is; *len is cut to what follows in the same region.  NULL when

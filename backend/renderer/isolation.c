@@ -32,6 +32,8 @@
 #define CLOSE_RANGE_CLOEXEC (1u << 2)
 #endif
 
+/* Lists to be read by their groups. */
+/* clang-format off */
 static const char *const allowed[] = {
     /* memory: malloc, guest RAM, scanouts, llvmpipe's code */
     "brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "membarrier", "memfd_create",
@@ -73,9 +75,10 @@ static const char *const deadly[] = {
     "iopl", "ioperm", "acct", "quotactl", "sethostname", "setdomainname", "settimeofday",
     "clock_settime", "adjtimex", "personality", "modify_ldt",
 };
+/* clang-format on */
 
 /* Made by nothing once GL runs: no more sandboxes, limits or sockets. */
-static const char *const deadly_serving[] = { "seccomp", "socket" };
+static const char *const deadly_serving[] = {"seccomp", "socket"};
 
 static bool isolation_add(scmp_filter_ctx ctx, uint32_t action, const char *name)
 {
@@ -88,8 +91,7 @@ static bool isolation_add(scmp_filter_ctx ctx, uint32_t action, const char *name
     return rc >= 0;
 }
 
-static bool isolation_add_all(scmp_filter_ctx ctx, uint32_t action, const char *const *names,
-                              unsigned count)
+static bool isolation_add_all(scmp_filter_ctx ctx, uint32_t action, const char *const *names, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         if (!isolation_add(ctx, action, names[i])) {
@@ -146,7 +148,7 @@ static bool isolation_close_fds(const int *keep, unsigned count)
 
 bool isolate_initial(const int *keep, unsigned count, GError **error)
 {
-    struct rlimit no_core = { 0, 0 }, files;
+    struct rlimit no_core = {0, 0}, files;
 
     if (!isolation_close_fds(keep, count) || getrlimit(RLIMIT_NOFILE, &files) < 0) {
         goto fail;
@@ -174,15 +176,13 @@ bool isolate_starting(GError **error)
     ok = ok && isolation_add_all(ctx, SCMP_ACT_KILL_PROCESS, deadly, G_N_ELEMENTS(deadly));
     /* Threads, not processes.  clone3's flags are in memory: libc falls back to clone. */
     ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-                                SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_NEWUSER,
-                                        CLONE_THREAD)) == 0;
+                                SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_NEWUSER, CLONE_THREAD)) == 0;
     ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
     /* abort() of ours, nobody else. */
     ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
                                 SCMP_A0(SCMP_CMP_EQ, (uint64_t)getpid())) == 0;
     /* A driver's, but not one that types into a terminal. */
-    ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-                                SCMP_A1(SCMP_CMP_NE, TIOCSTI)) == 0;
+    ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_NE, TIOCSTI)) == 0;
     if (!ok) {
         seccomp_release(ctx);
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
@@ -198,10 +198,9 @@ void isolate_serving(void)
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
     g_autoptr(GError) error = NULL;
     bool ok = ctx != NULL;
-    static const uint64_t writing[] = { O_WRONLY, O_RDWR, O_CREAT, O_TRUNC };
+    static const uint64_t writing[] = {O_WRONLY, O_RDWR, O_CREAT, O_TRUNC};
 
-    ok = ok && isolation_add_all(ctx, SCMP_ACT_KILL_PROCESS, deadly_serving,
-                                 G_N_ELEMENTS(deadly_serving));
+    ok = ok && isolation_add_all(ctx, SCMP_ACT_KILL_PROCESS, deadly_serving, G_N_ELEMENTS(deadly_serving));
     for (unsigned i = 0; ok && i < G_N_ELEMENTS(writing); i++) {
         ok = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 1,
                               SCMP_A2(SCMP_CMP_MASKED_EQ, writing[i], writing[i])) == 0;
@@ -210,8 +209,8 @@ void isolate_serving(void)
     /* A thread's name is all that is set now. */
     ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prctl), 1,
                                 SCMP_A0(SCMP_CMP_NE, PR_SET_NAME)) == 0;
-    ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1,
-                                SCMP_A2(SCMP_CMP_NE, 0)) == 0;
+    ok = ok &&
+         seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1, SCMP_A2(SCMP_CMP_NE, 0)) == 0;
     if (!ok || !isolation_load(ctx, &error)) {
         log_say("%s", error ? error->message : "cannot make the system call filter");
         _exit(1);

@@ -21,11 +21,12 @@
 static bool options_check(const Options *o, GError **error)
 {
     const RendererOps *ops[3];
-    const char *bad = o->vhost_user_fd < 0 ? "--vhost-user-fd=N" :
-                      o->channel_fd < 0 ? "--channel-fd=N" :
-                      o->stats_fd < 0 ? "--stats-fd=N" :
-                      o->objects_fd < 0 ? "--objects-fd=N" :
-                      o->memory <= 0 ? "--memory=BYTES" : NULL;
+    const char *bad = o->vhost_user_fd < 0 ? "--vhost-user-fd=N"
+                      : o->channel_fd < 0  ? "--channel-fd=N"
+                      : o->stats_fd < 0    ? "--stats-fd=N"
+                      : o->objects_fd < 0  ? "--objects-fd=N"
+                      : o->memory <= 0     ? "--memory=BYTES"
+                                           : NULL;
 
     if (bad) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
@@ -34,8 +35,7 @@ static bool options_check(const Options *o, GError **error)
     }
     if (o->max_outputs < 1 || o->max_outputs > VGPU_CHANNEL_MAX_SCANOUTS) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "--max-outputs=%d is out of range: 1 to %d", o->max_outputs,
-                    VGPU_CHANNEL_MAX_SCANOUTS);
+                    "--max-outputs=%d is out of range: 1 to %d", o->max_outputs, VGPU_CHANNEL_MAX_SCANOUTS);
         return false;
     }
     if (o->max_width < 0 || o->max_width > VGPU_MAX_SIZE || o->max_height < 0 ||
@@ -51,26 +51,25 @@ static bool options_parse(Options *o, int argc, char **argv, GError **error)
 {
     gboolean version = FALSE;
     const GOptionEntry entries[] = {
-        { "vhost-user-fd", 0, 0, G_OPTION_ARG_INT, &o->vhost_user_fd, "Connected vhost-user socket", "N" },
-        { "channel-fd", 0, 0, G_OPTION_ARG_INT, &o->channel_fd, "Connected gpu channel", "N" },
-        { "stats-fd", 0, 0, G_OPTION_ARG_INT, &o->stats_fd, "Statistics page", "N" },
-        { "objects-fd", 0, 0, G_OPTION_ARG_INT, &o->objects_fd, "Object table", "N" },
-        { "vm-name", 0, 0, G_OPTION_ARG_STRING, &o->vm_name, "For the log", "NAME" },
-        { "profile", 0, 0, G_OPTION_ARG_STRING, &o->profile, "Shown to the guest", "NAME" },
-        { "gpu", 0, 0, G_OPTION_ARG_STRING, &o->gpu, "Shown to the guest", "NAME" },
-        { "memory", 0, 0, G_OPTION_ARG_INT64, &o->memory, "GPU memory of the VM", "BYTES" },
-        { "renderer", 0, 0, G_OPTION_ARG_STRING, &o->renderer,
-          "auto (virgl, else 2d), virgl, 2d or null", "NAME" },
-        { "render-node", 0, 0, G_OPTION_ARG_STRING, &o->render_node, "Default: software", "PATH" },
-        { "max-contexts", 0, 0, G_OPTION_ARG_INT, &o->max_contexts, "OpenGL contexts; 0: no bound", "N" },
-        { "max-outputs", 0, 0, G_OPTION_ARG_INT, &o->max_outputs, "1 to 16", "N" },
-        { "max-width", 0, 0, G_OPTION_ARG_INT, &o->max_width, "Of an output, pixels", "N" },
-        { "max-height", 0, 0, G_OPTION_ARG_INT, &o->max_height, "Of an output, pixels", "N" },
-        { "threads", 0, 0, G_OPTION_ARG_INT, &o->threads, "Of the software rasteriser; 0: its default", "N" },
-        { "no-sandbox", 0, 0, G_OPTION_ARG_NONE, &o->no_sandbox, "For debugging", NULL },
-        { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Show the version", NULL },
-        { NULL }
-    };
+        {"vhost-user-fd", 0, 0, G_OPTION_ARG_INT, &o->vhost_user_fd, "Connected vhost-user socket", "N"},
+        {"channel-fd", 0, 0, G_OPTION_ARG_INT, &o->channel_fd, "Connected gpu channel", "N"},
+        {"stats-fd", 0, 0, G_OPTION_ARG_INT, &o->stats_fd, "Statistics page", "N"},
+        {"objects-fd", 0, 0, G_OPTION_ARG_INT, &o->objects_fd, "Object table", "N"},
+        {"vm-name", 0, 0, G_OPTION_ARG_STRING, &o->vm_name, "For the log", "NAME"},
+        {"profile", 0, 0, G_OPTION_ARG_STRING, &o->profile, "Shown to the guest", "NAME"},
+        {"gpu", 0, 0, G_OPTION_ARG_STRING, &o->gpu, "Shown to the guest", "NAME"},
+        {"memory", 0, 0, G_OPTION_ARG_INT64, &o->memory, "GPU memory of the VM", "BYTES"},
+        {"renderer", 0, 0, G_OPTION_ARG_STRING, &o->renderer, "auto (virgl, else 2d), virgl, 2d or null",
+         "NAME"},
+        {"render-node", 0, 0, G_OPTION_ARG_STRING, &o->render_node, "Default: software", "PATH"},
+        {"max-contexts", 0, 0, G_OPTION_ARG_INT, &o->max_contexts, "OpenGL contexts; 0: no bound", "N"},
+        {"max-outputs", 0, 0, G_OPTION_ARG_INT, &o->max_outputs, "1 to 16", "N"},
+        {"max-width", 0, 0, G_OPTION_ARG_INT, &o->max_width, "Of an output, pixels", "N"},
+        {"max-height", 0, 0, G_OPTION_ARG_INT, &o->max_height, "Of an output, pixels", "N"},
+        {"threads", 0, 0, G_OPTION_ARG_INT, &o->threads, "Of the software rasteriser; 0: its default", "N"},
+        {"no-sandbox", 0, 0, G_OPTION_ARG_NONE, &o->no_sandbox, "For debugging", NULL},
+        {"version", 0, 0, G_OPTION_ARG_NONE, &version, "Show the version", NULL},
+        {NULL}};
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
 
     g_option_context_set_summary(context, "Renders for one VM. Started by vgpud, not by hand.");
@@ -83,8 +82,8 @@ static bool options_parse(Options *o, int argc, char **argv, GError **error)
         exit(0);
     }
     if (argc > 1) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "'%s' is not an option: see --help", argv[1]);
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "'%s' is not an option: see --help",
+                    argv[1]);
         return false;
     }
     return options_check(o, error);
@@ -142,9 +141,15 @@ static void prepare_environment(const Options *o)
 int main(int argc, char **argv)
 {
     Options options = {
-        .vhost_user_fd = -1, .channel_fd = -1, .stats_fd = -1, .objects_fd = -1,
-        .vm_name = (char *)"vm", .profile = (char *)"", .gpu = (char *)"",
-        .renderer = (char *)"auto", .max_outputs = 1,
+        .vhost_user_fd = -1,
+        .channel_fd = -1,
+        .stats_fd = -1,
+        .objects_fd = -1,
+        .vm_name = (char *)"vm",
+        .profile = (char *)"",
+        .gpu = (char *)"",
+        .renderer = (char *)"auto",
+        .max_outputs = 1,
     };
     g_autoptr(GError) error = NULL;
     Device *d = g_new0(Device, 1);
@@ -158,12 +163,10 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* a socket or the log may close first */
     prepare_environment(&options);
     {
-        const int keep[] = { options.vhost_user_fd, options.channel_fd, options.stats_fd,
-                             options.objects_fd };
+        const int keep[] = {options.vhost_user_fd, options.channel_fd, options.stats_fd, options.objects_fd};
 
         if ((!options.no_sandbox && !isolate_initial(keep, G_N_ELEMENTS(keep), &error)) ||
-            !device_init(d, &options, &error) ||
-            (!options.no_sandbox && !isolate_starting(&error))) {
+            !device_init(d, &options, &error) || (!options.no_sandbox && !isolate_starting(&error))) {
             log_say("%s", error->message);
             return 1;
         }

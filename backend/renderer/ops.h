@@ -24,10 +24,10 @@
 typedef struct Renderer Renderer;
 
 typedef struct RendererConfig {
-    const char *vm_name;       /* for the log */
-    const char *render_node;   /* path, or NULL: software on EGL surfaceless */
-    uint32_t max_contexts;     /* GL contexts and sub-contexts; 0: no bound */
-    Ledger *ledger;            /* borrowed */
+    const char *vm_name;     /* for the log */
+    const char *render_node; /* path, or NULL: software on EGL surfaceless */
+    uint32_t max_contexts;   /* GL contexts and sub-contexts; 0: no bound */
+    Ledger *ledger;          /* borrowed */
     /*
      * A fence is done.  May be called from any thread, also from inside
      * create_fence; must not call back into the renderer.
@@ -42,18 +42,18 @@ typedef struct RendererBox { /* as in virtio_gpu_box */
 
 typedef struct RendererTransfer {
     uint32_t resource_id;
-    uint32_t ctx_id;           /* 0: none */
+    uint32_t ctx_id; /* 0: none */
     uint32_t level;
-    uint32_t stride;           /* bytes, 0: tight */
+    uint32_t stride; /* bytes, 0: tight */
     uint32_t layer_stride;
-    uint64_t offset;           /* into the backing, bytes */
+    uint64_t offset; /* into the backing, bytes */
     RendererBox box;
 } RendererTransfer;
 
 typedef struct RendererOps {
     const char *name;
     enum vgpu_renderer_kind kind;
-    uint64_t virtio_features;  /* VIRTIO_GPU_F_* bits it can serve */
+    uint64_t virtio_features; /* VIRTIO_GPU_F_* bits it can serve */
 
     /* NULL with *error set when this host cannot run it. */
     Renderer *(*create)(const RendererConfig *config, GError **error);
@@ -85,13 +85,12 @@ typedef struct RendererOps {
      * (0, 0) is the rectangle's.  *drm_fourcc: of the pixels written; it
      * depends on the resource only and can be asked for before by dst = NULL.
      */
-    uint32_t (*read_pixels)(Renderer *r, uint32_t resource_id, uint32_t x, uint32_t y,
-                            uint32_t w, uint32_t h, void *dst, uint32_t dst_stride,
-                            uint32_t *drm_fourcc);
+    uint32_t (*read_pixels)(Renderer *r, uint32_t resource_id, uint32_t x, uint32_t y, uint32_t w, uint32_t h,
+                            void *dst, uint32_t dst_stride, uint32_t *drm_fourcc);
 
     /* NULL in renderers without 3D: dispatch answers ERR_UNSPEC. */
-    uint32_t (*context_create)(Renderer *r, uint32_t ctx_id, uint32_t capset_id,
-                               const char *name, uint32_t name_len);
+    uint32_t (*context_create)(Renderer *r, uint32_t ctx_id, uint32_t capset_id, const char *name,
+                               uint32_t name_len);
     void (*context_destroy)(Renderer *r, uint32_t ctx_id);
     uint32_t (*context_attach)(Renderer *r, uint32_t ctx_id, uint32_t resource_id);
     void (*context_detach)(Renderer *r, uint32_t ctx_id, uint32_t resource_id);

@@ -13,8 +13,7 @@
 bool queue_running(Vhost *v, unsigned q)
 {
     VuVirtq *vq = vu_get_queue(&v->dev, q);
-    bool enabled = vq->enable ||
-                   !(v->dev.features & (1ull << VHOST_USER_F_PROTOCOL_FEATURES));
+    bool enabled = vq->enable || !(v->dev.features & (1ull << VHOST_USER_F_PROTOCOL_FEATURES));
 
     return !v->dev.broken && vq->started && enabled && vq->vring.num;
 }

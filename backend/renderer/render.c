@@ -20,9 +20,8 @@
 #define BATCH 16
 
 /* virtio-gpu features that need no renderer. */
-#define COMMON_FEATURES                                                          \
-    ((1ull << VIRTIO_GPU_F_EDID) | (1ull << VIRTIO_GPU_F_RESOURCE_UUID) |        \
-     (1ull << VGPU_F_EXTENSION))
+#define COMMON_FEATURES                                                                                      \
+    ((1ull << VIRTIO_GPU_F_EDID) | (1ull << VIRTIO_GPU_F_RESOURCE_UUID) | (1ull << VGPU_F_EXTENSION))
 
 bool render_choose(const char *renderer, const RendererOps *ops[3], GError **error)
 {
@@ -80,8 +79,10 @@ static bool render_start(Device *d, GError **error)
             g_propagate_error(error, g_steal_pointer(&failure));
             return false;
         }
-        snprintf(d->warning, sizeof(d->warning), "%s does not start on this host (%s): the guest has "
-                 "2D graphics only", ops[i]->name, failure->message);
+        snprintf(d->warning, sizeof(d->warning),
+                 "%s does not start on this host (%s): the guest has "
+                 "2D graphics only",
+                 ops[i]->name, failure->message);
         log_say("%s", d->warning);
     }
     return false;
@@ -104,9 +105,9 @@ static void render_hello(Device *d)
     g_strlcpy(hello.warning, d->warning, sizeof(hello.warning));
     vhost_offer(d->vhost, hello.virtio_features);
     vgpu_stats_set(&d->stats->kind, hello.kind);
-    log_say("renderer %s%s%s serves profile '%s' on %s with %" G_GINT64_FORMAT " MiB",
-            d->ops->name, *hello.description ? ", " : "", hello.description, d->options->profile,
-            d->options->gpu, d->options->memory >> 20);
+    log_say("renderer %s%s%s serves profile '%s' on %s with %" G_GINT64_FORMAT " MiB", d->ops->name,
+            *hello.description ? ", " : "", hello.description, d->options->profile, d->options->gpu,
+            d->options->memory >> 20);
     channel_hello(d->channel, &hello);
 }
 
@@ -189,7 +190,7 @@ static void render_work(Device *d)
 static void render_loop(Device *d)
 {
     int renderer_fd = d->ops->poll_fd(d->renderer);
-    struct epoll_event ev = { .events = EPOLLIN, .data.u32 = VHOST_WORK_RENDERER };
+    struct epoll_event ev = {.events = EPOLLIN, .data.u32 = VHOST_WORK_RENDERER};
 
     if (renderer_fd >= 0) {
         epoll_ctl(d->vhost->work_fd, EPOLL_CTL_ADD, renderer_fd, &ev);

@@ -12,15 +12,15 @@
 typedef struct Image {
     uint32_t width, height;
     uint32_t fourcc;
-    uint8_t *pixels;           /* width * 4 bytes a line */
-    const struct iovec *iov;   /* borrowed; NULL: no backing */
+    uint8_t *pixels;         /* width * 4 bytes a line */
+    const struct iovec *iov; /* borrowed; NULL: no backing */
     uint32_t iov_count;
 } Image;
 
 struct Renderer {
     void (*fence_done)(void *opaque, uint64_t fence);
     void *opaque;
-    GHashTable *images;        /* id -> Image */
+    GHashTable *images; /* id -> Image */
 };
 
 /* DRM names bytes from the top of a little-endian word, virtio from memory's first. */
@@ -96,8 +96,7 @@ static void soft_poll(Renderer *r)
 {
 }
 
-static bool soft_capset_info(Renderer *r, uint32_t index, uint32_t *id, uint32_t *version,
-                             uint32_t *size)
+static bool soft_capset_info(Renderer *r, uint32_t index, uint32_t *id, uint32_t *version, uint32_t *size)
 {
     return false;
 }
@@ -155,8 +154,8 @@ static void soft_backing_detach(Renderer *r, uint32_t resource_id)
 /* A place in a backing.  Only ever moves forward. */
 typedef struct Cursor {
     const struct iovec *iov;
-    uint32_t left;             /* iovecs, this one included */
-    uint64_t offset;           /* into this one */
+    uint32_t left;   /* iovecs, this one included */
+    uint64_t offset; /* into this one */
 } Cursor;
 
 /* Copies what there is; a backing that ends early leaves the rest as it was. */
@@ -183,7 +182,7 @@ static uint32_t soft_transfer_to_host(Renderer *r, const RendererTransfer *t)
 {
     Image *image = image_find(r, t->resource_id);
     uint64_t stride = (uint64_t)image->width * 4, line = (uint64_t)t->box.w * 4;
-    Cursor c = { image->iov, image->iov_count, t->offset };
+    Cursor c = {image->iov, image->iov_count, t->offset};
 
     for (uint32_t y = 0; y < t->box.h; y++) {
         cursor_read(&c, image->pixels + (t->box.y + y) * stride + (uint64_t)t->box.x * 4, line);
@@ -197,17 +196,16 @@ static uint32_t soft_transfer_from_host(Renderer *r, const RendererTransfer *t)
     return VIRTIO_GPU_RESP_ERR_UNSPEC;
 }
 
-static uint32_t soft_read_pixels(Renderer *r, uint32_t resource_id, uint32_t x, uint32_t y,
-                                 uint32_t w, uint32_t h, void *dst, uint32_t dst_stride,
-                                 uint32_t *drm_fourcc)
+static uint32_t soft_read_pixels(Renderer *r, uint32_t resource_id, uint32_t x, uint32_t y, uint32_t w,
+                                 uint32_t h, void *dst, uint32_t dst_stride, uint32_t *drm_fourcc)
 {
     const Image *image = image_find(r, resource_id);
     size_t stride = (size_t)image->width * 4;
 
     *drm_fourcc = image->fourcc;
     for (uint32_t i = 0; dst && i < h; i++) {
-        memcpy((uint8_t *)dst + (size_t)i * dst_stride,
-               image->pixels + (y + i) * stride + (size_t)x * 4, (size_t)w * 4);
+        memcpy((uint8_t *)dst + (size_t)i * dst_stride, image->pixels + (y + i) * stride + (size_t)x * 4,
+               (size_t)w * 4);
     }
     return VIRTIO_GPU_RESP_OK_NODATA;
 }

@@ -77,8 +77,7 @@ static void null_poll(Renderer *r)
 {
 }
 
-static bool null_capset_info(Renderer *r, uint32_t index, uint32_t *id, uint32_t *version,
-                             uint32_t *size)
+static bool null_capset_info(Renderer *r, uint32_t index, uint32_t *id, uint32_t *version, uint32_t *size)
 {
     return false;
 }
@@ -108,9 +107,8 @@ static uint32_t null_transfer(Renderer *r, const RendererTransfer *t)
     return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
-static uint32_t null_read_pixels(Renderer *r, uint32_t resource_id, uint32_t x, uint32_t y,
-                                 uint32_t w, uint32_t h, void *dst, uint32_t dst_stride,
-                                 uint32_t *drm_fourcc)
+static uint32_t null_read_pixels(Renderer *r, uint32_t resource_id, uint32_t x, uint32_t y, uint32_t w,
+                                 uint32_t h, void *dst, uint32_t dst_stride, uint32_t *drm_fourcc)
 {
     *drm_fourcc = NULL_FOURCC;
     for (uint32_t i = 0; dst && i < h; i++) {
@@ -119,8 +117,8 @@ static uint32_t null_read_pixels(Renderer *r, uint32_t resource_id, uint32_t x, 
     return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
-static uint32_t null_context_create(Renderer *r, uint32_t ctx_id, uint32_t capset_id,
-                                    const char *name, uint32_t name_len)
+static uint32_t null_context_create(Renderer *r, uint32_t ctx_id, uint32_t capset_id, const char *name,
+                                    uint32_t name_len)
 {
     return VIRTIO_GPU_RESP_OK_NODATA;
 }

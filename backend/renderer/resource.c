@@ -54,8 +54,8 @@ uint32_t resource_create(Device *d, uint32_t id, const ResourceShape *shape, boo
     }
     if (!ledger_charge(&d->ledger, bytes)) {
         log_guest("resource %u of %" PRIu64 " KiB refused: %" PRIu64 " of %" PRIu64
-                  " KiB of GPU memory are in use", id, bytes / 1024,
-                  ledger_used(&d->ledger) / 1024, ledger_limit(&d->ledger) / 1024);
+                  " KiB of GPU memory are in use",
+                  id, bytes / 1024, ledger_used(&d->ledger) / 1024, ledger_limit(&d->ledger) / 1024);
         return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
     }
     slot = table_resource_new(d->table, id, shape, bytes, is_2d);
@@ -110,8 +110,8 @@ void resources_forget(Device *d)
  * r->pages in m, as iovecs.  False when a page is not in RAM; then nothing
  * changed.  What is adjacent for us too becomes one iovec.
  */
-static bool resource_translate(const Resource *r, GuestMemory *m, struct iovec **iov_out,
-                               uint32_t *count_out, uint64_t *size_out)
+static bool resource_translate(const Resource *r, GuestMemory *m, struct iovec **iov_out, uint32_t *count_out,
+                               uint64_t *size_out)
 {
     g_autoptr(GArray) iov = g_array_new(FALSE, FALSE, sizeof(struct iovec));
     uint64_t size = 0;
@@ -130,7 +130,7 @@ static bool resource_translate(const Resource *r, GuestMemory *m, struct iovec *
             if (last && (uint8_t *)last->iov_base + last->iov_len == p) {
                 last->iov_len += len;
             } else {
-                struct iovec one = { .iov_base = p, .iov_len = len };
+                struct iovec one = {.iov_base = p, .iov_len = len};
                 g_array_append_val(iov, one);
             }
             gpa += len;
@@ -144,8 +144,7 @@ static bool resource_translate(const Resource *r, GuestMemory *m, struct iovec *
     return true;
 }
 
-uint32_t resource_attach(Device *d, Resource *r, const struct virtio_gpu_mem_entry *entries,
-                         uint32_t count)
+uint32_t resource_attach(Device *d, Resource *r, const struct virtio_gpu_mem_entry *entries, uint32_t count)
 {
     uint32_t code;
 

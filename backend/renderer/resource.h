@@ -14,27 +14,27 @@
  * Pages one backing may have: 512 MiB of scattered 4 KiB pages (QEMU's own
  * device stops at 16384, which a large texture of a fragmented guest exceeds).
  */
-#define BACKING_ENTRIES_MAX  131072u
+#define BACKING_ENTRIES_MAX 131072u
 /* All backings together: 16 GiB of single pages, 128 MiB of our memory. */
-#define BACKING_ENTRIES_ALL  (4u * 1024 * 1024)
+#define BACKING_ENTRIES_ALL (4u * 1024 * 1024)
 
 typedef struct Resource {
     uint32_t id;
     bool is_2d;
     ResourceShape shape;
-    uint64_t charged;          /* bytes, refunded when it goes */
-    uint32_t slot;             /* in the object table */
-    uint32_t scanouts;         /* bit per scanout that shows it */
+    uint64_t charged;  /* bytes, refunded when it goes */
+    uint32_t slot;     /* in the object table */
+    uint32_t scanouts; /* bit per scanout that shows it */
     bool has_uuid;
     uint8_t uuid[16];
 
     bool has_backing;
-    struct TablePages *pages;  /* as the guest gave them */
+    struct TablePages *pages; /* as the guest gave them */
     uint32_t pages_count;
-    struct iovec *iov;         /* translated, adjacent ones merged */
+    struct iovec *iov; /* translated, adjacent ones merged */
     uint32_t iov_count;
-    uint64_t backing_size;     /* bytes */
-    GuestMemory *memory;       /* the generation iov is of */
+    uint64_t backing_size; /* bytes */
+    GuestMemory *memory;   /* the generation iov is of */
 } Resource;
 
 void resources_init(Device *d);
@@ -49,8 +49,7 @@ void resource_destroy(Device *d, Resource *r);
 void resources_forget(Device *d);
 
 /* entries: count of them, our own copy. */
-uint32_t resource_attach(Device *d, Resource *r, const struct virtio_gpu_mem_entry *entries,
-                         uint32_t count);
+uint32_t resource_attach(Device *d, Resource *r, const struct virtio_gpu_mem_entry *entries, uint32_t count);
 void resource_detach(Device *d, Resource *r);
 
 /*

@@ -16,8 +16,7 @@
  */
 #define SCANOUT_SURE (4096u * 2160 * 4)
 
-#define FOURCC(a, b, c, d) \
-    ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
+#define FOURCC(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 
 static void scanout_drop_picture(Device *d, Scanout *s)
 {
@@ -41,8 +40,8 @@ static void scanout_unlink(Device *d, unsigned i)
 }
 
 /* A new picture, charged like any GPU memory.  *out: its memfd, the caller's. */
-static uint32_t scanout_make_picture(Device *d, unsigned i, uint32_t width, uint32_t height,
-                                     uint32_t fourcc, int *out)
+static uint32_t scanout_make_picture(Device *d, unsigned i, uint32_t width, uint32_t height, uint32_t fourcc,
+                                     int *out)
 {
     Scanout *s = &d->scanout[i];
     uint32_t stride = width * 4;
@@ -56,8 +55,8 @@ static uint32_t scanout_make_picture(Device *d, unsigned i, uint32_t width, uint
     } else if (size <= SCANOUT_SURE) {
         ledger_carry(&d->ledger, size);
     } else {
-        log_guest("scanout %u: a picture of %" PRIu64 " KiB does not fit into the VM's GPU memory",
-                  i, size / 1024);
+        log_guest("scanout %u: a picture of %" PRIu64 " KiB does not fit into the VM's GPU memory", i,
+                  size / 1024);
         return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
     }
     fd = memfd_create("vgpu-scanout", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -87,8 +86,13 @@ static void scanout_announce(Device *d, unsigned i, int fd)
 {
     const Scanout *s = &d->scanout[i];
     struct vgpu_channel_shm_scanout shm = {
-        .scanout_id = i, .width = s->width, .height = s->height, .stride = s->stride,
-        .drm_fourcc = s->fourcc, .offset = 0, .size = s->size,
+        .scanout_id = i,
+        .width = s->width,
+        .height = s->height,
+        .stride = s->stride,
+        .drm_fourcc = s->fourcc,
+        .offset = 0,
+        .size = s->size,
     };
 
     channel_shm_scanout(d->channel, &shm, fd); /* ownership transferred */
@@ -100,10 +104,9 @@ static uint32_t scanout_read(Device *d, unsigned i, const Rect *part, Rect *at)
     Scanout *s = &d->scanout[i];
     uint32_t fourcc;
 
-    *at = (Rect) { part->x - s->rect.x, part->y - s->rect.y, part->w, part->h };
+    *at = (Rect){part->x - s->rect.x, part->y - s->rect.y, part->w, part->h};
     return d->ops->read_pixels(d->renderer, s->resource_id, part->x, part->y, part->w, part->h,
-                               s->map + (size_t)at->y * s->stride + (size_t)at->x * 4, s->stride,
-                               &fourcc);
+                               s->map + (size_t)at->y * s->stride + (size_t)at->x * 4, s->stride, &fourcc);
 }
 
 uint32_t scanout_set(Device *d, unsigned i, Resource *r, const Rect *rect)
@@ -207,10 +210,10 @@ static void cursor_convert(uint32_t *data, uint32_t fourcc)
         uint32_t fourcc;
         uint8_t r, g, b, a;
     } formats[] = {
-        { FOURCC('A', 'R', '2', '4'), 16, 8, 0, 24 }, { FOURCC('X', 'R', '2', '4'), 16, 8, 0, 32 },
-        { FOURCC('A', 'B', '2', '4'), 0, 8, 16, 24 }, { FOURCC('X', 'B', '2', '4'), 0, 8, 16, 32 },
-        { FOURCC('B', 'A', '2', '4'), 8, 16, 24, 0 }, { FOURCC('B', 'X', '2', '4'), 8, 16, 24, 32 },
-        { FOURCC('R', 'A', '2', '4'), 24, 16, 8, 0 }, { FOURCC('R', 'X', '2', '4'), 24, 16, 8, 32 },
+        {FOURCC('A', 'R', '2', '4'), 16, 8, 0, 24}, {FOURCC('X', 'R', '2', '4'), 16, 8, 0, 32},
+        {FOURCC('A', 'B', '2', '4'), 0, 8, 16, 24}, {FOURCC('X', 'B', '2', '4'), 0, 8, 16, 32},
+        {FOURCC('B', 'A', '2', '4'), 8, 16, 24, 0}, {FOURCC('B', 'X', '2', '4'), 8, 16, 24, 32},
+        {FOURCC('R', 'A', '2', '4'), 24, 16, 8, 0}, {FOURCC('R', 'X', '2', '4'), 24, 16, 8, 32},
     };
 
     for (unsigned f = 1; f < G_N_ELEMENTS(formats); f++) {
@@ -221,8 +224,8 @@ static void cursor_convert(uint32_t *data, uint32_t fourcc)
             uint32_t p = data[i];
             uint32_t a = formats[f].a == 32 ? 0xff : (p >> formats[f].a) & 0xff;
 
-            data[i] = a << 24 | ((p >> formats[f].r) & 0xff) << 16 |
-                      ((p >> formats[f].g) & 0xff) << 8 | ((p >> formats[f].b) & 0xff);
+            data[i] = a << 24 | ((p >> formats[f].r) & 0xff) << 16 | ((p >> formats[f].g) & 0xff) << 8 |
+                      ((p >> formats[f].b) & 0xff);
         }
         return;
     }
@@ -241,12 +244,12 @@ uint32_t scanout_cursor(Device *d, unsigned scanout, const Resource *r, uint32_t
         return VIRTIO_GPU_RESP_OK_NODATA;
     }
     if (r->shape.width != side || r->shape.height != side) {
-        log_guest("resource %u is %ux%u: a cursor is %ux%u", r->id, r->shape.width, r->shape.height,
-                  side, side);
+        log_guest("resource %u is %ux%u: a cursor is %ux%u", r->id, r->shape.width, r->shape.height, side,
+                  side);
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
     u = g_new0(struct vgpu_channel_cursor_update, 1);
-    u->pos = (struct vgpu_channel_cursor_pos) { scanout, x, y };
+    u->pos = (struct vgpu_channel_cursor_pos){scanout, x, y};
     u->hot_x = MIN(hot_x, side - 1);
     u->hot_y = MIN(hot_y, side - 1);
     code = d->ops->read_pixels(d->renderer, r->id, 0, 0, side, side, u->data, side * 4, &fourcc);

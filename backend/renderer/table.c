@@ -25,7 +25,7 @@ struct Table {
     uint32_t run_at[TABLE_RESOURCES];    /* the run of a slot, in blocks */
     uint32_t run_blocks[TABLE_RESOURCES];
     uint32_t next_block;
-    uint8_t used[BLOCKS];                /* 1: taken */
+    uint8_t used[BLOCKS]; /* 1: taken */
 };
 
 static struct TableHeader *table_header(Table *t)
@@ -69,9 +69,12 @@ Table *table_new(int fd, GError **error)
     t = g_new0(Table, 1);
     t->map = map;
     table_forget(t);
-    *table_header(t) = (struct TableHeader) {
-        .magic = TABLE_MAGIC, .version = TABLE_VERSION, .size = TABLE_SIZE,
-        .resources = TABLE_RESOURCES, .pages = TABLE_PAGES,
+    *table_header(t) = (struct TableHeader){
+        .magic = TABLE_MAGIC,
+        .version = TABLE_VERSION,
+        .size = TABLE_SIZE,
+        .resources = TABLE_RESOURCES,
+        .pages = TABLE_PAGES,
     };
     return t;
 }
@@ -88,8 +91,8 @@ void table_reset(Table *t, uint32_t generation)
     table_header(t)->generation = generation;
 }
 
-uint32_t table_resource_new(Table *t, uint32_t resource_id, const ResourceShape *shape,
-                            uint64_t charged, bool is_2d)
+uint32_t table_resource_new(Table *t, uint32_t resource_id, const ResourceShape *shape, uint64_t charged,
+                            bool is_2d)
 {
     struct TableResource *r;
     uint32_t slot;
@@ -99,8 +102,11 @@ uint32_t table_resource_new(Table *t, uint32_t resource_id, const ResourceShape 
     }
     slot = t->free_slot[--t->free_slots];
     r = table_entry(t, slot);
-    *r = (struct TableResource) {
-        .resource_id = resource_id, .shape = *shape, .charged = charged, .is_2d = is_2d,
+    *r = (struct TableResource){
+        .resource_id = resource_id,
+        .shape = *shape,
+        .charged = charged,
+        .is_2d = is_2d,
     };
     __atomic_store_n(&r->state, 1, __ATOMIC_RELEASE);
     return slot;
@@ -162,8 +168,7 @@ void table_resource_backing(Table *t, uint32_t slot, const struct TablePages *pa
     memset(t->used + at, 1, blocks);
     t->run_at[slot] = at;
     t->run_blocks[slot] = blocks;
-    memcpy((struct TablePages *)(t->map + TABLE_PAGES_AT) + at * BLOCK_PAGES, pages,
-           count * sizeof(*pages));
+    memcpy((struct TablePages *)(t->map + TABLE_PAGES_AT) + at * BLOCK_PAGES, pages, count * sizeof(*pages));
     r->pages_at = at * BLOCK_PAGES;
     r->pages_count = count;
     __atomic_store_n(&r->backing, TABLE_BACKING_PAGES, __ATOMIC_RELEASE);

@@ -26,46 +26,46 @@
 #include "../quota/size.h"
 #include "rect.h"
 
-#define TABLE_MAGIC         0x4c424f56u /* "VOBL" */
-#define TABLE_VERSION       1
-#define TABLE_SIZE          (16u * 1024 * 1024)
-#define TABLE_SCANOUTS      16
-#define TABLE_QUEUES        2
-#define TABLE_QUEUE_MAX     1024
+#define TABLE_MAGIC     0x4c424f56u /* "VOBL" */
+#define TABLE_VERSION   1
+#define TABLE_SIZE      (16u * 1024 * 1024)
+#define TABLE_SCANOUTS  16
+#define TABLE_QUEUES    2
+#define TABLE_QUEUE_MAX 1024
 /* A desktop has a few thousand, a game some ten thousand. */
-#define TABLE_RESOURCES     65536
+#define TABLE_RESOURCES 65536
 
 struct TableHeader {
     uint32_t magic, version;
-    uint64_t size;             /* TABLE_SIZE */
-    uint32_t generation;       /* of the guest: resets so far */
-    uint32_t resources;        /* TABLE_RESOURCES */
-    uint32_t pages;            /* how many struct TablePages there are */
+    uint64_t size;       /* TABLE_SIZE */
+    uint32_t generation; /* of the guest: resets so far */
+    uint32_t resources;  /* TABLE_RESOURCES */
+    uint32_t pages;      /* how many struct TablePages there are */
     uint32_t pad;
 };
 
 struct TableScanout {
-    uint32_t resource_id;      /* 0: off */
+    uint32_t resource_id;         /* 0: off */
     uint32_t x, y, width, height; /* part of the resource */
     uint32_t pad[3];
 };
 
 enum TableBacking {
-    TABLE_BACKING_NONE  = 0,
-    TABLE_BACKING_PAGES = 1,   /* pages_at, pages_count */
-    TABLE_BACKING_LOST  = 2,   /* there is one, but it did not fit in here */
+    TABLE_BACKING_NONE = 0,
+    TABLE_BACKING_PAGES = 1, /* pages_at, pages_count */
+    TABLE_BACKING_LOST = 2,  /* there is one, but it did not fit in here */
 };
 
 struct TableResource {
-    uint32_t state;            /* 1: in use */
+    uint32_t state; /* 1: in use */
     uint32_t resource_id;
-    ResourceShape shape;       /* ten words */
-    uint64_t charged;          /* bytes */
-    uint32_t is_2d;            /* made by RESOURCE_CREATE_2D */
-    uint32_t backing;          /* enum TableBacking */
-    uint32_t pages_at;         /* index of the first struct TablePages */
+    ResourceShape shape; /* ten words */
+    uint64_t charged;    /* bytes */
+    uint32_t is_2d;      /* made by RESOURCE_CREATE_2D */
+    uint32_t backing;    /* enum TableBacking */
+    uint32_t pages_at;   /* index of the first struct TablePages */
     uint32_t pages_count;
-    uint8_t uuid[16];          /* all zero: none */
+    uint8_t uuid[16]; /* all zero: none */
 };
 
 struct TablePages {
@@ -74,11 +74,11 @@ struct TablePages {
     uint32_t pad;
 };
 
-#define TABLE_SCANOUTS_AT   4096u
-#define TABLE_INFLIGHT_AT   8192u
-#define TABLE_RESOURCES_AT  (16u * 1024)
-#define TABLE_PAGES_AT      (TABLE_RESOURCES_AT + TABLE_RESOURCES * (uint32_t)sizeof(struct TableResource))
-#define TABLE_PAGES         ((TABLE_SIZE - TABLE_PAGES_AT) / (uint32_t)sizeof(struct TablePages))
+#define TABLE_SCANOUTS_AT  4096u
+#define TABLE_INFLIGHT_AT  8192u
+#define TABLE_RESOURCES_AT (16u * 1024)
+#define TABLE_PAGES_AT     (TABLE_RESOURCES_AT + TABLE_RESOURCES * (uint32_t)sizeof(struct TableResource))
+#define TABLE_PAGES        ((TABLE_SIZE - TABLE_PAGES_AT) / (uint32_t)sizeof(struct TablePages))
 
 G_STATIC_ASSERT(sizeof(struct TableScanout) == 32);
 G_STATIC_ASSERT(sizeof(struct TableResource) == 88);
@@ -94,8 +94,8 @@ Table *table_new(int fd, GError **error);
 void table_reset(Table *t, uint32_t generation);
 
 /* A slot for a resource, G_MAXUINT32 when all are taken. */
-uint32_t table_resource_new(Table *t, uint32_t resource_id, const ResourceShape *shape,
-                            uint64_t charged, bool is_2d);
+uint32_t table_resource_new(Table *t, uint32_t resource_id, const ResourceShape *shape, uint64_t charged,
+                            bool is_2d);
 void table_resource_free(Table *t, uint32_t slot);
 void table_resource_uuid(Table *t, uint32_t slot, const uint8_t uuid[16]);
 /* pages: NULL takes the backing away. */

@@ -15,7 +15,7 @@
 
 typedef struct Timeline {
     uint64_t key;
-    GQueue fences;       /* of Fence, oldest first */
+    GQueue fences; /* of Fence, oldest first */
 } Timeline;
 
 typedef struct Fence {

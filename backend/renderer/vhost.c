@@ -14,17 +14,17 @@
 #include "log.h"
 
 /* VIRTIO_F_VERSION_1 and the ring features that libvhost-user serves. */
-#define VHOST_RING_FEATURES                                             \
-    ((1ull << 32) | (1ull << VIRTIO_RING_F_INDIRECT_DESC) |             \
-     (1ull << VIRTIO_RING_F_EVENT_IDX) | (1ull << VHOST_USER_F_PROTOCOL_FEATURES))
+#define VHOST_RING_FEATURES                                                                                  \
+    ((1ull << 32) | (1ull << VIRTIO_RING_F_INDIRECT_DESC) | (1ull << VIRTIO_RING_F_EVENT_IDX) |              \
+     (1ull << VHOST_USER_F_PROTOCOL_FEATURES))
 
 /*
  * MQ for GET_QUEUE_NUM, REPLY_ACK so that QEMU hears of a region we cannot
  * map, memory slots so that a DIMM more does not take the whole table anew.
  * No config space (QEMU answers it), no logging (no migration), no postcopy.
  */
-#define VHOST_PROTOCOL_FEATURES                                         \
-    ((1ull << VHOST_USER_PROTOCOL_F_MQ) | (1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK) | \
+#define VHOST_PROTOCOL_FEATURES                                                                              \
+    ((1ull << VHOST_USER_PROTOCOL_F_MQ) | (1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK) |                        \
      (1ull << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS))
 
 static Vhost *vhost_of(VuDev *dev)
@@ -102,7 +102,7 @@ static void vhost_set_started(VuDev *dev, int q, bool started)
         queue->kick_fd = -1;
     }
     if (started) {
-        struct epoll_event ev = { .events = EPOLLIN, .data.u32 = q };
+        struct epoll_event ev = {.events = EPOLLIN, .data.u32 = q};
 
         vq->notification = true;
         vq->signalled_used_valid = false;
@@ -125,9 +125,12 @@ static void vhost_use_memory(Vhost *v, GuestMemory *m)
     for (unsigned i = 0; i < m->count; i++) {
         const GuestRegion *r = m->region[i];
 
-        dev->regions[i] = (VuDevRegion) {
-            .gpa = r->gpa, .size = r->size, .qva = r->qva,
-            .mmap_addr = (uintptr_t)r->base, .mmap_offset = 0,
+        dev->regions[i] = (VuDevRegion){
+            .gpa = r->gpa,
+            .size = r->size,
+            .qva = r->qva,
+            .mmap_addr = (uintptr_t)r->base,
+            .mmap_offset = 0,
         };
     }
     dev->nregions = m->count;
@@ -160,8 +163,8 @@ static bool vhost_set_mem_table(Vhost *v, VhostUserMsg *msg)
         const VhostUserMemoryRegion *r = &t.regions[i];
         GuestMemory *more;
 
-        more = guest_memory_add(m, r->guest_phys_addr, r->memory_size, r->userspace_addr,
-                                msg->fds[i], r->mmap_offset, &error);
+        more = guest_memory_add(m, r->guest_phys_addr, r->memory_size, r->userspace_addr, msg->fds[i],
+                                r->mmap_offset, &error);
         guest_memory_unref(m);
         if (!more) {
             log_say("%s", error->message);
@@ -184,8 +187,8 @@ static bool vhost_add_mem_reg(Vhost *v, VhostUserMsg *msg)
         log_say("ADD_MEM_REG with %d descriptors and %u bytes refused", msg->fd_num, msg->size);
         return false;
     }
-    m = guest_memory_add(v->memory, r.guest_phys_addr, r.memory_size, r.userspace_addr,
-                         msg->fds[0], r.mmap_offset, &error);
+    m = guest_memory_add(v->memory, r.guest_phys_addr, r.memory_size, r.userspace_addr, msg->fds[0],
+                         r.mmap_offset, &error);
     if (!m) {
         log_say("%s", error->message);
         return false;
@@ -200,8 +203,9 @@ static bool vhost_remove_mem_reg(Vhost *v, VhostUserMsg *msg)
     GuestMemory *m;
 
     memcpy(&r, &msg->payload.memreg.region, sizeof(r));
-    m = msg->size < sizeof(msg->payload.memreg) ? NULL :
-        guest_memory_remove(v->memory, r.guest_phys_addr, r.memory_size, r.userspace_addr);
+    m = msg->size < sizeof(msg->payload.memreg)
+            ? NULL
+            : guest_memory_remove(v->memory, r.guest_phys_addr, r.memory_size, r.userspace_addr);
     if (!m) {
         log_say("REM_MEM_REG: there is no region at 0x%" PRIx64, (uint64_t)r.guest_phys_addr);
         return false;
@@ -215,8 +219,7 @@ static bool vhost_vring_num_ok(const VhostUserMsg *msg)
 {
     unsigned num = msg->payload.state.num;
 
-    return msg->payload.state.index < VHOST_QUEUES && num && num <= VIRTQUEUE_MAX_SIZE &&
-           !(num & (num - 1));
+    return msg->payload.state.index < VHOST_QUEUES && num && num <= VIRTQUEUE_MAX_SIZE && !(num & (num - 1));
 }
 
 /* libvhost-user checks where a ring begins only. */
@@ -355,10 +358,12 @@ static bool vhost_read_msg(VuDev *dev, int sock, VhostUserMsg *msg)
         char buf[CMSG_SPACE(sizeof(msg->fds))];
         struct cmsghdr align;
     } control;
-    struct iovec iov = { .iov_base = msg, .iov_len = VHOST_USER_HDR_SIZE };
+    struct iovec iov = {.iov_base = msg, .iov_len = VHOST_USER_HDR_SIZE};
     struct msghdr mh = {
-        .msg_iov = &iov, .msg_iovlen = 1,
-        .msg_control = control.buf, .msg_controllen = sizeof(control.buf),
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = control.buf,
+        .msg_controllen = sizeof(control.buf),
     };
     Vhost *v = vhost_of(dev);
     ssize_t n;
@@ -466,7 +471,7 @@ void vhost_reset_done(Vhost *v, uint32_t generation)
 Vhost *vhost_new(int fd, Table *table, struct vgpu_stats *stats, GError **error)
 {
     Vhost *v = g_new0(Vhost, 1);
-    struct epoll_event ev = { .events = EPOLLIN, .data.u32 = VHOST_WORK_WAKE };
+    struct epoll_event ev = {.events = EPOLLIN, .data.u32 = VHOST_WORK_WAKE};
 
     g_mutex_init(&v->lock);
     v->table = table;
@@ -480,10 +485,9 @@ Vhost *vhost_new(int fd, Table *table, struct vgpu_stats *stats, GError **error)
         v->queue[q].held_tail = &v->queue[q].held;
     }
     timeline_init(v);
-    if (v->work_fd < 0 || v->wake_fd < 0 ||
-        epoll_ctl(v->work_fd, EPOLL_CTL_ADD, v->wake_fd, &ev) < 0 ||
-        !vu_init(&v->dev, VHOST_QUEUES, fd, vhost_panic, vhost_read_msg, vhost_set_watch,
-                 vhost_remove_watch, &vhost_iface)) {
+    if (v->work_fd < 0 || v->wake_fd < 0 || epoll_ctl(v->work_fd, EPOLL_CTL_ADD, v->wake_fd, &ev) < 0 ||
+        !vu_init(&v->dev, VHOST_QUEUES, fd, vhost_panic, vhost_read_msg, vhost_set_watch, vhost_remove_watch,
+                 &vhost_iface)) {
         g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
                     "cannot serve vhost-user on descriptor %d: %s", fd, g_strerror(errno));
         g_free(v);

@@ -53,20 +53,20 @@
 #define VHOST_WORK_RENDERER 0x101
 
 typedef struct Element {
-    VuVirtqElement vu;      /* first: libvhost-user allocates us */
-    struct Element *next;   /* in whichever list it is */
-    GuestMemory *memory;    /* its addresses are of this generation */
-    uint32_t generation;    /* of the guest; see Reset above */
+    VuVirtqElement vu;    /* first: libvhost-user allocates us */
+    struct Element *next; /* in whichever list it is */
+    GuestMemory *memory;  /* its addresses are of this generation */
+    uint32_t generation;  /* of the guest; see Reset above */
     unsigned queue;
     uint64_t out_size, in_size; /* bytes readable and writable */
-    uint8_t *answer;        /* NULL: none yet or inline */
+    uint8_t *answer;            /* NULL: none yet or inline */
     uint32_t answer_size;
     uint8_t inline_answer[32];
 } Element;
 
 typedef struct VhostQueue {
-    int kick_fd;            /* our duplicate, in work_fd's set; -1: not started */
-    bool notify;            /* something was pushed and not notified */
+    int kick_fd;                /* our duplicate, in work_fd's set; -1: not started */
+    bool notify;                /* something was pushed and not notified */
     Element *held, **held_tail; /* answered while the ring was stopped */
 } VhostQueue;
 
@@ -78,16 +78,16 @@ typedef struct Vhost {
     uint32_t memory_serial; /* atomic; counts changes of the table */
     bool reset_wanted;      /* the render thread must forget everything */
     bool closed;
-    int at_queue;           /* whose ring libvhost-user works on; -1: none */
-    uint32_t generation;    /* atomic reads without the lock; see Reset */
-    uint64_t offered;       /* atomic; virtio feature bits, with VERSION_1 and kin */
-    uint64_t acked;         /* atomic; as SET_FEATURES said */
-    int work_fd;            /* epoll: kicks and wake_fd, for the render thread */
-    int wake_fd;            /* eventfd: look again */
-    Table *table;           /* borrowed */
+    int at_queue;             /* whose ring libvhost-user works on; -1: none */
+    uint32_t generation;      /* atomic reads without the lock; see Reset */
+    uint64_t offered;         /* atomic; virtio feature bits, with VERSION_1 and kin */
+    uint64_t acked;           /* atomic; as SET_FEATURES said */
+    int work_fd;              /* epoll: kicks and wake_fd, for the render thread */
+    int wake_fd;              /* eventfd: look again */
+    Table *table;             /* borrowed */
     struct vgpu_stats *stats; /* borrowed */
-    GHashTable *fences;     /* id -> Fence, see timeline.c */
-    GHashTable *timelines;  /* key -> Timeline */
+    GHashTable *fences;       /* id -> Fence, see timeline.c */
+    GHashTable *timelines;    /* key -> Timeline */
     uint64_t last_fence;
 } Vhost;
 
@@ -139,15 +139,15 @@ void element_answer(Element *e, const void *answer, uint32_t size);
 void queue_push(Vhost *v, Element *first);
 
 /*
- * timeline.c: key is the context's id << 32 | its ring; 0: the device's.  Takes e, which has its answer; it is pushed when the fence
- * returned is done and all earlier ones with the same key are.  0: no fence is
+ * timeline.c: key is the context's id << 32 | its ring; 0: the device's.  Takes e, which has its answer; it
+ * is pushed when the fence returned is done and all earlier ones with the same key are.  0: no fence is
  * needed, the guest was reset meanwhile.
  */
 uint64_t timeline_add(Vhost *v, uint64_t key, Element *e);
 void timeline_done(Vhost *v, uint64_t fence); /* any thread */
 /* The context is gone, and with it whoever would signal its fences. */
 void timeline_finish_context(Vhost *v, uint32_t ctx);
-void timeline_drop_all(Vhost *v);             /* lock held */
+void timeline_drop_all(Vhost *v); /* lock held */
 void timeline_init(Vhost *v);
 
 #endif
