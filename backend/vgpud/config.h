@@ -7,7 +7,7 @@
  *   gpus = auto | software       software: leave render nodes alone
  *   group = vgpu                 who may use a socket in /run/vgpu
  *   [renderer]
- *   path = /usr/libexec/vgpu-renderer
+ *   path = /usr/libexec/vgpu/vgpu-renderer
  *   kind = auto | virgl | 2d | null
  *   memory-overhead = 512M       host memory for driver and compiler
  *   environment = KEY=VALUE;...
