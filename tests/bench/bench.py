@@ -99,13 +99,14 @@ def measure(opts, devices, phases, raw):
 
 def show(figures, rows, devices, rounds):
     """The table, with what has to be known to read it."""
-    real = all(r.get('real_time') for results in rounds for r in results.values())
+    real = {r['real_time'] for results in rounds for r in results.values() if 'real_time' in r}
+    client = {(): '', (True,): '; QMP client with real-time priority'}.get(
+        tuple(real), '; QMP client without real-time priority (not allowed here)')
     cpus = os.cpu_count()
     load = os.getloadavg()
     for device in devices:
         print(f'{device.name}: {device.spec}; shown: {device.shown}')
-    print(f'{len(rounds)} rounds, medians; guest 2 vCPUs, {guest.WIDTH}x{guest.HEIGHT}; host {cpus} CPUs, load {load[1]:.1f}; '
-          f"QMP client {'with' if real else 'without'} real-time priority")
+    print(f'{len(rounds)} rounds, medians; guest 2 vCPUs, {guest.WIDTH}x{guest.HEIGHT}; host {cpus} CPUs, load {load[1]:.1f}{client}')
     print(f"{'figure':28} {'unit':6} {'ours':>10} {'rival':>10} {'goal':>9}  holds")
 
     def number(value):
