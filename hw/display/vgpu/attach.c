@@ -69,8 +69,22 @@ static void attach_drop_grant(VgpuDevice *d)
     attach_drop_fds(&d->attach);
 }
 
+static void attach_child_ended(GPid pid, gint status, gpointer opaque)
+{
+}
+
+/* Whatever becomes of the vgpud that was started, GLib takes its status. */
+static void attach_disown_child(VgpuAttach *a)
+{
+    if (a->child) {
+        g_child_watch_add(a->child, attach_child_ended, NULL);
+        a->child = 0;
+    }
+}
+
 void vgpu_attach_fini(VgpuDevice *d)
 {
+    attach_disown_child(&d->attach);
     attach_close(&d->attach);
     attach_drop_grant(d);
 }
@@ -80,6 +94,7 @@ void vgpu_attach_begin(VgpuDevice *d, bool rejoin)
     VgpuAttach *a = &d->attach;
 
     attach_drop_fds(a);
+    attach_disown_child(a);
     if (a->waiting) {
         attach_close(a); /* the answer to an earlier request must not count */
     }
@@ -100,7 +115,7 @@ static int attach_connect_to(VgpuDevice *d, const char *path)
     if (strlen(path) >= sizeof(un.sun_path)) {
         return ENAMETOOLONG;
     }
-    strcpy(un.sun_path, path);
+    pstrcpy(un.sun_path, sizeof(un.sun_path), path);
     fd = qemu_socket(AF_UNIX, SOCK_SEQPACKET, 0);
     if (fd < 0) {
         return errno;
@@ -487,6 +502,7 @@ static void attach_readable(void *opaque)
 
 void vgpu_attach_watch(VgpuDevice *d)
 {
+    attach_disown_child(&d->attach);
     if (d->attach.fd >= 0) {
         qemu_set_fd_handler(d->attach.fd, attach_readable, NULL, d);
     }

@@ -443,6 +443,7 @@ void vgpu_console_lost(VgpuDevice *d)
         bool used = s->shown || (b->enabled_output_bitmask & (1 << i));
 
         scanout_forget(s);
+        dpy_mouse_set(scanout_console(s), 0, 0, false);
         if (used) {
             dpy_gfx_replace_surface(scanout_console(s),
                                     qemu_create_placeholder_surface(width, height, text));
