@@ -444,6 +444,38 @@ static void test_reset(void)
     }
 }
 
+/*
+ * A reset in the middle of flushes: no damage is told of a picture that QEMU
+ * was not done with, or that it was told is gone (screen.c looks).
+ */
+static void test_reset_while_flushing(void)
+{
+    for (unsigned round = 0; round < 8; round++) {
+        g_autoptr(Frontend) f = frontend_new(NULL);
+
+        picture_resource(f, 1, BGRX, round, 2048, 2048);
+        show(f, 1, 2048, 2048);
+        f->screen.hold_done = true;
+        flush(f, 1, 0, 0, 8, 8);
+        for (unsigned i = 0; i < 50; i++) {
+            struct virtio_gpu_resource_flush c = {
+                .hdr.type = VIRTIO_GPU_CMD_RESOURCE_FLUSH, .r = { 0, 0, 2048, 2048 }, .resource_id = 1,
+            };
+
+            pending_free(frontend_send(f, CONTROL, &c, sizeof(c), NULL, 0, 24));
+        }
+        g_usleep(round * 1000);
+        g_assert_true(frontend_reset(f));
+        g_assert_true(gpu_still_works(f));
+        screen_settle(&f->screen, SOON);
+        g_assert_cmpuint(f->screen.out[0].width, ==, 0);
+        f->screen.hold_done = false;
+        picture_resource(f, 1, BGRX, 3, 64, 64);
+        show(f, 1, 64, 64);
+        picture_check(f, 0, 0, 0, 64, 64, 3, 0, 0);
+    }
+}
+
 /* What QEMU does at stop and cont: objects stay, the rings go on where they were. */
 static void test_stop_and_continue(void)
 {
@@ -504,6 +536,7 @@ int main(int argc, char **argv)
     g_test_add_func("/2d/uuid", test_uuid);
     g_test_add_func("/2d/capset", test_capset);
     g_test_add_func("/2d/reset", test_reset);
+    g_test_add_func("/2d/reset-while-flushing", test_reset_while_flushing);
     g_test_add_func("/2d/stop-and-continue", test_stop_and_continue);
     g_test_add_data_func("/2d/variant/mem-table", &table, test_variant);
     g_test_add_data_func("/2d/variant/plain-rings", &plain, test_variant);

@@ -4,6 +4,8 @@
  * memory map with commands in flight.  Memory is bounded and nothing is lost.
  */
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "picture.h"
 
@@ -174,11 +176,14 @@ static void test_stop_in_flight(void)
 
             p[i] = frontend_send_raw(f, CONTROL, out, 2, &in, 1);
         }
+        g_usleep(20000 * (round + 1));
         t0 = g_get_monotonic_time();
         g_assert_true(frontend_stop(f));
         g_assert_cmpint((g_get_monotonic_time() - t0) / 1000, <, 1000);
         frontend_collect(f, NULL);
         at_stop = f->completed[CONTROL];
+        /* taken and not answered: what this test is about */
+        g_assert_cmpuint(f->base[CONTROL], >, at_stop);
         /* a stopped device writes no used ring */
         g_usleep(100 * 1000);
         frontend_collect(f, NULL);
@@ -241,8 +246,8 @@ static void test_memory_table_again(gconstpointer slots)
             g_assert_true(vhost_set_memory(&f->vhost, f->ram));
         } else {
             g_assert_true(vhost_remove_region(&f->vhost, f->ram, &r[1]));
-            /* resource 2 has lost its memory: an error or old data, but no crash */
-            gpu_transfer_2d(f, 2, 0, 0, 0, 64, 64);
+            /* resource 2 has lost its memory for good: it is not read any more, were it mapped or not */
+            g_assert_cmphex(gpu_transfer_2d(f, 2, 0, 0, 0, 64, 64), !=, OK_NODATA);
             g_assert_true(gpu_still_works(f));
             g_assert_true(vhost_add_region(&f->vhost, f->ram, &r[1]));
         }
@@ -257,6 +262,36 @@ static void test_memory_table_again(gconstpointer slots)
         }
     }
     g_assert_true(gpu_still_works(f));
+}
+
+/* Other memory at the same guest address: that is what a backing means from then on. */
+static void test_memory_replaced(void)
+{
+    FrontendOptions o = { .mem_table = true };
+    g_autoptr(Frontend) f = frontend_new(&o);
+    uint64_t gpa = ram_alloc_high(f->ram, 64 * 64 * 4), at = gpa - RAM_HIGH_GPA;
+    g_autofree uint8_t *picture = g_malloc(64 * 64 * 4);
+    int other = memfd_create("other-ram", MFD_CLOEXEC);
+
+    picture_fill(f, gpa, BGRX, 2, 64, 64, 64 * 4);
+    memcpy(picture, ram_ptr(f->ram, gpa), 64 * 64 * 4);
+    picture_fill(f, gpa, BGRX, 1, 64, 64, 64 * 4);
+    g_assert_cmpint(ftruncate(other, f->ram->high_size), ==, 0);
+    g_assert_cmpint(pwrite(other, picture, 64 * 64 * 4, at), ==, 64 * 64 * 4);
+    g_assert_cmphex(gpu_create_2d(f, 1, BGRX, 64, 64), ==, OK_NODATA);
+    g_assert_cmphex(gpu_attach_one(f, 1, gpa, 64 * 64 * 4), ==, OK_NODATA);
+    g_assert_cmphex(gpu_set_scanout(f, 0, 1, 0, 0, 64, 64), ==, OK_NODATA);
+    for (unsigned round = 0; round < 4; round++) {
+        bool is_other = round % 2;
+
+        g_assert_true(vhost_set_mem_table(&f->vhost, f->ram, is_other ? other : f->ram->fd,
+                                          is_other ? 0 : f->ram->low_size));
+        g_assert_cmphex(gpu_transfer_2d(f, 1, 0, 0, 0, 64, 64), ==, OK_NODATA);
+        g_assert_cmphex(gpu_flush(f, 1, 0, 0, 64, 64), ==, OK_NODATA);
+        screen_settle(&f->screen, SOON);
+        picture_check(f, 0, 0, 0, 64, 64, is_other ? 2 : 1, 0, 0);
+    }
+    close(other);
 }
 
 /* The sockets close while the renderer works: it ends, with status 0 (frontend_free looks). */
@@ -287,6 +322,7 @@ int main(int argc, char **argv)
     g_test_add_func("/queue/reset-in-flight", test_reset_in_flight);
     g_test_add_data_func("/queue/memory-table-again", GINT_TO_POINTER(0), test_memory_table_again);
     g_test_add_data_func("/queue/memory-slot-again", GINT_TO_POINTER(1), test_memory_table_again);
+    g_test_add_func("/queue/memory-replaced", test_memory_replaced);
     g_test_add_func("/queue/close-under-load", test_close_under_load);
     return g_test_run();
 }

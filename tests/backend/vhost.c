@@ -183,16 +183,25 @@ bool vhost_remove_region(Vhost *v, Ram *ram, const VhostRegion *r)
     return vhost_exchange(v, VHOST_REM_MEM_REG, &m, sizeof(m), &ram->fd, 1, NULL, 0);
 }
 
-bool vhost_set_memory(Vhost *v, Ram *ram)
+bool vhost_set_mem_table(Vhost *v, Ram *ram, int high_fd, uint64_t high_offset)
 {
     struct { uint32_t n, pad; VhostRegion r[2]; } m = { .n = 2 };
-    int fds[2] = { ram->fd, ram->fd };
+    int fds[2] = { ram->fd, high_fd };
 
     vhost_ram_regions(ram, m.r);
-    if (v->protocol_features & (1u << VHOST_PROTOCOL_MEM_SLOTS)) {
-        return vhost_add_region(v, ram, &m.r[0]) && vhost_add_region(v, ram, &m.r[1]);
-    }
+    m.r[1].fd_offset = high_offset;
     return vhost_exchange(v, VHOST_SET_MEM_TABLE, &m, sizeof(m), fds, 2, NULL, 0);
+}
+
+bool vhost_set_memory(Vhost *v, Ram *ram)
+{
+    VhostRegion r[2];
+
+    if (v->protocol_features & (1u << VHOST_PROTOCOL_MEM_SLOTS)) {
+        vhost_ram_regions(ram, r);
+        return vhost_add_region(v, ram, &r[0]) && vhost_add_region(v, ram, &r[1]);
+    }
+    return vhost_set_mem_table(v, ram, ram->fd, ram->low_size);
 }
 
 /* The order in which QEMU's vhost_virtqueue_start() sends them. */

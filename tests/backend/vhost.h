@@ -57,6 +57,8 @@ bool vhost_get_features(Vhost *v, uint64_t *features);
 
 /* All of RAM, in the way that was agreed. */
 bool vhost_set_memory(Vhost *v, Ram *ram);
+/* The whole table at once; the region above the hole lies in another file at that offset. */
+bool vhost_set_mem_table(Vhost *v, Ram *ram, int high_fd, uint64_t high_offset);
 bool vhost_add_region(Vhost *v, Ram *ram, const VhostRegion *r);
 bool vhost_remove_region(Vhost *v, Ram *ram, const VhostRegion *r);
 void vhost_ram_regions(Ram *ram, VhostRegion regions[2]);
