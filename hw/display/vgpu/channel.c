@@ -124,6 +124,24 @@ static void channel_drop_fd(VgpuChannel *c)
     }
 }
 
+/* Keeps the one descriptor that may come; padding in a cmsg has room for two. */
+static void channel_take_fds(VgpuChannel *c, struct cmsghdr *cm, int *flags)
+{
+    size_t count = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+    for (size_t i = 0; i < count; i++) {
+        int fd;
+
+        memcpy(&fd, CMSG_DATA(cm) + i * sizeof(fd), sizeof(fd));
+        if (c->have || c->in_fd >= 0) {
+            close(fd);
+            *flags |= MSG_CTRUNC;
+        } else {
+            c->in_fd = fd;
+        }
+    }
+}
+
 /*
  * Reads towards have == want.  1: there; 0: not yet; -1: the renderer is lost.
  * Only the first byte of a message may bring a descriptor, and one at most.
@@ -157,15 +175,7 @@ static int channel_fill(VgpuDevice *d, size_t want)
         }
         for (cm = CMSG_FIRSTHDR(&msg); cm; cm = CMSG_NXTHDR(&msg, cm)) {
             if (cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS) {
-                int fd;
-
-                memcpy(&fd, CMSG_DATA(cm), sizeof(fd));
-                if (c->have || c->in_fd >= 0) {
-                    close(fd);
-                    msg.msg_flags |= MSG_CTRUNC;
-                } else {
-                    c->in_fd = fd;
-                }
+                channel_take_fds(c, cm, &msg.msg_flags);
             }
         }
         if (msg.msg_flags & MSG_CTRUNC) {

@@ -275,8 +275,10 @@ static bool cursor_move(VgpuDevice *d, const void *payload, bool on)
         return false;
     }
     trace_vgpu_cursor(d, s->id, p.x, p.y, on, false);
-    dpy_mouse_set(scanout_console(s), (int)MIN(p.x, SIZE_MAX_PIXELS),
-                  (int)MIN(p.y, SIZE_MAX_PIXELS), on);
+    /* The guest's own numbers: a cursor may hang over the left and upper edge. */
+    dpy_mouse_set(scanout_console(s),
+                  MIN(MAX((int32_t)p.x, -VGPU_CHANNEL_CURSOR_SIZE), SIZE_MAX_PIXELS),
+                  MIN(MAX((int32_t)p.y, -VGPU_CHANNEL_CURSOR_SIZE), SIZE_MAX_PIXELS), on);
     return true;
 }
 
@@ -296,13 +298,13 @@ bool vgpu_console_cursor_update(VgpuDevice *d, const void *payload, int *fd)
     VgpuScanout *s = scanout_get(d, u->pos.scanout_id);
     QEMUCursor *cursor;
 
-    if (!s || u->hot_x >= VGPU_CHANNEL_CURSOR_SIZE || u->hot_y >= VGPU_CHANNEL_CURSOR_SIZE) {
+    if (!s) {
         return false;
     }
     trace_vgpu_cursor(d, s->id, u->pos.x, u->pos.y, true, true);
     cursor = cursor_alloc(VGPU_CHANNEL_CURSOR_SIZE, VGPU_CHANNEL_CURSOR_SIZE);
-    cursor->hot_x = u->hot_x;
-    cursor->hot_y = u->hot_y;
+    cursor->hot_x = MIN(u->hot_x, VGPU_CHANNEL_CURSOR_SIZE - 1);
+    cursor->hot_y = MIN(u->hot_y, VGPU_CHANNEL_CURSOR_SIZE - 1);
     memcpy(cursor->data, u->data, sizeof(u->data));
     dpy_cursor_define(scanout_console(s), cursor);
     cursor_unref(cursor);
