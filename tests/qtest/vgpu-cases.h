@@ -30,6 +30,8 @@ extern const GpuCase cases_negotiation[], cases_config[], cases_2d[], cases_2d_i
 
 bool current_target_is_ours(void);
 const char *current_driver(void);        /* for -device */
+/* A vgpud.conf of its own for the vgpud that the next VM starts. */
+void target_configure(const char *text);
 
 /*
  * What QEMU's virtio-gpu-pci is known to do otherwise; see

@@ -10,7 +10,8 @@
  * "not ok" line.  What a test leaves running (vgpud, renderers) is our child
  * by PR_SET_CHILD_SUBREAPER and is killed before the next.
  *
- * Paths: /vgpu/GROUP/BEHAVIOUR for our device, /virtio-gpu/... for QEMU's.
+ * Paths: /vgpu/GROUP/BEHAVIOUR for our device, /vgpu-2d/... for it with the 2D
+ * renderer, /virtio-gpu/... for QEMU's.
  */
 #include "qemu/osdep.h"
 #include <sys/prctl.h>
@@ -25,17 +26,20 @@ typedef struct Target {
     const char *prefix;
     const char *driver;
     bool ours;
+    const char *config;   /* vgpud.conf, or NULL */
+    bool plain_only;      /* only what needs no 3D and starts no VM of its own */
 } Target;
 
 static const Target targets[] = {
     { "virtio-gpu", "virtio-gpu-pci", false },
     { "vgpu", "vgpu-pci", true },
+    { "vgpu-2d", "vgpu-pci", true, "[renderer]\nkind=2d\n", true },
 };
 
 static const GpuCase *const groups[] = {
     cases_negotiation, cases_config, cases_2d, cases_2d_invalid, cases_cursor, cases_fences,
     cases_interrupts, cases_console, cases_chains, cases_sizes, cases_blob, cases_3d,
-    cases_3d_invalid, cases_startup, cases_lifecycle, cases_hotplug,
+    cases_3d_invalid, cases_memory, cases_quota, cases_startup, cases_lifecycle, cases_hotplug,
 };
 
 static const Target *target;
@@ -50,6 +54,16 @@ const char *current_driver(void)
     return target->driver;
 }
 
+void target_configure(const char *text)
+{
+    g_autofree char *dir = g_build_filename(getenv("XDG_RUNTIME_DIR"), "config", NULL);
+    g_autofree char *file = g_build_filename(dir, "vgpud.conf", NULL);
+
+    g_assert_cmpint(g_mkdir_with_parents(dir, 0700), ==, 0);
+    g_assert_true(g_file_set_contents(file, text, -1, NULL));
+    g_setenv("VGPU_CONFIG", dir, true);
+}
+
 static void run_case(const GpuCase *c)
 {
     g_autofree char *device = NULL;
@@ -58,6 +72,9 @@ static void run_case(const GpuCase *c)
     Gpu *g;
 
     difference_begin(c->name);
+    if (target->config) {
+        target_configure(target->config);
+    }
     if (c->flags & CASE_RAW) {
         c->run(NULL);
         return;
@@ -91,6 +108,9 @@ static void run_case(const GpuCase *c)
 
 static bool applies(const Target *t, const GpuCase *c)
 {
+    if (t->plain_only && (c->flags & (CASE_OURS | CASE_VIRGL | CASE_RAW))) {
+        return false;
+    }
     return t->ours || !(c->flags & (CASE_OURS | CASE_VIRGL));
 }
 
@@ -222,7 +242,7 @@ static int conduct(const char *self, char **prefixes, unsigned n, bool list, boo
     printf("TAP version 13\n1..%u\n", paths->len);
     for (i = 0; i < paths->len; i++) {
         const char *path = paths->pdata[i], *name = strchr(path + 1, '/') + 1;
-        const char *why = strncmp(path, "/vgpu/", 6) ? difference_skip(name) : NULL;
+        const char *why = g_str_has_prefix(path, "/virtio-gpu/") ? difference_skip(name) : NULL;
         g_autofree char *output = NULL;
         bool ok = true;
 
