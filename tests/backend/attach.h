@@ -19,7 +19,7 @@
 
 typedef struct Vgpud {
     char *folder, *socket, *config;
-    GPid pid;              /* 0: not running */
+    GPid pid; /* 0: not running */
     int log_fd;
 } Vgpud;
 

@@ -33,12 +33,12 @@ typedef struct ChannelMsg {
 typedef struct Channel {
     int fd;
     bool failed;
-    bool greeted;          /* HELLO was seen */
-    GQueue messages;       /* ChannelMsg *, in order */
+    bool greeted;    /* HELLO was seen */
+    GQueue messages; /* ChannelMsg *, in order */
     uint8_t buf[sizeof(struct vgpu_channel_hdr) + VGPU_CHANNEL_MAX_PAYLOAD];
     size_t have;
-    int pending_fd;        /* came with bytes of the message being read */
-    unsigned pieces;       /* 1: send byte by byte */
+    int pending_fd;  /* came with bytes of the message being read */
+    unsigned pieces; /* 1: send byte by byte */
 } Channel;
 
 /* Takes fd. */

@@ -95,10 +95,10 @@ static bool spawn(Frontend *f, FrontendFds *ours)
 {
     g_autoptr(GPtrArray) argv = command_line(&f->o);
     g_autoptr(GError) error = NULL;
-    struct vgpu_stats page = { .magic = VGPU_STATS_MAGIC, .version = VGPU_STATS_VERSION,
-                               .memory_limit = f->o.memory };
+    struct vgpu_stats page = {
+        .magic = VGPU_STATS_MAGIC, .version = VGPU_STATS_VERSION, .memory_limit = f->o.memory};
     int vhost[2], channel[2], theirs[4];
-    static const int as[4] = { 3, 4, 5, 6 };
+    static const int as[4] = {3, 4, 5, 6};
     bool ok;
 
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, vhost), ==, 0);
@@ -121,9 +121,8 @@ static bool spawn(Frontend *f, FrontendFds *ours)
     f->log_fd = memfd_create("renderer-log", MFD_CLOEXEC);
     fcntl(f->log_fd, F_SETFL, O_APPEND);
     ok = g_spawn_async_with_pipes_and_fds(NULL, (const char *const *)argv->pdata, NULL,
-                                          G_SPAWN_DO_NOT_REAP_CHILD, child_setup, NULL,
-                                          -1, f->log_fd, f->log_fd, theirs, as, 4,
-                                          &f->pid, NULL, NULL, NULL, &error);
+                                          G_SPAWN_DO_NOT_REAP_CHILD, child_setup, NULL, -1, f->log_fd,
+                                          f->log_fd, theirs, as, 4, &f->pid, NULL, NULL, NULL, &error);
     close(vhost[1]);
     close(channel[1]);
     if (!ok) {
@@ -134,13 +133,13 @@ static bool spawn(Frontend *f, FrontendFds *ours)
 
 void frontend_push_display(Frontend *f, unsigned outputs, uint32_t width, uint32_t height)
 {
-    struct vgpu_channel_display_info info = { .count = outputs };
+    struct vgpu_channel_display_info info = {.count = outputs};
 
     for (unsigned i = 0; i < outputs; i++) {
-        struct vgpu_channel_edid edid = { .scanout_id = i, .size = 256 };
+        struct vgpu_channel_edid edid = {.scanout_id = i, .size = 256};
 
-        info.mode[i] = (struct vgpu_channel_mode){ .enabled = 1, .x = i * width,
-                                                   .width = width, .height = height };
+        info.mode[i] =
+            (struct vgpu_channel_mode){.enabled = 1, .x = i * width, .width = width, .height = height};
         for (unsigned b = 0; b < edid.size; b++) {
             edid.edid[b] = b + i;
         }
@@ -176,8 +175,7 @@ static bool bring_up(Frontend *f)
     }
     f->features = guest_features(f);
     for (unsigned i = 0; i < 2; i++) {
-        f->ring[i] = vring_new(f->ram, f->o.ring_size,
-                               f->features & 1ull << VIRTIO_RING_F_EVENT_IDX,
+        f->ring[i] = vring_new(f->ram, f->o.ring_size, f->features & 1ull << VIRTIO_RING_F_EVENT_IDX,
                                f->features & 1ull << VIRTIO_RING_F_INDIRECT_DESC);
     }
     return frontend_resume(f);
@@ -266,7 +264,7 @@ bool frontend_stop(Frontend *f)
 
 bool frontend_reset(Frontend *f)
 {
-    struct vgpu_channel_reset r = { .generation = ++f->generation };
+    struct vgpu_channel_reset r = {.generation = ++f->generation};
 
     if (f->running && !frontend_stop(f)) {
         return false;
@@ -297,8 +295,7 @@ static void reap(Frontend *f)
             g_test_fail_printf("the renderer did not end when its sockets closed");
         }
     } else if (!f->exit_unchecked && status != 0) {
-        g_test_fail_printf("the renderer ended with %s %d",
-                           WIFSIGNALED(status) ? "signal" : "status",
+        g_test_fail_printf("the renderer ended with %s %d", WIFSIGNALED(status) ? "signal" : "status",
                            WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     }
     f->pid = 0;
@@ -344,8 +341,7 @@ bool frontend_alive(Frontend *f)
 {
     uint64_t features;
 
-    return !f->dead && vhost_get_features(&f->vhost, &features) &&
-           (!f->pid || proc_alive(f->pid));
+    return !f->dead && vhost_get_features(&f->vhost, &features) && (!f->pid || proc_alive(f->pid));
 }
 
 uint64_t frontend_used(Frontend *f)

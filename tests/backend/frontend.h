@@ -25,17 +25,17 @@
 
 /* Everything 0: the 2d renderer with 256 MiB, one output, rings of 256. */
 typedef struct FrontendOptions {
-    const char *renderer;      /* --renderer= */
+    const char *renderer; /* --renderer= */
     const char *vm_name;
-    uint64_t memory;           /* bytes */
+    uint64_t memory; /* bytes */
     unsigned max_contexts, max_outputs;
     unsigned max_width, max_height;
-    uint64_t ram;              /* bytes below the hole; as much above it */
+    uint64_t ram; /* bytes below the hole; as much above it */
     uint16_t ring_size;
-    bool plain_rings;          /* neither indirect nor event idx */
-    bool mem_table;            /* SET_MEM_TABLE, not ADD_MEM_REG */
-    bool channel_in_pieces;    /* our channel messages go out byte by byte */
-    const char *extra;         /* one more argument of the renderer */
+    bool plain_rings;       /* neither indirect nor event idx */
+    bool mem_table;         /* SET_MEM_TABLE, not ADD_MEM_REG */
+    bool channel_in_pieces; /* our channel messages go out byte by byte */
+    const char *extra;      /* one more argument of the renderer */
 } FrontendOptions;
 
 typedef struct Pending {
@@ -44,14 +44,14 @@ typedef struct Pending {
     uint64_t out_gpa, data_gpa, in_gpa; /* 0: none; released with the Pending */
     uint32_t in_len;
     bool done;
-    uint32_t used_len;         /* as the device told */
-    unsigned order;            /* of completion in its queue, from 1 */
+    uint32_t used_len; /* as the device told */
+    unsigned order;    /* of completion in its queue, from 1 */
 } Pending;
 
 typedef struct Frontend {
     FrontendOptions o;
-    GPid pid;                  /* of what we started, 0: vgpud did */
-    int log_fd;                /* memfd: the renderer's stderr */
+    GPid pid;   /* of what we started, 0: vgpud did */
+    int log_fd; /* memfd: the renderer's stderr */
     Ram *ram;
     Vring *ring[2];
     uint16_t base[2];
@@ -61,14 +61,14 @@ typedef struct Frontend {
     int stats_fd, objects_fd;
     struct vgpu_stats *stats;
     struct vgpu_channel_hello hello;
-    uint64_t features;         /* agreed with the guest */
+    uint64_t features; /* agreed with the guest */
     uint32_t generation;
     bool running;
     bool dead;
-    bool exit_unchecked;       /* the test killed it */
+    bool exit_unchecked; /* the test killed it */
     Pending *by_head[2][1024];
     unsigned completed[2];
-    uint64_t sample_gpa;       /* sample.c's */
+    uint64_t sample_gpa; /* sample.c's */
 } Frontend;
 
 typedef struct FrontendFds {
@@ -97,8 +97,8 @@ void frontend_push_display(Frontend *f, unsigned outputs, uint32_t width, uint32
  * Puts a command on a ring.  out and data are readable (data may be NULL), in
  * is writable (in_len 0: none).  NULL when the ring is full or f is dead.
  */
-Pending *frontend_send(Frontend *f, unsigned queue, const void *out, uint32_t out_len,
-                       const void *data, uint32_t data_len, uint32_t in_len);
+Pending *frontend_send(Frontend *f, unsigned queue, const void *out, uint32_t out_len, const void *data,
+                       uint32_t data_len, uint32_t in_len);
 /* The same with buffers as the test laid them out; it owns them. */
 Pending *frontend_send_raw(Frontend *f, unsigned queue, const VringBuf *out, unsigned n_out,
                            const VringBuf *in, unsigned n_in);

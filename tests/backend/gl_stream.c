@@ -87,16 +87,16 @@ void gl_sub_context(GlStream *s, uint32_t opcode, uint32_t id)
 void gl_pipe_resource(GlStream *s, uint32_t blob, uint32_t side)
 {
     gl_command(s, GL_PIPE_RESOURCE_CREATE, 0, 11);
-    gl_dword(s, 2);             /* PIPE_TEXTURE_2D */
-    gl_dword(s, 1);             /* B8G8R8A8_UNORM */
+    gl_dword(s, 2);               /* PIPE_TEXTURE_2D */
+    gl_dword(s, 1);               /* B8G8R8A8_UNORM */
     gl_dword(s, 1 << 1 | 1 << 3); /* RENDER_TARGET, SAMPLER_VIEW */
     gl_dword(s, side);
     gl_dword(s, side);
-    gl_dword(s, 1);             /* depth */
-    gl_dword(s, 1);             /* array size */
-    gl_dword(s, 0);             /* last level */
-    gl_dword(s, 0);             /* samples */
-    gl_dword(s, 0);             /* flags */
+    gl_dword(s, 1); /* depth */
+    gl_dword(s, 1); /* array size */
+    gl_dword(s, 0); /* last level */
+    gl_dword(s, 0); /* samples */
+    gl_dword(s, 0); /* flags */
     gl_dword(s, blob);
 }
 

@@ -20,7 +20,7 @@
 #define GL_GET_MEMORY_INFO      50
 #define GL_LAST                 63 /* the first number that is no command */
 
-#define GL_OBJECT_SURFACE       8
+#define GL_OBJECT_SURFACE 8
 
 typedef struct GlStream {
     GArray *dwords; /* of uint32_t */

@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-#define HDR(t) { .hdr.type = VIRTIO_GPU_CMD_##t }
+#define HDR(t) {.hdr.type = VIRTIO_GPU_CMD_##t}
 
 uint32_t gpu_response(const Pending *p)
 {
-    struct virtio_gpu_ctrl_hdr h = { 0 };
+    struct virtio_gpu_ctrl_hdr h = {0};
 
     if (p && p->done && p->in_len >= sizeof(h)) {
         memcpy(&h, ram_ptr(p->f->ram, p->in_gpa), sizeof(h));
@@ -43,8 +43,8 @@ uint32_t gpu_run(Frontend *f, const void *cmd, uint32_t size, const void *data, 
         return 0;
     }
     type = gpu_response(p);
-    if (p->used_len > in || (in >= sizeof(struct virtio_gpu_ctrl_hdr) &&
-                             p->used_len < sizeof(struct virtio_gpu_ctrl_hdr))) {
+    if (p->used_len > in ||
+        (in >= sizeof(struct virtio_gpu_ctrl_hdr) && p->used_len < sizeof(struct virtio_gpu_ctrl_hdr))) {
         g_test_fail_printf("response 0x%x: used length %u of a buffer of %u bytes", type, p->used_len, in);
     }
     if (resp) {
@@ -72,8 +72,8 @@ uint32_t gpu_unref(Frontend *f, uint32_t id)
     return gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0);
 }
 
-uint32_t gpu_attach_lie(Frontend *f, uint32_t id, uint32_t told,
-                        const struct virtio_gpu_mem_entry *e, uint32_t n)
+uint32_t gpu_attach_lie(Frontend *f, uint32_t id, uint32_t told, const struct virtio_gpu_mem_entry *e,
+                        uint32_t n)
 {
     struct virtio_gpu_resource_attach_backing c = HDR(RESOURCE_ATTACH_BACKING);
 
@@ -89,7 +89,7 @@ uint32_t gpu_attach(Frontend *f, uint32_t id, const struct virtio_gpu_mem_entry 
 
 uint32_t gpu_attach_one(Frontend *f, uint32_t id, uint64_t gpa, uint32_t len)
 {
-    struct virtio_gpu_mem_entry e = { .addr = gpa, .length = len };
+    struct virtio_gpu_mem_entry e = {.addr = gpa, .length = len};
 
     return gpu_attach(f, id, &e, 1);
 }
@@ -102,14 +102,14 @@ uint32_t gpu_detach(Frontend *f, uint32_t id)
     return gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0);
 }
 
-uint32_t gpu_set_scanout(Frontend *f, uint32_t scanout, uint32_t id,
-                         uint32_t x, uint32_t y, uint32_t w, uint32_t h)
+uint32_t gpu_set_scanout(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, uint32_t y, uint32_t w,
+                         uint32_t h)
 {
     struct virtio_gpu_set_scanout c = HDR(SET_SCANOUT);
 
     c.scanout_id = scanout;
     c.resource_id = id;
-    c.r = (struct virtio_gpu_rect){ x, y, w, h };
+    c.r = (struct virtio_gpu_rect){x, y, w, h};
     return gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0);
 }
 
@@ -118,24 +118,24 @@ uint32_t gpu_flush(Frontend *f, uint32_t id, uint32_t x, uint32_t y, uint32_t w,
     struct virtio_gpu_resource_flush c = HDR(RESOURCE_FLUSH);
 
     c.resource_id = id;
-    c.r = (struct virtio_gpu_rect){ x, y, w, h };
+    c.r = (struct virtio_gpu_rect){x, y, w, h};
     return gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0);
 }
 
-uint32_t gpu_transfer_2d(Frontend *f, uint32_t id, uint64_t offset,
-                         uint32_t x, uint32_t y, uint32_t w, uint32_t h)
+uint32_t gpu_transfer_2d(Frontend *f, uint32_t id, uint64_t offset, uint32_t x, uint32_t y, uint32_t w,
+                         uint32_t h)
 {
     struct virtio_gpu_transfer_to_host_2d c = HDR(TRANSFER_TO_HOST_2D);
 
     c.resource_id = id;
     c.offset = offset;
-    c.r = (struct virtio_gpu_rect){ x, y, w, h };
+    c.r = (struct virtio_gpu_rect){x, y, w, h};
     return gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0);
 }
 
 uint32_t gpu_display_info(Frontend *f, struct virtio_gpu_resp_display_info *info)
 {
-    struct virtio_gpu_ctrl_hdr c = { .type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO };
+    struct virtio_gpu_ctrl_hdr c = {.type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO};
 
     return gpu_run(f, &c, sizeof(c), NULL, 0, info, sizeof(*info));
 }
@@ -207,7 +207,7 @@ uint32_t gpu_context_destroy(Frontend *f, uint32_t ctx)
 
 static uint32_t context_resource(Frontend *f, uint32_t type, uint32_t ctx, uint32_t id)
 {
-    struct virtio_gpu_ctx_resource c = { .hdr.type = type, .hdr.ctx_id = ctx, .resource_id = id };
+    struct virtio_gpu_ctx_resource c = {.hdr.type = type, .hdr.ctx_id = ctx, .resource_id = id};
 
     return gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0);
 }
@@ -226,16 +226,21 @@ uint32_t gpu_create_3d(Frontend *f, uint32_t ctx, const struct virtio_gpu_resour
 {
     struct virtio_gpu_resource_create_3d c = *shape;
 
-    c.hdr = (struct virtio_gpu_ctrl_hdr){ .type = VIRTIO_GPU_CMD_RESOURCE_CREATE_3D, .ctx_id = ctx };
+    c.hdr = (struct virtio_gpu_ctrl_hdr){.type = VIRTIO_GPU_CMD_RESOURCE_CREATE_3D, .ctx_id = ctx};
     return gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0);
 }
 
 uint32_t gpu_create_texture(Frontend *f, uint32_t id, uint32_t format, uint32_t w, uint32_t h)
 {
     struct virtio_gpu_resource_create_3d c = {
-        .resource_id = id, .target = 2 /* PIPE_TEXTURE_2D */, .format = format,
+        .resource_id = id,
+        .target = 2 /* PIPE_TEXTURE_2D */,
+        .format = format,
         .bind = 1 << 1 | 1 << 3, /* RENDER_TARGET, SAMPLER_VIEW */
-        .width = w, .height = h, .depth = 1, .array_size = 1,
+        .width = w,
+        .height = h,
+        .depth = 1,
+        .array_size = 1,
     };
 
     return gpu_create_3d(f, 0, &c);
@@ -246,7 +251,11 @@ uint32_t gpu_transfer_3d(Frontend *f, bool to_host, uint32_t ctx, uint32_t id, u
 {
     struct virtio_gpu_transfer_host_3d c = {
         .hdr.type = to_host ? VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D : VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D,
-        .hdr.ctx_id = ctx, .box = *box, .offset = offset, .resource_id = id, .stride = stride,
+        .hdr.ctx_id = ctx,
+        .box = *box,
+        .offset = offset,
+        .resource_id = id,
+        .stride = stride,
     };
 
     return gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0);
@@ -261,8 +270,7 @@ uint32_t gpu_submit(Frontend *f, uint32_t ctx, const uint32_t *dwords, uint32_t 
     return gpu_run(f, &c, sizeof(c), count ? dwords : NULL, count * 4, NULL, 0);
 }
 
-Pending *gpu_submit_fenced(Frontend *f, uint32_t ctx, const uint32_t *dwords, uint32_t count,
-                           uint64_t fence)
+Pending *gpu_submit_fenced(Frontend *f, uint32_t ctx, const uint32_t *dwords, uint32_t count, uint64_t fence)
 {
     struct virtio_gpu_cmd_submit c = HDR(SUBMIT_3D);
 
@@ -290,12 +298,15 @@ static bool run_cursor(Frontend *f, const struct virtio_gpu_update_cursor *c)
     return true;
 }
 
-bool gpu_update_cursor(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, uint32_t y,
-                       uint32_t hot_x, uint32_t hot_y)
+bool gpu_update_cursor(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, uint32_t y, uint32_t hot_x,
+                       uint32_t hot_y)
 {
     struct virtio_gpu_update_cursor c = {
-        .hdr.type = VIRTIO_GPU_CMD_UPDATE_CURSOR, .pos = { scanout, x, y, 0 },
-        .resource_id = id, .hot_x = hot_x, .hot_y = hot_y,
+        .hdr.type = VIRTIO_GPU_CMD_UPDATE_CURSOR,
+        .pos = {scanout, x, y, 0},
+        .resource_id = id,
+        .hot_x = hot_x,
+        .hot_y = hot_y,
     };
 
     return run_cursor(f, &c);
@@ -304,7 +315,8 @@ bool gpu_update_cursor(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, u
 bool gpu_move_cursor(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, uint32_t y)
 {
     struct virtio_gpu_update_cursor c = {
-        .hdr.type = VIRTIO_GPU_CMD_MOVE_CURSOR, .pos = { scanout, x, y, 0 },
+        .hdr.type = VIRTIO_GPU_CMD_MOVE_CURSOR,
+        .pos = {scanout, x, y, 0},
         .resource_id = id,
     };
 

@@ -34,15 +34,15 @@ uint32_t gpu_create_2d(Frontend *f, uint32_t id, uint32_t format, uint32_t w, ui
 uint32_t gpu_unref(Frontend *f, uint32_t id);
 uint32_t gpu_attach(Frontend *f, uint32_t id, const struct virtio_gpu_mem_entry *e, uint32_t n);
 /* The number of entries told and that sent, apart. */
-uint32_t gpu_attach_lie(Frontend *f, uint32_t id, uint32_t told,
-                        const struct virtio_gpu_mem_entry *e, uint32_t n);
+uint32_t gpu_attach_lie(Frontend *f, uint32_t id, uint32_t told, const struct virtio_gpu_mem_entry *e,
+                        uint32_t n);
 uint32_t gpu_attach_one(Frontend *f, uint32_t id, uint64_t gpa, uint32_t len);
 uint32_t gpu_detach(Frontend *f, uint32_t id);
-uint32_t gpu_set_scanout(Frontend *f, uint32_t scanout, uint32_t id,
-                         uint32_t x, uint32_t y, uint32_t w, uint32_t h);
+uint32_t gpu_set_scanout(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, uint32_t y, uint32_t w,
+                         uint32_t h);
 uint32_t gpu_flush(Frontend *f, uint32_t id, uint32_t x, uint32_t y, uint32_t w, uint32_t h);
-uint32_t gpu_transfer_2d(Frontend *f, uint32_t id, uint64_t offset,
-                         uint32_t x, uint32_t y, uint32_t w, uint32_t h);
+uint32_t gpu_transfer_2d(Frontend *f, uint32_t id, uint64_t offset, uint32_t x, uint32_t y, uint32_t w,
+                         uint32_t h);
 uint32_t gpu_display_info(Frontend *f, struct virtio_gpu_resp_display_info *info);
 uint32_t gpu_edid(Frontend *f, uint32_t scanout, struct virtio_gpu_resp_edid *edid);
 uint32_t gpu_uuid(Frontend *f, uint32_t id, struct virtio_gpu_resp_resource_uuid *uuid);
@@ -63,12 +63,11 @@ uint32_t gpu_transfer_3d(Frontend *f, bool to_host, uint32_t ctx, uint32_t id, u
                          const struct virtio_gpu_box *box, uint32_t stride);
 uint32_t gpu_submit(Frontend *f, uint32_t ctx, const uint32_t *dwords, uint32_t count);
 /* With a fence on, not waited for. */
-Pending *gpu_submit_fenced(Frontend *f, uint32_t ctx, const uint32_t *dwords, uint32_t count,
-                           uint64_t fence);
+Pending *gpu_submit_fenced(Frontend *f, uint32_t ctx, const uint32_t *dwords, uint32_t count, uint64_t fence);
 
 /* No answer is asked for; true when the device took it. */
-bool gpu_update_cursor(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, uint32_t y,
-                       uint32_t hot_x, uint32_t hot_y);
+bool gpu_update_cursor(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, uint32_t y, uint32_t hot_x,
+                       uint32_t hot_y);
 /* id 0 hides it, as QEMU's own device understands the command. */
 bool gpu_move_cursor(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, uint32_t y);
 

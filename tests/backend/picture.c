@@ -36,8 +36,8 @@ void picture_store(uint8_t *at, uint32_t format, uint32_t rgb)
     at[ai] = 0xff;
 }
 
-void picture_fill(Frontend *f, uint64_t gpa, uint32_t format, unsigned seed,
-                  uint32_t w, uint32_t h, uint32_t stride)
+void picture_fill(Frontend *f, uint64_t gpa, uint32_t format, unsigned seed, uint32_t w, uint32_t h,
+                  uint32_t stride)
 {
     uint8_t *base = ram_ptr(f->ram, gpa);
 
@@ -48,8 +48,7 @@ void picture_fill(Frontend *f, uint64_t gpa, uint32_t format, unsigned seed,
     }
 }
 
-uint64_t picture_resource(Frontend *f, uint32_t id, uint32_t format, unsigned seed,
-                          uint32_t w, uint32_t h)
+uint64_t picture_resource(Frontend *f, uint32_t id, uint32_t format, unsigned seed, uint32_t w, uint32_t h)
 {
     uint64_t gpa = ram_alloc(f->ram, (uint64_t)w * h * 4);
 
@@ -72,8 +71,8 @@ void picture_check(Frontend *f, unsigned output, uint32_t sx, uint32_t sy, uint3
             uint32_t is = screen_pixel(&f->screen, output, sx + x, sy + y) & 0xffffff;
 
             if (want != is) {
-                g_test_fail_printf("pixel %u,%u of output %u is 0x%06x, not 0x%06x",
-                                   sx + x, sy + y, output, is, want);
+                g_test_fail_printf("pixel %u,%u of output %u is 0x%06x, not 0x%06x", sx + x, sy + y, output,
+                                   is, want);
                 return;
             }
         }

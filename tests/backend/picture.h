@@ -12,12 +12,11 @@ uint32_t picture_colour(unsigned seed, uint32_t x, uint32_t y);
 void picture_store(uint8_t *at, uint32_t format, uint32_t rgb);
 
 /* Fills w x h pixels at a guest address, rows stride bytes apart. */
-void picture_fill(Frontend *f, uint64_t gpa, uint32_t format, unsigned seed,
-                  uint32_t w, uint32_t h, uint32_t stride);
+void picture_fill(Frontend *f, uint64_t gpa, uint32_t format, unsigned seed, uint32_t w, uint32_t h,
+                  uint32_t stride);
 
 /* A 2D resource with one backing entry and a picture in both; its backing. */
-uint64_t picture_resource(Frontend *f, uint32_t id, uint32_t format, unsigned seed,
-                          uint32_t w, uint32_t h);
+uint64_t picture_resource(Frontend *f, uint32_t id, uint32_t format, unsigned seed, uint32_t w, uint32_t h);
 
 /*
  * Fails the test unless the pixels of the screen's rectangle at sx, sy are

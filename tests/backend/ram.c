@@ -19,8 +19,8 @@ Ram *ram_new(uint64_t low_size, uint64_t high_size)
     ram->fd = memfd_create("guest-ram", MFD_CLOEXEC);
     g_assert_cmpint(ram->fd, >=, 0);
     g_assert_cmpint(ftruncate(ram->fd, low_size + high_size), ==, 0);
-    ram->host = mmap(NULL, low_size + high_size, PROT_READ | PROT_WRITE,
-                     MAP_SHARED | MAP_NORESERVE, ram->fd, 0);
+    ram->host =
+        mmap(NULL, low_size + high_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, ram->fd, 0);
     if (ram->host == MAP_FAILED) {
         g_error("mmap of %" G_GUINT64_FORMAT " bytes of guest RAM failed", low_size + high_size);
     }

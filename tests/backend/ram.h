@@ -11,23 +11,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define RAM_LOW_GPA   0x0ull
-#define RAM_HIGH_GPA  0x100000000ull
+#define RAM_LOW_GPA  0x0ull
+#define RAM_HIGH_GPA 0x100000000ull
 /* What the front-end tells as its own addresses: deliberately not ours. */
-#define RAM_LOW_QVA   0x550000000000ull
-#define RAM_HIGH_QVA  0x660000000000ull
+#define RAM_LOW_QVA  0x550000000000ull
+#define RAM_HIGH_QVA 0x660000000000ull
 /* In the hole: never backed. */
-#define RAM_NOWHERE   0x80000000ull
+#define RAM_NOWHERE 0x80000000ull
 
 typedef struct Ram {
     int fd;
-    uint8_t *host;         /* all of it, low region first */
+    uint8_t *host; /* all of it, low region first */
     uint64_t low_size;
     uint64_t high_size;
-    uint64_t low_next;     /* guest physical addresses not handed out yet */
+    uint64_t low_next; /* guest physical addresses not handed out yet */
     uint64_t high_next;
-    GHashTable *sizes;     /* gpa -> size class of what is handed out */
-    GQueue freed[40];      /* by size class: gpa that were given back */
+    GHashTable *sizes; /* gpa -> size class of what is handed out */
+    GQueue freed[40];  /* by size class: gpa that were given back */
 } Ram;
 
 /* Sizes in bytes, multiples of 4096. */

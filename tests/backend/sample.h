@@ -10,10 +10,10 @@
 
 typedef struct Sample {
     const char *name;
-    uint32_t size;            /* of cmd, bytes */
-    uint32_t data_size;       /* of what follows it, bytes */
+    uint32_t size;      /* of cmd, bytes */
+    uint32_t data_size; /* of what follows it, bytes */
     uint32_t resp_size;
-    uint32_t ok;              /* response of a renderer that can 3D; 0: an error, its feature is off */
+    uint32_t ok; /* response of a renderer that can 3D; 0: an error, its feature is off */
     bool needs_3d;
     union {
         struct virtio_gpu_ctrl_hdr hdr;
@@ -23,9 +23,9 @@ typedef struct Sample {
 } Sample;
 
 /* What the samples refer to, made anew by sample_prepare(). */
-#define SAMPLE_RESOURCE 0x11  /* 2D, 16x16, backed */
-#define SAMPLE_BARE     0x12  /* 2D, 16x16, without backing */
-#define SAMPLE_FREE     0x13  /* an id nobody has */
+#define SAMPLE_RESOURCE 0x11 /* 2D, 16x16, backed */
+#define SAMPLE_BARE     0x12 /* 2D, 16x16, without backing */
+#define SAMPLE_FREE     0x13 /* an id nobody has */
 #define SAMPLE_CONTEXT  0x21
 #define SAMPLE_FREE_CTX 0x22
 

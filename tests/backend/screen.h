@@ -14,15 +14,15 @@ typedef struct ScreenOutput {
     const uint8_t *map;
     size_t map_size;
     uint64_t offset;
-    unsigned scanouts;     /* SHM_SCANOUT and SCANOUT messages, ever */
-    unsigned updates;      /* SHM_UPDATE messages, ever */
-    bool outstanding;      /* an update waits for its UPDATE_DONE */
+    unsigned scanouts; /* SHM_SCANOUT and SCANOUT messages, ever */
+    unsigned updates;  /* SHM_UPDATE messages, ever */
+    bool outstanding;  /* an update waits for its UPDATE_DONE */
     struct vgpu_channel_shm_update last;
 } ScreenOutput;
 
 typedef struct Screen {
     Channel *channel;
-    bool hold_done;        /* withhold UPDATE_DONE */
+    bool hold_done; /* withhold UPDATE_DONE */
     ScreenOutput out[VGPU_CHANNEL_MAX_SCANOUTS];
 } Screen;
 

@@ -5,10 +5,10 @@
 #include "gl_stream.h"
 #include "picture.h"
 
-#define NONE 0xffffffffu
+#define NONE      0xffffffffu
 #define ANY_ERROR 1
-#define SOON 10000
-#define MIB (1ull << 20)
+#define SOON      10000
+#define MIB       (1ull << 20)
 
 static void check(Frontend *f, const char *what, uint32_t got, uint32_t want)
 {
@@ -29,15 +29,15 @@ static void check(Frontend *f, const char *what, uint32_t got, uint32_t want)
 
 static Frontend *start(gconstpointer renderer)
 {
-    FrontendOptions o = { .renderer = renderer, .ram = 64 * MIB, .max_contexts = 8 };
+    FrontendOptions o = {.renderer = renderer, .ram = 64 * MIB, .max_contexts = 8};
 
     return frontend_new(&o);
 }
 
 static uint32_t create_context(Frontend *f, uint32_t ctx, uint32_t nlen, uint32_t init)
 {
-    struct virtio_gpu_ctx_create c = { .hdr = { .type = VIRTIO_GPU_CMD_CTX_CREATE, .ctx_id = ctx },
-                                       .nlen = nlen, .context_init = init };
+    struct virtio_gpu_ctx_create c = {
+        .hdr = {.type = VIRTIO_GPU_CMD_CTX_CREATE, .ctx_id = ctx}, .nlen = nlen, .context_init = init};
 
     memset(c.debug_name, 'n', sizeof(c.debug_name));
     return gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0);
@@ -86,8 +86,8 @@ static void test_context_fields(gconstpointer renderer)
 /* size as told and bytes as sent, apart. */
 static uint32_t submit_lie(Frontend *f, uint32_t ctx, uint32_t told, uint32_t sent)
 {
-    struct virtio_gpu_cmd_submit c = { .hdr = { .type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = ctx }, .size = told };
-    uint32_t zeros[64] = { 0 };
+    struct virtio_gpu_cmd_submit c = {.hdr = {.type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = ctx}, .size = told};
+    uint32_t zeros[64] = {0};
 
     return gpu_run(f, &c, sizeof(c), sent ? zeros : NULL, sent, NULL, 0);
 }
@@ -117,14 +117,18 @@ static void test_submit_fields(gconstpointer renderer)
 }
 
 static uint32_t transfer(Frontend *f, bool to_host, uint32_t ctx, uint32_t id, uint32_t level,
-                         uint64_t offset, uint32_t stride, uint32_t layer_stride,
-                         uint32_t x, uint32_t y, uint32_t z, uint32_t w, uint32_t h, uint32_t d)
+                         uint64_t offset, uint32_t stride, uint32_t layer_stride, uint32_t x, uint32_t y,
+                         uint32_t z, uint32_t w, uint32_t h, uint32_t d)
 {
     struct virtio_gpu_transfer_host_3d c = {
-        .hdr = { .type = to_host ? VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D : VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D,
-                 .ctx_id = ctx },
-        .box = { x, y, z, w, h, d }, .offset = offset, .resource_id = id, .level = level,
-        .stride = stride, .layer_stride = layer_stride,
+        .hdr = {.type = to_host ? VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D : VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D,
+                .ctx_id = ctx},
+        .box = {x, y, z, w, h, d},
+        .offset = offset,
+        .resource_id = id,
+        .level = level,
+        .stride = stride,
+        .layer_stride = layer_stride,
     };
 
     return gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0);
@@ -204,17 +208,23 @@ static void test_shape_fields(gconstpointer renderer)
 {
     g_autoptr(Frontend) f = start(renderer);
     const struct virtio_gpu_resource_create_3d good = {
-        .resource_id = 7, .target = 2, .format = BGRX, .bind = 2, .width = 16, .height = 16,
-        .depth = 1, .array_size = 1,
+        .resource_id = 7,
+        .target = 2,
+        .format = BGRX,
+        .bind = 2,
+        .width = 16,
+        .height = 16,
+        .depth = 1,
+        .array_size = 1,
     };
     struct virtio_gpu_resource_create_3d c;
 
-#define BAD(field, value, want)                                             \
-    do {                                                                    \
-        c = good;                                                           \
-        c.field = value;                                                    \
-        check(f, #field " = " #value, gpu_create_3d(f, 0, &c), want);       \
-        g_assert_cmpuint(frontend_used(f), ==, 0);                          \
+#define BAD(field, value, want)                                                                              \
+    do {                                                                                                     \
+        c = good;                                                                                            \
+        c.field = value;                                                                                     \
+        check(f, #field " = " #value, gpu_create_3d(f, 0, &c), want);                                        \
+        g_assert_cmpuint(frontend_used(f), ==, 0);                                                           \
     } while (0)
 
     BAD(resource_id, 0, ERR_RESOURCE);
@@ -229,9 +239,9 @@ static void test_shape_fields(gconstpointer renderer)
     BAD(width, NONE, ANY_ERROR);
     BAD(height, NONE, ANY_ERROR);
     BAD(depth, NONE, ANY_ERROR);
-    BAD(depth, 2, ERR_PARAM);       /* of a 2D texture */
+    BAD(depth, 2, ERR_PARAM); /* of a 2D texture */
     BAD(array_size, NONE, ANY_ERROR);
-    BAD(last_level, 5, ERR_PARAM);  /* 16x16 has 5 levels, 0 to 4 */
+    BAD(last_level, 5, ERR_PARAM); /* 16x16 has 5 levels, 0 to 4 */
     BAD(last_level, NONE, ERR_PARAM);
     BAD(nr_samples, NONE, ANY_ERROR);
     CHECK(gpu_create_3d(f, 0, &good), OK_NODATA);
@@ -304,23 +314,24 @@ static void skipped(gconstpointer why)
 /* Why this host has no virgl; NULL: it has. */
 static char *virgl_missing(void)
 {
-    FrontendOptions o = { .renderer = "auto" };
+    FrontendOptions o = {.renderer = "auto"};
     g_autoptr(Frontend) f = frontend_new(&o);
 
-    return f->hello.kind == VGPU_RENDERER_VIRGL ? NULL : g_strndup(f->hello.warning, sizeof(f->hello.warning));
+    return f->hello.kind == VGPU_RENDERER_VIRGL ? NULL
+                                                : g_strndup(f->hello.warning, sizeof(f->hello.warning));
 }
 
 int main(int argc, char **argv)
 {
-    static const char *const renderers[] = { "null", "virgl" };
+    static const char *const renderers[] = {"null", "virgl"};
     static const struct {
         const char *name;
         GTestDataFunc func;
     } tests[] = {
-        { "context-fields", test_context_fields }, { "submit-fields", test_submit_fields },
-        { "transfer-fields", test_transfer_fields }, { "shape-fields", test_shape_fields },
-        { "context-zero-lives", test_context_zero_lives },
-        { "reset-under-load", test_reset_under_load }, { "close-under-load", test_close_under_load },
+        {"context-fields", test_context_fields},         {"submit-fields", test_submit_fields},
+        {"transfer-fields", test_transfer_fields},       {"shape-fields", test_shape_fields},
+        {"context-zero-lives", test_context_zero_lives}, {"reset-under-load", test_reset_under_load},
+        {"close-under-load", test_close_under_load},
     };
     char *missing;
 

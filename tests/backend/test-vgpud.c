@@ -9,7 +9,7 @@
 #include "attach.h"
 #include "picture.h"
 
-#define MIB (1ull << 20)
+#define MIB  (1ull << 20)
 #define SOON 10000
 
 /* Draws a picture and finds it on the screen. */
@@ -42,7 +42,7 @@ static void test_accepted(void)
 {
     g_autoptr(Vgpud) d = vgpud_new("2d", NULL);
     struct vgpu_attach_request r = attach_request("quarter", "one", 1);
-    FrontendOptions o = { .max_outputs = 2 };
+    FrontendOptions o = {.max_outputs = 2};
     FrontendFds fds;
     AttachPacket p;
     Frontend *f;
@@ -62,7 +62,8 @@ static void test_accepted(void)
     g_assert_cmpuint(p.accepted.pad, ==, 0);
     g_assert_cmpint(fstat(fds.objects, &st), ==, 0);
     g_assert_cmpint(st.st_size, ==, 16 * MIB);
-    g_assert_cmpint(fcntl(fds.objects, F_GET_SEALS) & (F_SEAL_SHRINK | F_SEAL_GROW), ==, F_SEAL_SHRINK | F_SEAL_GROW);
+    g_assert_cmpint(fcntl(fds.objects, F_GET_SEALS) & (F_SEAL_SHRINK | F_SEAL_GROW), ==,
+                    F_SEAL_SHRINK | F_SEAL_GROW);
     g_assert_cmpint(fcntl(fds.stats, F_GET_SEALS) & F_SEAL_SHRINK, ==, F_SEAL_SHRINK);
     f = frontend_adopt(&o, &fds);
     g_assert_cmpuint(f->stats->memory_limit, ==, 256 * MIB);
@@ -76,8 +77,10 @@ static void test_accepted(void)
             g_assert_cmpstr(json_object_get_string_member_with_default(vm, "profile", ""), ==, "quarter");
             g_assert_cmpstr(json_object_get_string_member_with_default(vm, "gpu", ""), ==, "software0");
             g_assert_cmpstr(json_object_get_string_member_with_default(vm, "state", ""), ==, "running");
-            g_assert_cmpint(json_object_get_int_member_with_default(vm, "memory_limit_bytes", 0), ==, 256 * MIB);
-            g_assert_cmpint(json_object_get_int_member_with_default(vm, "memory_used_bytes", 0), ==, frontend_used(f));
+            g_assert_cmpint(json_object_get_int_member_with_default(vm, "memory_limit_bytes", 0), ==,
+                            256 * MIB);
+            g_assert_cmpint(json_object_get_int_member_with_default(vm, "memory_used_bytes", 0), ==,
+                            frontend_used(f));
             g_assert_cmpuint(strlen(json_object_get_string_member_with_default(vm, "uuid", "")), ==, 36);
         }
     }
@@ -94,7 +97,8 @@ static void test_unknown_names(void)
     g_autofree char *profile = refused(d, &r, VGPU_REFUSED_NO_PROFILE), *gpu = NULL, *noise = NULL;
 
     g_assert_nonnull(strstr(profile, "'quater'"));
-    for (const char *const *n = (const char *const[]){ "full", "half", "quarter", "eighth", "sixteenth", NULL }; *n; n++) {
+    for (const char *const *n = (const char *const[]){"full", "half", "quarter", "eighth", "sixteenth", NULL};
+         *n; n++) {
         if (!strstr(profile, *n)) {
             g_test_fail_printf("'%s' does not name the profile %s", profile, *n);
         }
@@ -122,8 +126,9 @@ static void test_full(void)
     g_autoptr(Frontend) fb = attach_vm(d, "quarter", "ci-7", 2, &b);
     g_autofree char *text = refused(d, &r, VGPU_REFUSED_FULL);
 
-    g_assert_cmpstr(text, ==, "profile 'half' needs 512 MiB of GPU memory; 256 of 1024 MiB are free on software0 "
-                              "(win10: 512, ci-7: 256). Profiles that fit: quarter, eighth, sixteenth.");
+    g_assert_cmpstr(text, ==,
+                    "profile 'half' needs 512 MiB of GPU memory; 256 of 1024 MiB are free on software0 "
+                    "(win10: 512, ci-7: 256). Profiles that fit: quarter, eighth, sixteenth.");
     close(a);
     close(b);
 }
@@ -171,9 +176,12 @@ static void test_malformed(void)
     g_autoptr(Vgpud) d = vgpud_new("2d", NULL);
     const struct vgpu_attach_request good = attach_request("quarter", "one", 1);
     struct vgpu_attach_lost lost = {
-        .hdr = { VGPU_ATTACH_MAGIC, VGPU_ATTACH_VERSION, VGPU_ATTACH_LOST, sizeof(lost), 0 },
+        .hdr = {VGPU_ATTACH_MAGIC, VGPU_ATTACH_VERSION, VGPU_ATTACH_LOST, sizeof(lost), 0},
     };
-    struct { struct vgpu_attach_request r; char more[4000]; } longer = { .r = good };
+    struct {
+        struct vgpu_attach_request r;
+        char more[4000];
+    } longer = {.r = good};
     struct vgpu_attach_request r;
     unsigned fds = proc_fd_count(d->pid);
 
@@ -185,7 +193,10 @@ static void test_malformed(void)
     }
     bad(d, "one byte too long", &longer, sizeof(good) + 1, -1);
     bad(d, "far too long", &longer, sizeof(longer), -1);
-#define BAD(field, value) r = good; r.field = value; bad(d, #field " = " #value, &r, sizeof(r), -1)
+#define BAD(field, value)                                                                                    \
+    r = good;                                                                                                \
+    r.field = value;                                                                                         \
+    bad(d, #field " = " #value, &r, sizeof(r), -1)
     BAD(hdr.magic, 0);
     BAD(hdr.type, 0);
     BAD(hdr.type, VGPU_ATTACH_ACCEPTED);
@@ -199,7 +210,10 @@ static void test_malformed(void)
     BAD(max_outputs, 0xffffffff);
     BAD(flags, 2);
     BAD(flags, 0xffffffff);
-#define UNENDED(field) r = good; memset(r.field, 'x', sizeof(r.field)); bad(d, #field " without NUL", &r, sizeof(r), -1)
+#define UNENDED(field)                                                                                       \
+    r = good;                                                                                                \
+    memset(r.field, 'x', sizeof(r.field));                                                                   \
+    bad(d, #field " without NUL", &r, sizeof(r), -1)
     UNENDED(profile);
     UNENDED(gpu);
     UNENDED(name);
@@ -260,7 +274,7 @@ static void test_in_use(void)
     g_assert_cmpuint(p.hdr.type, ==, VGPU_ATTACH_ACCEPTED);
     g_assert_true(vgpud_wait_vms(d, 2, SOON));
     if (p.hdr.type == VGPU_ATTACH_ACCEPTED) {
-        FrontendOptions o = { .ram = 32 * MIB };
+        FrontendOptions o = {.ram = 32 * MIB};
 
         frontend_free(frontend_adopt(&o, &fds));
     }
@@ -271,14 +285,15 @@ static void test_in_use(void)
 static Frontend *rejoin(int fd, unsigned number)
 {
     struct vgpu_attach_request r = attach_request("quarter", "one", number);
-    FrontendOptions o = { .ram = 32 * MIB };
+    FrontendOptions o = {.ram = 32 * MIB};
     AttachPacket p;
     FrontendFds fds;
 
     r.flags = VGPU_ATTACH_F_REJOIN;
     g_assert_true(attach_send(fd, &r, sizeof(r), NULL, 0));
     if (!attach_receive(fd, &p, &fds, ATTACH_DEADLINE) || p.hdr.type != VGPU_ATTACH_ACCEPTED) {
-        g_test_fail_printf("no new renderer: %s", p.hdr.type == VGPU_ATTACH_REFUSED ? p.refused.message : "no answer");
+        g_test_fail_printf("no new renderer: %s",
+                           p.hdr.type == VGPU_ATTACH_REFUSED ? p.refused.message : "no answer");
         return NULL;
     }
     g_assert_cmpuint(p.accepted.memory_limit, ==, 256 * MIB);
@@ -304,7 +319,7 @@ static void test_lost_and_rejoin(void)
 {
     g_autoptr(Vgpud) d = vgpud_new("2d", NULL);
     struct vgpu_attach_lost lost = {
-        .hdr = { VGPU_ATTACH_MAGIC, VGPU_ATTACH_VERSION, VGPU_ATTACH_LOST, sizeof(lost), 0 },
+        .hdr = {VGPU_ATTACH_MAGIC, VGPU_ATTACH_VERSION, VGPU_ATTACH_LOST, sizeof(lost), 0},
         .cause = VGPU_LOST_DEADLINE,
     };
     int fd;
@@ -387,8 +402,10 @@ static void test_vgpud_killed(void)
         g_assert_nonnull(vm);
         if (vm) {
             g_assert_cmpstr(json_object_get_string_member_with_default(vm, "state", ""), ==, "running");
-            g_assert_cmpint(json_object_get_int_member_with_default(vm, "memory_limit_bytes", 0), ==, 256 * MIB);
-            g_assert_cmpint(json_object_get_int_member_with_default(vm, "memory_used_bytes", -1), ==, frontend_used(f));
+            g_assert_cmpint(json_object_get_int_member_with_default(vm, "memory_limit_bytes", 0), ==,
+                            256 * MIB);
+            g_assert_cmpint(json_object_get_int_member_with_default(vm, "memory_used_bytes", -1), ==,
+                            frontend_used(f));
         }
         g_assert_nonnull(strstr(text, "one: 256"));
     }
@@ -449,9 +466,9 @@ static void test_connection_closed(void)
 static void test_sandbox(void)
 {
     g_autoptr(Vgpud) d = vgpud_new("auto", NULL);
-    static const char *const spaces[] = { "user", "mnt", "pid", "net", "ipc", "uts" };
-    static const char *const hidden[] = { "home", "work", "root", "etc/passwd", "etc/shadow", "run", "var" };
-    static const char *const zero[] = { "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb" };
+    static const char *const spaces[] = {"user", "mnt", "pid", "net", "ipc", "uts"};
+    static const char *const hidden[] = {"home", "work", "root", "etc/passwd", "etc/shadow", "run", "var"};
+    static const char *const zero[] = {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"};
     int fd;
     g_autoptr(Frontend) f = attach_vm(d, "quarter", "one", 1, &fd);
     pid_t pid = vgpud_renderer_pid(d, "one");

@@ -27,8 +27,9 @@ Vgpud *vgpud_new(const char *kind, const char *conf)
     fcntl(d->log_fd, F_SETFL, O_APPEND);
     g_mkdir(d->config, 0700);
     file = g_build_filename(d->config, "vgpud.conf", NULL);
-    text = g_strdup_printf("[vgpud]\ngpus = software\n%s[renderer]\nkind = %s\n[gpu software0]\nmemory = 1G\n%s",
-                           open_box ? "sandbox = off\n" : "", kind, conf ? conf : "");
+    text =
+        g_strdup_printf("[vgpud]\ngpus = software\n%s[renderer]\nkind = %s\n[gpu software0]\nmemory = 1G\n%s",
+                        open_box ? "sandbox = off\n" : "", kind, conf ? conf : "");
     g_assert_true(g_file_set_contents(file, text, -1, NULL));
     vgpud_run(d);
     return d;
@@ -43,15 +44,15 @@ bool vgpud_run(Vgpud *d)
 {
     g_autofree char *socket = g_strdup_printf("--socket=%s", d->socket);
     g_autofree char *config = g_strdup_printf("--config=%s", d->config);
-    const char *argv[] = { g_getenv("VGPUD"), socket, config, NULL };
+    const char *argv[] = {g_getenv("VGPUD"), socket, config, NULL};
     g_autoptr(GError) error = NULL;
     int64_t end = g_get_monotonic_time() + ATTACH_DEADLINE * 1000ll;
     int fd = -1;
 
     g_assert_nonnull(argv[0]);
-    if (!g_spawn_async_with_pipes_and_fds(NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, child_setup, NULL,
-                                          -1, d->log_fd, d->log_fd, NULL, NULL, 0, &d->pid,
-                                          NULL, NULL, NULL, &error)) {
+    if (!g_spawn_async_with_pipes_and_fds(NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, child_setup, NULL, -1,
+                                          d->log_fd, d->log_fd, NULL, NULL, 0, &d->pid, NULL, NULL, NULL,
+                                          &error)) {
         g_test_fail_printf("vgpud does not start: %s", error->message);
         return false;
     }
@@ -118,7 +119,7 @@ void vgpud_free(Vgpud *d)
 JsonNode *vgpud_ask(Vgpud *d, const char *what)
 {
     g_autofree char *socket = g_strdup_printf("--socket=%s", d->socket);
-    char *argv[] = { (char *)g_getenv("VGPUCTL"), socket, (char *)what, (char *)"--json", NULL };
+    char *argv[] = {(char *)g_getenv("VGPUCTL"), socket, (char *)what, (char *)"--json", NULL};
     g_autofree char *out = NULL, *err = NULL;
     g_autoptr(GError) error = NULL;
     JsonNode *root;

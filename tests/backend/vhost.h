@@ -14,13 +14,24 @@
 #define VHOST_DEADLINE 5000
 
 enum {
-    VHOST_GET_FEATURES = 1, VHOST_SET_FEATURES = 2, VHOST_SET_OWNER = 3,
-    VHOST_SET_MEM_TABLE = 5, VHOST_SET_VRING_NUM = 8, VHOST_SET_VRING_ADDR = 9,
-    VHOST_SET_VRING_BASE = 10, VHOST_GET_VRING_BASE = 11, VHOST_SET_VRING_KICK = 12,
-    VHOST_SET_VRING_CALL = 13, VHOST_GET_PROTOCOL_FEATURES = 15,
-    VHOST_SET_PROTOCOL_FEATURES = 16, VHOST_GET_QUEUE_NUM = 17,
-    VHOST_SET_VRING_ENABLE = 18, VHOST_GET_CONFIG = 24,
-    VHOST_GET_MAX_MEM_SLOTS = 36, VHOST_ADD_MEM_REG = 37, VHOST_REM_MEM_REG = 38,
+    VHOST_GET_FEATURES = 1,
+    VHOST_SET_FEATURES = 2,
+    VHOST_SET_OWNER = 3,
+    VHOST_SET_MEM_TABLE = 5,
+    VHOST_SET_VRING_NUM = 8,
+    VHOST_SET_VRING_ADDR = 9,
+    VHOST_SET_VRING_BASE = 10,
+    VHOST_GET_VRING_BASE = 11,
+    VHOST_SET_VRING_KICK = 12,
+    VHOST_SET_VRING_CALL = 13,
+    VHOST_GET_PROTOCOL_FEATURES = 15,
+    VHOST_SET_PROTOCOL_FEATURES = 16,
+    VHOST_GET_QUEUE_NUM = 17,
+    VHOST_SET_VRING_ENABLE = 18,
+    VHOST_GET_CONFIG = 24,
+    VHOST_GET_MAX_MEM_SLOTS = 36,
+    VHOST_ADD_MEM_REG = 37,
+    VHOST_REM_MEM_REG = 38,
 };
 
 #define VHOST_F_PROTOCOL_FEATURES 30
@@ -47,8 +58,8 @@ void vhost_finish(Vhost *v);
  * due (an acknowledgement is asked for where that was agreed).  False on a
  * missed deadline, a closed socket, a wrong answer or a negative acknowledgement.
  */
-bool vhost_exchange(Vhost *v, uint32_t request, const void *payload, uint32_t size,
-                    const int *fds, unsigned n_fds, void *reply, uint32_t reply_size);
+bool vhost_exchange(Vhost *v, uint32_t request, const void *payload, uint32_t size, const int *fds,
+                    unsigned n_fds, void *reply, uint32_t reply_size);
 
 /* GET_FEATURES to SET_OWNER; mem_slots: agree on ADD_MEM_REG when offered. */
 bool vhost_handshake(Vhost *v, bool mem_slots);

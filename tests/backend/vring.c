@@ -78,8 +78,7 @@ static void put_desc(struct vring_desc *d, const VringBuf *b, bool write)
 }
 
 /* The whole chain in a table of its own, one descriptor in the ring. */
-static int add_indirect(Vring *vr, const VringBuf *out, unsigned n_out,
-                        const VringBuf *in, unsigned n_in)
+static int add_indirect(Vring *vr, const VringBuf *out, unsigned n_out, const VringBuf *in, unsigned n_in)
 {
     unsigned n = n_out + n_in;
     uint16_t head = vr->free_head;
@@ -107,8 +106,7 @@ static int add_indirect(Vring *vr, const VringBuf *out, unsigned n_out,
     return head;
 }
 
-static int add_direct(Vring *vr, const VringBuf *out, unsigned n_out,
-                      const VringBuf *in, unsigned n_in)
+static int add_direct(Vring *vr, const VringBuf *out, unsigned n_out, const VringBuf *in, unsigned n_in)
 {
     unsigned n = n_out + n_in;
     uint16_t head = vr->free_head, at = head, last = head;

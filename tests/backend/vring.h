@@ -24,11 +24,11 @@ typedef struct Vring {
     struct vring_used *used;
     int kick_fd, call_fd;
     bool event_idx, indirect;
-    uint16_t avail_idx;    /* of the next chain */
-    uint16_t last_used;    /* of the next used element to read */
+    uint16_t avail_idx; /* of the next chain */
+    uint16_t last_used; /* of the next used element to read */
     uint16_t free_head, free_count;
-    uint16_t *chain_len;   /* descriptors of the chain that starts here */
-    uint64_t *table_gpa;   /* its indirect table, 0: none */
+    uint16_t *chain_len; /* descriptors of the chain that starts here */
+    uint64_t *table_gpa; /* its indirect table, 0: none */
 } Vring;
 
 /* num: a power of two. */
