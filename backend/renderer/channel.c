@@ -32,12 +32,11 @@ typedef struct ChannelScanout {
 struct Channel {
     int fd;
     unsigned outputs;
-    void (*reset)(void *opaque, uint32_t generation);
-    void (*wake_poll)(void *opaque);
-    void *opaque;
+    ChannelCallbacks call;
 
     GMutex lock; /* guards all below but in */
     bool failed;
+    bool muted;    /* between a RESET and the end of what was shown before */
     bool poll_out; /* the socket is full */
     struct vgpu_channel_hello *hello;
     bool hello_sent;
@@ -188,21 +187,18 @@ static void channel_pump(Channel *c)
         }
     }
     if (c->poll_out && !was) {
-        c->wake_poll(c->opaque);
+        c->call.wake_poll(c->call.opaque);
     }
 }
 
-Channel *channel_new(int fd, unsigned outputs, void (*reset)(void *opaque, uint32_t generation),
-                     void (*wake_poll)(void *opaque), void *opaque)
+Channel *channel_new(int fd, unsigned outputs, const ChannelCallbacks *callbacks)
 {
     Channel *c = g_new0(Channel, 1);
 
     g_mutex_init(&c->lock);
     c->fd = fd;
     c->outputs = outputs;
-    c->reset = reset;
-    c->wake_poll = wake_poll;
-    c->opaque = opaque;
+    c->call = *callbacks;
     c->out_fd = -1;
     for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
         c->scanout[i].shm_fd = -1;
@@ -278,6 +274,11 @@ void channel_shm_scanout(Channel *c, const struct vgpu_channel_shm_scanout *shm,
     ChannelScanout *s = &c->scanout[shm->scanout_id];
 
     g_mutex_lock(&c->lock);
+    if (c->muted) {
+        g_mutex_unlock(&c->lock);
+        close(fd);
+        return;
+    }
     channel_forget_picture(s);
     s->off_pending = false; /* the new picture says as much */
     s->shm = *shm;
@@ -290,8 +291,28 @@ void channel_shm_scanout(Channel *c, const struct vgpu_channel_shm_scanout *shm,
 void channel_damage(Channel *c, unsigned scanout, const Rect *rect)
 {
     g_mutex_lock(&c->lock);
-    rect_unite(&c->scanout[scanout].damage, rect);
-    channel_pump(c);
+    if (!c->muted) {
+        rect_unite(&c->scanout[scanout].damage, rect);
+        channel_pump(c);
+    }
+    g_mutex_unlock(&c->lock);
+}
+
+bool channel_idle(Channel *c, unsigned scanout)
+{
+    const ChannelScanout *s = &c->scanout[scanout];
+    bool idle;
+
+    g_mutex_lock(&c->lock);
+    idle = !s->outstanding && !s->damage.w;
+    g_mutex_unlock(&c->lock);
+    return idle;
+}
+
+void channel_unmute(Channel *c)
+{
+    g_mutex_lock(&c->lock);
+    c->muted = false;
     g_mutex_unlock(&c->lock);
 }
 
@@ -302,7 +323,7 @@ void channel_cursor_pos(Channel *c, unsigned scanout, uint32_t x, uint32_t y, bo
     g_mutex_lock(&c->lock);
     s->pos = (struct vgpu_channel_cursor_pos){scanout, x, y};
     s->pos_visible = visible;
-    s->pos_pending = true;
+    s->pos_pending = !c->muted;
     channel_pump(c);
     g_mutex_unlock(&c->lock);
 }
@@ -312,6 +333,10 @@ void channel_cursor_update(Channel *c, const struct vgpu_channel_cursor_update *
     ChannelScanout *s = &c->scanout[u->pos.scanout_id];
 
     g_mutex_lock(&c->lock);
+    if (c->muted) {
+        g_mutex_unlock(&c->lock);
+        return;
+    }
     if (!s->cursor) {
         s->cursor = g_new(struct vgpu_channel_cursor_update, 1);
     }
@@ -395,15 +420,17 @@ static bool channel_take_reset(Channel *c, const void *payload)
     const struct vgpu_channel_reset *reset = payload;
 
     g_mutex_lock(&c->lock);
+    c->muted = true;
     for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
         ChannelScanout *s = &c->scanout[i];
 
-        channel_forget_picture(s);
+        /* QEMU still shows the picture, and may owe us an UPDATE_DONE for it. */
+        s->damage = (Rect){0};
         s->pos_pending = false;
         g_clear_pointer(&s->cursor, g_free);
     }
     g_mutex_unlock(&c->lock);
-    c->reset(c->opaque, reset->generation);
+    c->call.reset(c->call.opaque, reset->generation);
     return true;
 }
 
@@ -421,6 +448,7 @@ static bool channel_take_update_done(Channel *c, const void *payload)
 {
     const struct vgpu_channel_update_done *done = payload;
     ChannelScanout *s;
+    bool idle = false;
 
     if (done->scanout_id >= VGPU_CHANNEL_MAX_SCANOUTS) {
         return false;
@@ -430,8 +458,12 @@ static bool channel_take_update_done(Channel *c, const void *payload)
     if (s->outstanding && s->serial == done->serial) {
         s->outstanding = false;
         channel_pump(c);
+        idle = true;
     }
     g_mutex_unlock(&c->lock);
+    if (idle) {
+        c->call.idle(c->call.opaque);
+    }
     return true;
 }
 

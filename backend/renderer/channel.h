@@ -9,7 +9,12 @@
  * yet told", "where the cursor is".  When the socket takes bytes the next piece
  * of state that changed is put into one output buffer and sent.  So a guest
  * that flips, moves and flushes a million times costs no memory, and QEMU sees
- * the newest state.  Damage is merged while an update is unanswered.
+ * the newest state.  Damage is merged while an update is unanswered; QEMU
+ * answers when somebody looks, so the render thread asks channel_idle() before
+ * it reads pixels that nobody wants yet.
+ *
+ * From RESET on the channel is mute for what the old guest still shows, until
+ * the render thread has switched its scanouts off.
  *
  * The render thread and fence threads change state and try to send; the front
  * thread sends the rest when poll says so, and reads.
@@ -26,11 +31,18 @@
 typedef struct Channel Channel;
 
 /*
- * fd: ownership transferred.  reset is called by channel_read, wake_poll
- * whenever channel_events() may have changed.
+ * reset is called by channel_read, wake_poll whenever channel_events() may
+ * have changed, idle when channel_idle() became true.
  */
-Channel *channel_new(int fd, unsigned outputs, void (*reset)(void *opaque, uint32_t generation),
-                     void (*wake_poll)(void *opaque), void *opaque);
+typedef struct ChannelCallbacks {
+    void (*reset)(void *opaque, uint32_t generation);
+    void (*wake_poll)(void *opaque);
+    void (*idle)(void *opaque);
+    void *opaque;
+} ChannelCallbacks;
+
+/* fd: ownership transferred. */
+Channel *channel_new(int fd, unsigned outputs, const ChannelCallbacks *callbacks);
 
 /* Front thread.  channel_read takes all there is; false: closed or nonsense. */
 int channel_fd(const Channel *c);
@@ -44,6 +56,9 @@ void channel_scanout_off(Channel *c, unsigned scanout);
 /* fd: ownership transferred. */
 void channel_shm_scanout(Channel *c, const struct vgpu_channel_shm_scanout *s, int fd);
 void channel_damage(Channel *c, unsigned scanout, const Rect *rect);
+/* Whether damage told now would go out at once. */
+bool channel_idle(Channel *c, unsigned scanout);
+void channel_unmute(Channel *c);
 void channel_cursor_pos(Channel *c, unsigned scanout, uint32_t x, uint32_t y, bool visible);
 void channel_cursor_update(Channel *c, const struct vgpu_channel_cursor_update *u);
 /* Last words, before the process ends; waits for the socket a moment. */

@@ -40,6 +40,7 @@ typedef struct Scanout {
     uint8_t *map;                           /* the picture QEMU reads; NULL: none */
     uint64_t size;                          /* of map, bytes; charged to the ledger */
     uint32_t width, height, stride, fourcc; /* as QEMU was told */
+    Rect unread;                            /* flushed by the guest, not read into map yet; in the picture */
     bool cursor_visible;                    /* as the last UPDATE_CURSOR left it */
     bool stale;                             /* shows another resource: read it all next time */
 } Scanout;

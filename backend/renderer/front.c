@@ -26,6 +26,14 @@ void front_reset(void *device, uint32_t generation)
     vhost_reset(d->vhost, generation);
 }
 
+/* Somebody looked: pixels that were not read yet are wanted now. */
+void front_idle(void *device)
+{
+    Device *d = device;
+
+    vhost_wake(d->vhost);
+}
+
 /*
  * The channel is read before every vhost-user message: QEMU counts on what it
  * wrote there first being known (a RESET before the rings start again).

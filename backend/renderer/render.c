@@ -118,6 +118,7 @@ static void render_reset(Device *d)
 
     while (vhost_reset_wanted(d->vhost, &generation)) {
         scanout_disable_all(d);
+        channel_unmute(d->channel);
         d->ops->reset(d->renderer);
         resources_forget(d);
         contexts_forget(d);
@@ -184,6 +185,7 @@ static void render_work(Device *d)
         resources_follow_memory(d);
         more = render_queue(d, VHOST_QUEUE_CONTROL);
         more |= render_queue(d, VHOST_QUEUE_CURSOR);
+        scanout_catch_up(d);
     } while (more && !g_atomic_int_get(&d->quit));
 }
 

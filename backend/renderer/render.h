@@ -22,9 +22,10 @@ bool render_serve(Device *d);
 /* The front thread's body.  Ends the process a moment after QEMU is gone. */
 void *front_thread(void *device);
 
-/* channel_new's and vhost's callbacks, with the Device as opaque. */
+/* The channel's callbacks, with the Device as opaque. */
 void front_reset(void *device, uint32_t generation);
 void front_wake(void *device);
+void front_idle(void *device);
 
 /* Which renderers the option names: ops to try, in order; NULL-terminated. */
 bool render_choose(const char *renderer, const RendererOps *ops[3], GError **error);

@@ -98,15 +98,40 @@ static void scanout_announce(Device *d, unsigned i, int fd)
     channel_shm_scanout(d->channel, &shm, fd); /* ownership transferred */
 }
 
-/* Reads part, in the resource's pixels and within the scanout; *at: where in the picture. */
-static uint32_t scanout_read(Device *d, unsigned i, const Rect *part, Rect *at)
+/* Reads part of the picture. */
+static uint32_t scanout_read(Device *d, unsigned i, const Rect *part)
 {
     Scanout *s = &d->scanout[i];
     uint32_t fourcc;
 
-    *at = (Rect){part->x - s->rect.x, part->y - s->rect.y, part->w, part->h};
-    return d->ops->read_pixels(d->renderer, s->resource_id, part->x, part->y, part->w, part->h,
-                               s->map + (size_t)at->y * s->stride + (size_t)at->x * 4, s->stride, &fourcc);
+    return d->ops->read_pixels(d->renderer, s->resource_id, s->rect.x + part->x, s->rect.y + part->y, part->w,
+                               part->h, s->map + (size_t)part->y * s->stride + (size_t)part->x * 4, s->stride,
+                               &fourcc);
+}
+
+/* Reads what is not read yet, when QEMU would hear of it at once. */
+static uint32_t scanout_update(Device *d, unsigned i)
+{
+    Scanout *s = &d->scanout[i];
+    Rect part = s->unread;
+    uint32_t code;
+
+    if (!part.w || !channel_idle(d->channel, i)) {
+        return VIRTIO_GPU_RESP_OK_NODATA;
+    }
+    s->unread = (Rect){0};
+    code = scanout_read(d, i, &part);
+    if (code == VIRTIO_GPU_RESP_OK_NODATA) {
+        channel_damage(d->channel, i, &part);
+    }
+    return code;
+}
+
+void scanout_catch_up(Device *d)
+{
+    for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
+        scanout_update(d, i);
+    }
 }
 
 uint32_t scanout_set(Device *d, unsigned i, Resource *r, const Rect *rect)
@@ -114,7 +139,6 @@ uint32_t scanout_set(Device *d, unsigned i, Resource *r, const Rect *rect)
     Scanout *s = &d->scanout[i];
     uint32_t fourcc = 0, code;
     int fd = -1;
-    Rect at;
     bool same;
 
     code = d->ops->read_pixels(d->renderer, r->id, rect->x, rect->y, rect->w, rect->h, NULL, 0, &fourcc);
@@ -139,7 +163,8 @@ uint32_t scanout_set(Device *d, unsigned i, Resource *r, const Rect *rect)
     if (!same) {
         /* A new picture is filled before QEMU hears of it: no black flash. */
         s->stale = false;
-        code = scanout_read(d, i, rect, &at);
+        s->unread = (Rect){0};
+        code = scanout_read(d, i, &(Rect){0, 0, rect->w, rect->h});
         scanout_announce(d, i, fd);
     }
     return code;
@@ -154,6 +179,7 @@ void scanout_disable(Device *d, unsigned i)
     }
     scanout_unlink(d, i);
     scanout_drop_picture(d, s);
+    s->unread = (Rect){0};
     table_scanout(d->table, i, 0, NULL);
     channel_scanout_off(d->channel, i);
 }
@@ -165,7 +191,7 @@ uint32_t scanout_flush(Device *d, Resource *r, const Rect *rect)
     for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
         Scanout *s = &d->scanout[i];
         uint32_t one;
-        Rect part, at;
+        Rect part;
 
         if (!(r->scanouts & (1u << i)) || !rect_intersect(rect, &s->rect, &part)) {
             continue;
@@ -174,12 +200,13 @@ uint32_t scanout_flush(Device *d, Resource *r, const Rect *rect)
             part = s->rect;
             s->stale = false;
         }
-        one = scanout_read(d, i, &part, &at);
+        part.x -= s->rect.x;
+        part.y -= s->rect.y;
+        rect_unite(&s->unread, &part);
+        one = scanout_update(d, i);
         if (one != VIRTIO_GPU_RESP_OK_NODATA) {
             code = one;
-            continue;
         }
-        channel_damage(d->channel, i, &at);
         stats_add(&d->stats->frames, 1);
     }
     return code;

@@ -4,6 +4,10 @@
  * that QEMU maps.  RESOURCE_FLUSH reads the changed pixels from the renderer
  * into it and tells QEMU by the channel.  Render thread only.
  *
+ * QEMU answers an update when somebody looks at the display.  Until then what
+ * is flushed is only remembered: reading a frame back waits for the GPU and
+ * copies megabytes, and a guest draws far more frames than anybody sees.
+ *
  * A guest that flips between two buffers sets its scanout sixty times a
  * second: as long as size and format stay, so does the memfd, and QEMU only
  * hears of the damage.  The picture is then stale: the first flush reads it all.
@@ -18,6 +22,8 @@
 uint32_t scanout_set(Device *d, unsigned scanout, Resource *r, const Rect *rect);
 void scanout_disable(Device *d, unsigned scanout);
 uint32_t scanout_flush(Device *d, Resource *r, const Rect *rect);
+/* Reads what was flushed and is wanted by now. */
+void scanout_catch_up(Device *d);
 /* The resource goes: what shows it is switched off. */
 void scanout_forget_resource(Device *d, Resource *r);
 void scanout_disable_all(Device *d);
