@@ -267,6 +267,41 @@ static void test_damage_merges(void)
     g_assert_cmpuint(f->screen.out[0].updates, ==, n + 1);
 }
 
+/* While QEMU is not done with an update more is drawn: the next update shows it, or that all is gone. */
+static void test_update_after_a_wait(void)
+{
+    g_autoptr(Frontend) f = frontend_new(NULL);
+    uint64_t gpa = picture_resource(f, 1, BGRX, 1, 128, 128);
+    unsigned n;
+
+    show(f, 1, 128, 128);
+    for (unsigned seed = 2; seed < 8; seed++) {
+        f->screen.hold_done = true;
+        flush(f, 1, 0, 0, 4, 4);
+        n = f->screen.out[0].updates;
+        picture_fill(f, gpa, BGRX, seed, 128, 128, 128 * 4);
+        g_assert_cmphex(gpu_transfer_2d(f, 1, 0, 0, 0, 128, 128), ==, OK_NODATA);
+        g_assert_cmphex(gpu_flush(f, 1, 0, 0, 128, 128), ==, OK_NODATA);
+        screen_settle(&f->screen, SOON);
+        g_assert_cmpuint(f->screen.out[0].updates, ==, n);
+        f->screen.hold_done = false;
+        screen_done(&f->screen, 0);
+        g_assert_true(screen_wait_update(&f->screen, 0, n + 1, SOON));
+        picture_check(f, 0, 0, 0, 128, 128, seed, 0, 0);
+    }
+    /* the same, but the picture goes before QEMU is done */
+    f->screen.hold_done = true;
+    flush(f, 1, 0, 0, 4, 4);
+    n = f->screen.out[0].updates;
+    g_assert_cmphex(gpu_flush(f, 1, 0, 0, 128, 128), ==, OK_NODATA);
+    g_assert_cmphex(gpu_unref(f, 1), ==, OK_NODATA);
+    screen_done(&f->screen, 0);
+    screen_settle(&f->screen, SOON);
+    g_assert_cmpuint(f->screen.out[0].updates, ==, n);
+    g_assert_cmpuint(f->screen.out[0].width, ==, 0);
+    g_assert_cmpuint(frontend_used(f), ==, 0);
+}
+
 /* A serial that was never sent, an output that is not there: nothing happens. */
 static void test_bad_update_done(void)
 {
@@ -535,6 +570,7 @@ int main(int argc, char **argv)
     g_test_add_func("/2d/scanout-rectangle", test_scanout_rectangle);
     g_test_add_func("/2d/two-outputs", test_two_outputs);
     g_test_add_func("/2d/damage-merges", test_damage_merges);
+    g_test_add_func("/2d/update-after-a-wait", test_update_after_a_wait);
     g_test_add_func("/2d/bad-update-done", test_bad_update_done);
     g_test_add_func("/2d/scanout-disable", test_scanout_disable);
     g_test_add_func("/2d/unref-while-shown", test_unref_while_shown);
