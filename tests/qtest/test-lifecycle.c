@@ -85,6 +85,34 @@ static void memory_used_follows(Gpu *g)
     g_assert_cmpuint(qmp_memory(g, "memory-used"), ==, before);
 }
 
+/* Operators see it too. */
+static void expect_listed(Gpu *g, const char *state)
+{
+    g_autofree char *vgpuctl = g_find_program_in_path("vgpuctl"), *out = NULL;
+    g_autofree char *vm = g_strdup_printf("\"%s\"", g->vm->name);
+    g_autofree char *want = g_strdup_printf("\"%s\"", state);
+    char *argv[] = { vgpuctl, (char *)"list", (char *)"--json", NULL };
+    int status;
+
+    g_assert_nonnull(vgpuctl);
+    g_assert_true(g_spawn_sync(NULL, argv, NULL, 0, NULL, NULL, &out, NULL, &status, NULL));
+    g_test_message("vgpuctl list --json: %s", out);
+    g_assert_cmpint(status, ==, 0);
+    g_assert_nonnull(strstr(out, vm));
+    g_assert_nonnull(strstr(out, want));
+}
+
+static void list_shows_lost(Gpu *g)
+{
+    expect_listed(g, "running");
+    strike(g, SIGKILL);
+    qmp_wait_state(g, "lost", LOST_MS);
+    g_usleep(200 * 1000);
+    expect_listed(g, "lost");
+    recover(g);
+    expect_listed(g, "running");
+}
+
 /* --- SIGKILL --- */
 
 static void kill_idle(Gpu *g)
@@ -325,6 +353,7 @@ static void qemu_killed(Gpu *none)
 const GpuCase cases_lifecycle[] = {
     { "lifecycle/state-is-running", state_is_running, CASE_OURS },
     { "lifecycle/memory-used-follows", memory_used_follows, CASE_OURS },
+    { "lifecycle/list-shows-lost", list_shows_lost, OURS },
     { "lifecycle/kill-idle", kill_idle, OURS },
     { "lifecycle/kill-under-load", kill_under_load, OURS },
     { "lifecycle/kill-before-driver", kill_before_driver, OURS },

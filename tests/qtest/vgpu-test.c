@@ -2,13 +2,12 @@
 /*
  * Runs the virtio-gpu qtests.
  *
- *   QTEST_QEMU_BINARY=qemu-system-x86_64 ./vgpu-test --tap [-l] [-p PREFIX]...
+ *   QTEST_QEMU_BINARY=qemu-system-x86_64 ./vgpu-test --tap [--verbose] [-l] [-j N] [-p PREFIX]...
  *
- * Without -p of a single test this process is only the conductor: it starts
- * itself once per test, with a time limit and an XDG_RUNTIME_DIR of its own,
- * and prints TAP.  So a test that crashes, hangs or kills its QEMU costs one
- * "not ok" line.  What a test leaves running (vgpud, renderers) is our child
- * by PR_SET_CHILD_SUBREAPER and is killed before the next.
+ * This process is only the conductor: it starts itself once per test, with a
+ * time limit and an XDG_RUNTIME_DIR of its own, two at a time, and prints TAP.
+ * So a test that crashes, hangs or kills its QEMU costs one "not ok" line.
+ * What a test leaves running (vgpud, renderers) is ended with it.
  *
  * Paths: /vgpu/GROUP/BEHAVIOUR for our device, /vgpu-2d/... for it with the 2D
  * renderer, /virtio-gpu/... for QEMU's.
@@ -140,50 +139,81 @@ static int run_one(const char *path)
 
 /* --- the conductor --- */
 
-static char *run_child(const char *self, const char *path, bool *ok)
+typedef struct Job {
+    char *path;
+    const char *why;      /* not run on this target, or NULL */
+    char *dir;            /* its runtime folder, while it runs */
+    pid_t pid;            /* of its keeper */
+    bool done, ok;
+    char *output;
+} Job;
+
+/*
+ * The keeper of one test: a process between us and the test that inherits what
+ * the test leaves behind, here vgpud and renderers, and ends it.
+ */
+static void G_NORETURN keep(const char *self, const Job *job)
 {
-    g_autofree char *dir = g_strdup_printf("%s/vq-XXXXXX", g_get_tmp_dir());
-    g_autofree char *log = NULL;
-    char *output = NULL;
     int64_t end = g_get_monotonic_time() + CASE_TIMEOUT_S * G_USEC_PER_SEC;
-    int status = 0;
+    g_autofree char *log = g_build_filename(job->dir, "output", NULL);
+    int status = 0, fd = open(log, O_CREAT | O_WRONLY | O_APPEND, 0600);
     pid_t pid, done;
 
-    g_assert_nonnull(g_mkdtemp_full(dir, 0700));
-    log = g_build_filename(dir, "output", NULL);
-    fflush(NULL);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    dup2(fd, 1);
+    dup2(fd, 2);
     pid = fork();
     if (pid == 0) {
-        int fd = open(log, O_CREAT | O_WRONLY | O_APPEND, 0600);
-
-        dup2(fd, 1);
-        dup2(fd, 2);
-        setenv("XDG_RUNTIME_DIR", dir, 1);
-        setenv("TMPDIR", dir, 1);
-        setenv(CHILD_ENV, path, 1);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        setenv("XDG_RUNTIME_DIR", job->dir, 1);
+        setenv("TMPDIR", job->dir, 1);
+        setenv(CHILD_ENV, job->path, 1);
         execl(self, self, "--tap", "-k", NULL);
         _exit(127);
     }
     while ((done = waitpid(pid, &status, WNOHANG)) == 0) {
         if (g_get_monotonic_time() > end) {
+            dprintf(2, "killed after %d s\n", CASE_TIMEOUT_S);
             kill(pid, SIGKILL);
             waitpid(pid, &status, 0);
-            done = -1;
             break;
         }
         g_usleep(5000);
     }
-    *ok = done == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
     process_kill_orphans();
-    g_file_get_contents(log, &output, NULL, NULL);
-    if (done == -1) {
-        char *more = g_strdup_printf("%s\nkilled after %d s\n", output ?: "", CASE_TIMEOUT_S);
+    _exit(done == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
 
-        g_free(output);
-        output = more;
+static void job_start(const char *self, Job *job)
+{
+    job->dir = g_strdup_printf("%s/vq-XXXXXX", g_get_tmp_dir());
+    g_assert_nonnull(g_mkdtemp_full(job->dir, 0700));
+    fflush(NULL);
+    job->pid = fork();
+    if (job->pid == 0) {
+        keep(self, job);
     }
-    process_remove_tree(dir);
-    return output;
+}
+
+static void job_end(Job *job, int status)
+{
+    g_autofree char *log = g_build_filename(job->dir, "output", NULL);
+
+    job->ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    job->done = true;
+    g_file_get_contents(log, &job->output, NULL, NULL);
+    process_remove_tree(job->dir);
+    g_clear_pointer(&job->dir, g_free);
+}
+
+static void job_free(gpointer opaque)
+{
+    Job *job = opaque;
+
+    g_free(job->path);
+    g_free(job->output);
+    g_free(job);
 }
 
 static bool skipped(const char *output)
@@ -215,11 +245,11 @@ static bool selected(const char *path, char **prefixes, unsigned n)
     return n == 0;
 }
 
-static int conduct(const char *self, char **prefixes, unsigned n, bool list, bool verbose)
+static GPtrArray *jobs_of(char **prefixes, unsigned n)
 {
-    unsigned t, i, number = 0, failed = 0;
-    g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+    GPtrArray *jobs = g_ptr_array_new_with_free_func(job_free);
     const GpuCase *c;
+    unsigned t, i;
 
     for (i = 0; i < G_N_ELEMENTS(groups); i++) {
         for (t = 0; t < G_N_ELEMENTS(targets); t++) {
@@ -227,40 +257,70 @@ static int conduct(const char *self, char **prefixes, unsigned n, bool list, boo
                 g_autofree char *p = g_strdup_printf("/%s/%s", targets[t].prefix, c->name);
 
                 if (applies(&targets[t], c) && selected(p, prefixes, n)) {
-                    g_ptr_array_add(paths, g_steal_pointer(&p));
+                    Job *job = g_new0(Job, 1);
+
+                    job->path = g_steal_pointer(&p);
+                    job->why = targets[t].ours ? NULL : difference_skip(c->name);
+                    job->done = job->ok = job->why != NULL;
+                    g_ptr_array_add(jobs, job);
                 }
             }
         }
     }
-    if (list) {
-        for (i = 0; i < paths->len; i++) {
-            puts(paths->pdata[i]);
-        }
-        return 0;
-    }
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    printf("TAP version 13\n1..%u\n", paths->len);
-    for (i = 0; i < paths->len; i++) {
-        const char *path = paths->pdata[i], *name = strchr(path + 1, '/') + 1;
-        const char *why = g_str_has_prefix(path, "/virtio-gpu/") ? difference_skip(name) : NULL;
-        g_autofree char *output = NULL;
-        bool ok = true;
+    return jobs;
+}
 
-        number++;
-        if (why) {
-            printf("ok %u %s # SKIP %s\n", number, path, why);
-        } else {
-            output = run_child(self, path, &ok);
-            failed += !ok;
-            printf("%sok %u %s%s\n", ok ? "" : "not ", number, path,
-                   ok && skipped(output) ? " # SKIP" : "");
-            if (!ok || verbose) {
-                print_diagnostics(output);
+static void print_job(unsigned number, const Job *job, bool verbose)
+{
+    if (job->why) {
+        printf("ok %u %s # SKIP %s\n", number, job->path, job->why);
+    } else {
+        printf("%sok %u %s%s\n", job->ok ? "" : "not ", number, job->path,
+               job->ok && skipped(job->output) ? " # SKIP" : "");
+        if (!job->ok || verbose) {
+            print_diagnostics(job->output);
+        }
+    }
+    fflush(stdout);
+}
+
+/* Up to parallel tests at once, printed in the order of the list. */
+static int conduct(const char *self, GPtrArray *jobs, unsigned parallel, bool verbose)
+{
+    unsigned started = 0, running = 0, printed = 0, failed = 0, i;
+
+    printf("TAP version 13\n1..%u\n", jobs->len);
+    while (printed < jobs->len) {
+        int status;
+        pid_t pid;
+
+        for (; started < jobs->len && running < parallel; started++) {
+            Job *job = jobs->pdata[started];
+
+            if (!job->done) {
+                job_start(self, job);
+                running++;
             }
         }
-        fflush(stdout);
+        if (running) {
+            pid = waitpid(-1, &status, 0);
+            for (i = 0; i < started; i++) {
+                Job *job = jobs->pdata[i];
+
+                if (!job->done && job->pid == pid) {
+                    job_end(job, status);
+                    running--;
+                }
+            }
+        }
+        while (printed < started && ((Job *)jobs->pdata[printed])->done) {
+            Job *job = jobs->pdata[printed++];
+
+            failed += !job->ok;
+            print_job(printed, job, verbose);
+        }
     }
-    printf("# %u passed or skipped, %u failed\n", number - failed, failed);
+    printf("# %u passed or skipped, %u failed\n", jobs->len - failed, failed);
     return failed ? 1 : 0;
 }
 
@@ -268,7 +328,8 @@ int main(int argc, char **argv)
 {
     g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
     const char *one = getenv(CHILD_ENV);
-    g_autoptr(GPtrArray) prefixes = g_ptr_array_new();
+    g_autoptr(GPtrArray) prefixes = g_ptr_array_new(), jobs = NULL;
+    unsigned parallel = MIN(g_get_num_processors(), 2), j;
     bool list = false, verbose = false;
     int i;
 
@@ -286,8 +347,10 @@ int main(int argc, char **argv)
             verbose = true;
         } else if (g_str_equal(argv[i], "-p") && i + 1 < argc) {
             g_ptr_array_add(prefixes, argv[++i]);
+        } else if (g_str_equal(argv[i], "-j") && i + 1 < argc) {
+            parallel = MAX(atoi(argv[++i]), 1);
         } else if (!g_str_equal(argv[i], "--tap") && !g_str_equal(argv[i], "-k")) {
-            fprintf(stderr, "usage: %s [--tap] [--verbose] [-l] [-p PREFIX]...\n", argv[0]);
+            fprintf(stderr, "usage: %s [--tap] [--verbose] [-l] [-j N] [-p PREFIX]...\n", argv[0]);
             return 2;
         }
     }
@@ -295,5 +358,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "QTEST_QEMU_BINARY is not set: name the qemu-system-x86_64 to test\n");
         return 2;
     }
-    return conduct(self, (char **)prefixes->pdata, prefixes->len, list, verbose);
+    jobs = jobs_of((char **)prefixes->pdata, prefixes->len);
+    for (j = 0; list && j < jobs->len; j++) {
+        puts(((Job *)jobs->pdata[j])->path);
+    }
+    return list ? 0 : conduct(self, jobs, parallel, verbose);
 }
