@@ -16,9 +16,8 @@ static void create_and_unref(Gpu *g)
 static void every_format(Gpu *g)
 {
     static const uint32_t formats[] = {
-        VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM,
-        VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM, VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM,
-        VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM, VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM,
+        VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM,
+        VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM, VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM, VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM,
         VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM, VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM,
     };
     unsigned i;
@@ -45,7 +44,7 @@ static void resource_ids_may_be_any_number(Gpu *g)
 static void odd_sizes(Gpu *g)
 {
     static const uint32_t sizes[][2] = {
-        { 1, 1 }, { 1, 777 }, { 777, 1 }, { 3, 5 }, { 63, 65 }, { 1366, 768 },
+        {1, 1}, {1, 777}, {777, 1}, {3, 5}, {63, 65}, {1366, 768},
     };
     unsigned i;
 
@@ -72,8 +71,9 @@ static void backing_in_many_pieces(Gpu *g)
     gpu_expect_ok(g, gpu_create_2d(g, 1, XRGB, 200, 64));
     /* backwards and of uneven lengths: 200 * 64 * 4 = 51200 = 200 * 256 */
     for (i = 0; i < 200; i++) {
-        entries[i] = (struct virtio_gpu_mem_entry) {
-            .addr = addr + (199 - i) * 4096 + i, .length = i % 2 ? 255 : 257,
+        entries[i] = (struct virtio_gpu_mem_entry){
+            .addr = addr + (199 - i) * 4096 + i,
+            .length = i % 2 ? 255 : 257,
         };
     }
     gpu_expect_ok(g, gpu_attach_entries(g, 1, 200, entries, 200));
@@ -183,7 +183,8 @@ static void many_resources(Gpu *g)
 static void assign_uuid(Gpu *g)
 {
     struct virtio_gpu_resource_assign_uuid req = {
-        .hdr.type = VIRTIO_GPU_CMD_RESOURCE_ASSIGN_UUID, .resource_id = 1,
+        .hdr.type = VIRTIO_GPU_CMD_RESOURCE_ASSIGN_UUID,
+        .resource_id = 1,
     };
     struct virtio_gpu_resp_resource_uuid one, again, other;
 
@@ -204,21 +205,20 @@ static void assign_uuid(Gpu *g)
 }
 
 const GpuCase cases_2d[] = {
-    { "2d/create-and-unref", create_and_unref },
-    { "2d/every-format", every_format },
-    { "2d/resource-ids-may-be-any-number", resource_ids_may_be_any_number },
-    { "2d/odd-sizes", odd_sizes },
-    { "2d/backing-in-many-pieces", backing_in_many_pieces },
-    { "2d/unref-with-backing", unref_with_backing },
-    { "2d/unref-of-a-scanouts-resource", unref_of_a_scanouts_resource },
-    { "2d/detach-of-a-scanouts-backing", detach_of_a_scanouts_backing },
-    { "2d/flush-without-scanout", flush_without_scanout },
-    { "2d/scanout-of-a-part", scanout_of_a_part },
-    { "2d/scanout-change-of-mode", scanout_change_of_mode },
-    { "2d/sixteen-scanouts", sixteen_scanouts, 0, "max_outputs=16" },
-    { "2d/one-resource-on-all-scanouts", one_resource_on_all_scanouts, 0, "max_outputs=4" },
-    { "2d/disable-an-idle-scanout", disable_an_idle_scanout },
-    { "2d/many-resources", many_resources },
-    { "2d/assign-uuid", assign_uuid },
-    { NULL }
-};
+    {"2d/create-and-unref", create_and_unref},
+    {"2d/every-format", every_format},
+    {"2d/resource-ids-may-be-any-number", resource_ids_may_be_any_number},
+    {"2d/odd-sizes", odd_sizes},
+    {"2d/backing-in-many-pieces", backing_in_many_pieces},
+    {"2d/unref-with-backing", unref_with_backing},
+    {"2d/unref-of-a-scanouts-resource", unref_of_a_scanouts_resource},
+    {"2d/detach-of-a-scanouts-backing", detach_of_a_scanouts_backing},
+    {"2d/flush-without-scanout", flush_without_scanout},
+    {"2d/scanout-of-a-part", scanout_of_a_part},
+    {"2d/scanout-change-of-mode", scanout_change_of_mode},
+    {"2d/sixteen-scanouts", sixteen_scanouts, 0, "max_outputs=16"},
+    {"2d/one-resource-on-all-scanouts", one_resource_on_all_scanouts, 0, "max_outputs=4"},
+    {"2d/disable-an-idle-scanout", disable_an_idle_scanout},
+    {"2d/many-resources", many_resources},
+    {"2d/assign-uuid", assign_uuid},
+    {NULL}};

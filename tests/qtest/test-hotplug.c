@@ -8,8 +8,9 @@
 #include "hw/pci/pci_ids.h"
 #include "hw/pci/pci_regs.h"
 
-#define ROOT_PORTS "-device pcie-root-port,id=rp0,slot=1,chassis=1 " \
-                   "-device pcie-root-port,id=rp1,slot=2,chassis=2"
+#define ROOT_PORTS                                                                                           \
+    "-device pcie-root-port,id=rp0,slot=1,chassis=1 "                                                        \
+    "-device pcie-root-port,id=rp1,slot=2,chassis=2"
 #define ACPI_PCIHP 0x0cc0 /* q35: 4 down, 8 eject, 0x10 bus select */
 
 /* What firmware does to a root port: bus numbers and open windows. */
@@ -80,12 +81,13 @@ static void del_and_eject(GpuVm *vm, const char *id)
 static unsigned console_count(GpuVm *vm)
 {
     QDict *rsp = qtest_qmp(vm->qts, "{ 'execute': 'qom-list', 'arguments': "
-                           "{ 'path': '/backend' } }");
+                                    "{ 'path': '/backend' } }");
     QList *list = qdict_get_qlist(rsp, "return");
     const QListEntry *e;
     unsigned n = 0;
 
-    QLIST_FOREACH_ENTRY(list, e) {
+    QLIST_FOREACH_ENTRY(list, e)
+    {
         QDict *d = qobject_to(QDict, qlist_entry_obj(e));
 
         n += g_str_has_prefix(qdict_get_str(d, "name"), "console");
@@ -118,12 +120,12 @@ static void unplug(Gpu *none)
     g_assert_cmpuint(renderers->len, >, 0);
     open_root_ports(vm);
     g = drive(vm, "gpu0", 1);
-    g_free(qmp_screendump(g, 0, &(unsigned) { 0 }, &(unsigned) { 0 }));
+    g_free(qmp_screendump(g, 0, &(unsigned){0}, &(unsigned){0}));
     del_and_eject(vm, "gpu0");
     g_assert_true(process_gone(renderers, 5000));
     g_assert_cmpuint(console_count(vm), ==, consoles);
     g_free(qmp_failure(vm, "{ 'execute': 'qom-get', 'arguments': "
-                       "{ 'path': '/machine/peripheral/gpu0', 'property': 'state' } }"));
+                           "{ 'path': '/machine/peripheral/gpu0', 'property': 'state' } }"));
     qmp_timed(vm, 3000, "{ 'execute': 'query-status' }");
     gpu_free(g);
     vm_stop(vm);
@@ -184,8 +186,9 @@ static void refused_plug_leaves_nothing(Gpu *none)
     unsigned consoles = console_count(vm), i;
 
     for (i = 0; i < 3; i++) {
-        g_autofree char *why = qmp_failure(vm, "{ 'execute': 'device_add', 'arguments': "
-            "{ 'driver': 'vgpu-pci', 'bus': 'rp0', 'id': 'gpu0', 'profile': 'nosuch' } }");
+        g_autofree char *why =
+            qmp_failure(vm, "{ 'execute': 'device_add', 'arguments': "
+                            "{ 'driver': 'vgpu-pci', 'bus': 'rp0', 'id': 'gpu0', 'profile': 'nosuch' } }");
 
         g_assert_nonnull(strstr(why, "nosuch"));
         g_assert_cmpuint(console_count(vm), ==, consoles);
@@ -198,8 +201,8 @@ static void refused_plug_leaves_nothing(Gpu *none)
 
 static void two_devices(Gpu *none)
 {
-    g_autofree char *device = g_strdup_printf("%s,id=gpu0%s", current_driver(),
-                                              current_target_is_ours() ? ",profile=quarter" : "");
+    g_autofree char *device =
+        g_strdup_printf("%s,id=gpu0%s", current_driver(), current_target_is_ours() ? ",profile=quarter" : "");
     g_autofree char *other = g_strdup_printf("-device %s,id=gpu1%s", current_driver(),
                                              current_target_is_ours() ? ",profile=eighth" : "");
     GpuVm *vm = vm_start(device, other);
@@ -223,10 +226,10 @@ static void two_devices(Gpu *none)
 
 static void four_devices(Gpu *none)
 {
-    GpuVm *vm = vm_start("vgpu-pci,id=gpu0,profile=eighth",
-                         "-device vgpu-pci,id=gpu1,profile=eighth "
-                         "-device vgpu-pci,id=gpu2,profile=eighth,max_outputs=4 "
-                         "-device vgpu-pci,id=gpu3,profile=eighth");
+    GpuVm *vm =
+        vm_start("vgpu-pci,id=gpu0,profile=eighth", "-device vgpu-pci,id=gpu1,profile=eighth "
+                                                    "-device vgpu-pci,id=gpu2,profile=eighth,max_outputs=4 "
+                                                    "-device vgpu-pci,id=gpu3,profile=eighth");
     unsigned i;
 
     for (i = 0; i < 4; i++) {
@@ -242,14 +245,12 @@ static void four_devices(Gpu *none)
 
 #define OURS CASE_OURS | CASE_RAW
 
-const GpuCase cases_hotplug[] = {
-    { "hotplug/plug-and-drive", plug_and_drive, OURS },
-    { "hotplug/unplug", unplug, OURS },
-    { "hotplug/unplug-and-plug-again", unplug_and_plug_again, OURS },
-    { "hotplug/unplug-by-reset", unplug_by_reset, OURS },
-    { "hotplug/unplug-with-lost-renderer", unplug_with_lost_renderer, OURS },
-    { "hotplug/refused-plug-leaves-nothing", refused_plug_leaves_nothing, OURS },
-    { "hotplug/two-devices", two_devices, CASE_RAW },
-    { "hotplug/four-devices", four_devices, OURS },
-    { NULL }
-};
+const GpuCase cases_hotplug[] = {{"hotplug/plug-and-drive", plug_and_drive, OURS},
+                                 {"hotplug/unplug", unplug, OURS},
+                                 {"hotplug/unplug-and-plug-again", unplug_and_plug_again, OURS},
+                                 {"hotplug/unplug-by-reset", unplug_by_reset, OURS},
+                                 {"hotplug/unplug-with-lost-renderer", unplug_with_lost_renderer, OURS},
+                                 {"hotplug/refused-plug-leaves-nothing", refused_plug_leaves_nothing, OURS},
+                                 {"hotplug/two-devices", two_devices, CASE_RAW},
+                                 {"hotplug/four-devices", four_devices, OURS},
+                                 {NULL}};

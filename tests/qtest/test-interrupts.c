@@ -28,8 +28,7 @@ static void init_with_msix(Gpu *g, bool event_idx)
     for (i = 0; i < GPU_QUEUES; i++) {
         g->q[i].vq = qvirtqueue_setup(g->dev, &g->vm->alloc, i);
         g->q[i].slots = vm_alloc(g->vm, g->q[i].vq->size / 2 * GPU_SLOT_SIZE);
-        qvirtqueue_pci_msix_setup(g->pci, container_of(g->q[i].vq, QVirtQueuePCI, vq),
-                                  &g->vm->alloc, 1 + i);
+        qvirtqueue_pci_msix_setup(g->pci, container_of(g->q[i].vq, QVirtQueuePCI, vq), &g->vm->alloc, 1 + i);
     }
     qvirtio_set_driver_ok(g->dev);
     /* a vhost back-end signals each queue once when it starts: allowed, unasked */
@@ -38,7 +37,6 @@ static void init_with_msix(Gpu *g, bool event_idx)
         interrupted(g, i);
     }
 }
-
 
 static void control_queue(Gpu *g)
 {
@@ -54,7 +52,7 @@ static void control_queue(Gpu *g)
 
 static void cursor_queue(Gpu *g)
 {
-    struct virtio_gpu_update_cursor c = { .hdr.type = VIRTIO_GPU_CMD_MOVE_CURSOR };
+    struct virtio_gpu_update_cursor c = {.hdr.type = VIRTIO_GPU_CMD_MOVE_CURSOR};
 
     init_with_msix(g, false);
     gpu_expect(g, gpu_cursor(g, &c), GPU_ANY_ANSWER);
@@ -105,10 +103,6 @@ static void vectors(Gpu *g)
 }
 
 const GpuCase cases_interrupts[] = {
-    { "interrupts/vectors", vectors },
-    { "interrupts/control-queue", control_queue },
-    { "interrupts/cursor-queue", cursor_queue },
-    { "interrupts/no-interrupt-flag", no_interrupt_flag },
-    { "interrupts/event-index", event_index },
-    { NULL }
-};
+    {"interrupts/vectors", vectors},           {"interrupts/control-queue", control_queue},
+    {"interrupts/cursor-queue", cursor_queue}, {"interrupts/no-interrupt-flag", no_interrupt_flag},
+    {"interrupts/event-index", event_index},   {NULL}};

@@ -22,10 +22,12 @@ static bool plug(GpuVm *vm, const char *backend)
     QDict *rsp;
     bool ok;
 
-    qtest_qmp_assert_success(vm->qts, "{ 'execute': 'object-add', 'arguments': "
-                             "{ 'qom-type': %s, 'id': 'm1', 'size': 134217728 } }", backend);
+    qtest_qmp_assert_success(vm->qts,
+                             "{ 'execute': 'object-add', 'arguments': "
+                             "{ 'qom-type': %s, 'id': 'm1', 'size': 134217728 } }",
+                             backend);
     rsp = qtest_qmp(vm->qts, "{ 'execute': 'device_add', 'arguments': "
-                    "{ 'driver': 'pc-dimm', 'id': 'd1', 'memdev': 'm1' } }");
+                             "{ 'driver': 'pc-dimm', 'id': 'd1', 'memdev': 'm1' } }");
     ok = qdict_haskey(rsp, "return");
     if (!ok) {
         const char *why = qdict_get_str(qdict_get_qdict(rsp, "error"), "desc");
@@ -70,8 +72,6 @@ static void dimm_not_shareable(Gpu *none)
     vm_stop(vm);
 }
 
-const GpuCase cases_memory[] = {
-    { "memory/dimm-shareable", dimm_shareable, CASE_OURS | CASE_RAW },
-    { "memory/dimm-not-shareable", dimm_not_shareable, CASE_OURS | CASE_RAW },
-    { NULL }
-};
+const GpuCase cases_memory[] = {{"memory/dimm-shareable", dimm_shareable, CASE_OURS | CASE_RAW},
+                                {"memory/dimm-not-shareable", dimm_not_shareable, CASE_OURS | CASE_RAW},
+                                {NULL}};

@@ -9,9 +9,9 @@
 #include "vgpu-qmp.h"
 #include "vgpu-virgl.h"
 
-#define MIB   (1024 * 1024ull)
-#define XRGB  VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM
-#define OOM   VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY
+#define MIB  (1024 * 1024ull)
+#define XRGB VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM
+#define OOM  VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY
 
 /* Creates 2048x2048 pictures of 16 MiB until one is refused; how many fitted. */
 static unsigned fill_2d(Gpu *g, uint32_t first)
@@ -90,8 +90,7 @@ static void limit_3d(Gpu *g)
 static void limit_holds_inside_a_stream(Gpu *g)
 {
     uint32_t dwords[12] = {
-        49 | 11 << 16, VIRGL_FORMAT_BGRA8, VIRGL_BIND_SAMPLER, PIPE_TEXTURE_2D,
-        2048, 2048, 1, 1, 0, 0, 0, 0,
+        49 | 11 << 16, VIRGL_FORMAT_BGRA8, VIRGL_BIND_SAMPLER, PIPE_TEXTURE_2D, 2048, 2048, 1, 1, 0, 0, 0, 0,
     };
     uint64_t limit = qmp_memory(g, "memory-limit");
     unsigned n;
@@ -146,7 +145,7 @@ typedef struct Rss {
 
 static Rss rss_begin(Gpu *g)
 {
-    Rss r = { .renderers = process_renderers(g->vm->name) };
+    Rss r = {.renderers = process_renderers(g->vm->name)};
 
     r.renderer = process_rss_kib(r.renderers);
     r.qemu = qemu_rss(g);
@@ -157,8 +156,8 @@ static void rss_end(Gpu *g, Rss *r, unsigned max_mib)
 {
     uint64_t renderer = process_rss_kib(r->renderers), qemu = qemu_rss(g);
 
-    g_test_message("resident: renderer %" PRIu64 " -> %" PRIu64 " KiB, QEMU %" PRIu64
-                   " -> %" PRIu64 " KiB", r->renderer, renderer, r->qemu, qemu);
+    g_test_message("resident: renderer %" PRIu64 " -> %" PRIu64 " KiB, QEMU %" PRIu64 " -> %" PRIu64 " KiB",
+                   r->renderer, renderer, r->qemu, qemu);
     g_assert_cmpuint(renderer, <=, r->renderer + max_mib * 1024);
     g_assert_cmpuint(qemu, <=, r->qemu + max_mib * 1024);
     g_array_unref(r->renderers);
@@ -168,7 +167,8 @@ static void rss_end(Gpu *g, Rss *r, unsigned max_mib)
 static void used_ring_never_read(Gpu *g)
 {
     struct virtio_gpu_ctrl_hdr req = {
-        .type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO, .flags = VIRTIO_GPU_FLAG_FENCE,
+        .type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO,
+        .flags = VIRTIO_GPU_FLAG_FENCE,
     };
     GpuQueue *q = &g->q[GPU_CTRL];
     unsigned slots = q->vq->size / 2, round, i;
@@ -192,7 +192,9 @@ static void used_ring_never_read(Gpu *g)
 static void flood_of_flushes(Gpu *g)
 {
     struct virtio_gpu_resource_flush req = {
-        .hdr.type = VIRTIO_GPU_CMD_RESOURCE_FLUSH, .r = { 0, 0, 1920, 1080 }, .resource_id = 1,
+        .hdr.type = VIRTIO_GPU_CMD_RESOURCE_FLUSH,
+        .r = {0, 0, 1920, 1080},
+        .resource_id = 1,
     };
     unsigned slots = g->q[GPU_CTRL].vq->size / 2, round, i;
     Rss r;
@@ -216,17 +218,17 @@ static void flood_of_flushes(Gpu *g)
 static void submit_of_16_mib(Gpu *g)
 {
     struct virtio_gpu_cmd_submit req = {
-        .hdr = { .type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = 1 }, .size = 16 * MIB,
+        .hdr = {.type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = 1},
+        .size = 16 * MIB,
     };
-    GpuDesc extra = { .addr = vm_alloc(g->vm, 16 * MIB), .len = 16 * MIB };
+    GpuDesc extra = {.addr = vm_alloc(g->vm, 16 * MIB), .len = 16 * MIB};
     unsigned i;
     Rss r;
 
     gpu_expect_ok(g, gpu_ctx_create(g, 1, "big"));
     r = rss_begin(g);
     for (i = 0; i < 8; i++) {
-        gpu_expect(g, gpu_call(g, GPU_CTRL, &req, sizeof(req), &extra, 1, NULL, 24),
-                   GPU_ANY_ANSWER);
+        gpu_expect(g, gpu_call(g, GPU_CTRL, &req, sizeof(req), &extra, 1, NULL, 24), GPU_ANY_ANSWER);
     }
     rss_end(g, &r, 64);
     gpu_expect_ok(g, gpu_ctx_destroy(g, 1));
@@ -236,9 +238,10 @@ static void submit_of_16_mib(Gpu *g)
 static void submits_of_16_mib_at_once(Gpu *g)
 {
     struct virtio_gpu_cmd_submit req = {
-        .hdr = { .type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = 1 }, .size = 16 * MIB,
+        .hdr = {.type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = 1},
+        .size = 16 * MIB,
     };
-    GpuDesc extra = { .addr = vm_alloc(g->vm, 16 * MIB), .len = 16 * MIB };
+    GpuDesc extra = {.addr = vm_alloc(g->vm, 16 * MIB), .len = 16 * MIB};
     unsigned n = g->q[GPU_CTRL].vq->size / 4, i;
     Rss r;
 
@@ -255,16 +258,14 @@ static void submits_of_16_mib_at_once(Gpu *g)
 }
 
 const GpuCase cases_quota[] = {
-    { "quota/limit-2d", limit_2d, CASE_OURS, "profile=sixteenth" },
-    { "quota/small-ones-fit-when-full", small_ones_fit_when_full, CASE_OURS, "profile=sixteenth" },
-    { "quota/reset-gives-all-back", reset_gives_all_back, CASE_OURS, "profile=sixteenth" },
-    { "quota/limit-3d", limit_3d, CASE_VIRGL, "profile=sixteenth" },
-    { "quota/limit-holds-inside-a-stream", limit_holds_inside_a_stream, CASE_VIRGL,
-      "profile=sixteenth" },
-    { "quota/neighbours", neighbours, CASE_OURS | CASE_RAW },
-    { "quota/used-ring-never-read", used_ring_never_read, CASE_OURS, "profile=quarter" },
-    { "quota/flood-of-flushes", flood_of_flushes, CASE_OURS, "profile=quarter" },
-    { "quota/submit-of-16-mib", submit_of_16_mib, CASE_VIRGL, "profile=quarter" },
-    { "quota/submits-of-16-mib-at-once", submits_of_16_mib_at_once, CASE_VIRGL, "profile=quarter" },
-    { NULL }
-};
+    {"quota/limit-2d", limit_2d, CASE_OURS, "profile=sixteenth"},
+    {"quota/small-ones-fit-when-full", small_ones_fit_when_full, CASE_OURS, "profile=sixteenth"},
+    {"quota/reset-gives-all-back", reset_gives_all_back, CASE_OURS, "profile=sixteenth"},
+    {"quota/limit-3d", limit_3d, CASE_VIRGL, "profile=sixteenth"},
+    {"quota/limit-holds-inside-a-stream", limit_holds_inside_a_stream, CASE_VIRGL, "profile=sixteenth"},
+    {"quota/neighbours", neighbours, CASE_OURS | CASE_RAW},
+    {"quota/used-ring-never-read", used_ring_never_read, CASE_OURS, "profile=quarter"},
+    {"quota/flood-of-flushes", flood_of_flushes, CASE_OURS, "profile=quarter"},
+    {"quota/submit-of-16-mib", submit_of_16_mib, CASE_VIRGL, "profile=quarter"},
+    {"quota/submits-of-16-mib-at-once", submits_of_16_mib_at_once, CASE_VIRGL, "profile=quarter"},
+    {NULL}};

@@ -11,7 +11,7 @@ typedef struct Command {
     uint32_t type, size;
 } Command;
 
-#define COMMAND(type, s) { VIRTIO_GPU_CMD_##type, sizeof(struct virtio_gpu_##s) }
+#define COMMAND(type, s) {VIRTIO_GPU_CMD_##type, sizeof(struct virtio_gpu_##s)}
 
 static const Command commands[] = {
     COMMAND(GET_DISPLAY_INFO, ctrl_hdr),
@@ -43,7 +43,7 @@ static const Command commands[] = {
 /* The header says what it is; all else are 1s, which no id or size is here. */
 static void fill(const Command *c, uint8_t *req, uint8_t byte)
 {
-    struct virtio_gpu_ctrl_hdr hdr = { .type = c->type, .ctx_id = byte };
+    struct virtio_gpu_ctrl_hdr hdr = {.type = c->type, .ctx_id = byte};
 
     memset(req, byte, 4096);
     memcpy(req, &hdr, sizeof(hdr));
@@ -75,7 +75,7 @@ static void header_only(Gpu *g)
     unsigned i;
 
     for (i = 0; i < G_N_ELEMENTS(commands); i++) {
-        struct virtio_gpu_ctrl_hdr hdr = { .type = commands[i].type };
+        struct virtio_gpu_ctrl_hdr hdr = {.type = commands[i].type};
         uint32_t type = gpu_do(g, &hdr, sizeof(hdr));
 
         if (commands[i].size > sizeof(hdr)) {
@@ -133,8 +133,7 @@ static void response_too_small(Gpu *g)
             g_assert_true(gpu_wait(g, GPU_CTRL, &used, &len, GPU_TIMEOUT_MS));
             g_assert_cmpuint(used, ==, head);
             g_assert_cmpuint(len, <=, room);
-            g_assert_cmphex(qtest_readb(g->vm->qts, gpu_response(g, GPU_CTRL, head) + room),
-                            ==, 0xee);
+            g_assert_cmphex(qtest_readb(g->vm->qts, gpu_response(g, GPU_CTRL, head) + room), ==, 0xee);
         }
     }
 }
@@ -151,8 +150,8 @@ static void random_fields(Gpu *g)
             uint32_t *words = (uint32_t *)req;
 
             fill(&commands[i], req, 0);
-            words[1] = g_rand_int_range(rand, 0, 4);           /* flags */
-            words[4] = g_rand_int_range(rand, 0, 3);           /* ctx_id */
+            words[1] = g_rand_int_range(rand, 0, 4); /* flags */
+            words[4] = g_rand_int_range(rand, 0, 3); /* ctx_id */
             for (j = 6; j < commands[i].size / 4; j++) {
                 switch (g_rand_int_range(rand, 0, 4)) {
                 case 0:
@@ -175,12 +174,7 @@ static void random_fields(Gpu *g)
 }
 
 const GpuCase cases_sizes[] = {
-    { "sizes/truncated", truncated },
-    { "sizes/header-only", header_only },
-    { "sizes/too-long", too_long },
-    { "sizes/all-zeroes", all_zeroes },
-    { "sizes/all-ones", all_ones },
-    { "sizes/response-too-small", response_too_small },
-    { "sizes/random-fields", random_fields },
-    { NULL }
-};
+    {"sizes/truncated", truncated},         {"sizes/header-only", header_only},
+    {"sizes/too-long", too_long},           {"sizes/all-zeroes", all_zeroes},
+    {"sizes/all-ones", all_ones},           {"sizes/response-too-small", response_too_small},
+    {"sizes/random-fields", random_fields}, {NULL}};

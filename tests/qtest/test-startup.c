@@ -31,8 +31,8 @@ static char *refusal(const char *env, const char *fmt, ...)
     args = g_strdup_vprintf(fmt, ap);
     va_end(ap);
     command = g_strdup_printf("env %s timeout -s KILL 20 %s -machine q35 -accel qtest -display none "
-                              "-nodefaults -vga none -m 256M -name refused -S %s", env,
-                              getenv("QTEST_QEMU_BINARY"), args);
+                              "-nodefaults -vga none -m 256M -name refused -S %s",
+                              env, getenv("QTEST_QEMU_BINARY"), args);
     g_spawn_command_line_sync(command, NULL, &err, &status, &error);
     g_assert_no_error(error);
     g_test_message("%" PRId64 " ms, stderr: %s", (g_get_monotonic_time() - start) / 1000, err);
@@ -44,11 +44,12 @@ static char *refusal(const char *env, const char *fmt, ...)
     return err;
 }
 
-#define HAS(text, part) do { \
-        if (!strstr((text), (part))) { \
-            g_test_message("'%s' is not in: %s", (part), (text)); \
-            g_assert_nonnull(strstr((text), (part))); \
-        } \
+#define HAS(text, part)                                                                                      \
+    do {                                                                                                     \
+        if (!strstr((text), (part))) {                                                                       \
+            g_test_message("'%s' is not in: %s", (part), (text));                                            \
+            g_assert_nonnull(strstr((text), (part)));                                                        \
+        }                                                                                                    \
     } while (0)
 
 /* One sentence: one line, that is not QEMU's usage or an assertion. */
@@ -104,7 +105,7 @@ static void ram_no_backend(Gpu *none)
 static void ram_share_off(Gpu *none)
 {
     g_autofree char *err = refusal("", "-object memory-backend-memfd,id=mem,size=256M,share=off "
-                                   "-machine memory-backend=mem -device vgpu-pci");
+                                       "-machine memory-backend=mem -device vgpu-pci");
 
     HAS(err, "mem");
     HAS(err, "share=on");
@@ -114,9 +115,9 @@ static void ram_share_off(Gpu *none)
 static void ram_one_numa_node_of_two(Gpu *none)
 {
     g_autofree char *err = refusal("", "-object memory-backend-memfd,id=m0,size=128M "
-                                   "-object memory-backend-ram,id=m1,size=128M "
-                                   "-smp 2 -numa node,memdev=m0 -numa node,memdev=m1 "
-                                   "-device vgpu-pci");
+                                       "-object memory-backend-ram,id=m1,size=128M "
+                                       "-smp 2 -numa node,memdev=m0 -numa node,memdev=m1 "
+                                       "-device vgpu-pci");
 
     HAS(err, "m1");
     assert_one_sentence(err);
@@ -125,8 +126,8 @@ static void ram_one_numa_node_of_two(Gpu *none)
 static void ram_dimm(Gpu *none)
 {
     g_autofree char *err = refusal("", SHARED "-m 256M,slots=2,maxmem=1G "
-                                   "-object memory-backend-ram,id=dimm,size=128M "
-                                   "-device pc-dimm,memdev=dimm -device vgpu-pci");
+                                              "-object memory-backend-ram,id=dimm,size=128M "
+                                              "-device pc-dimm,memdev=dimm -device vgpu-pci");
 
     HAS(err, "dimm");
     assert_one_sentence(err);
@@ -142,8 +143,8 @@ static void no_vgpud(Gpu *none)
 
 static void socket_nobody_listens(Gpu *none)
 {
-    g_autofree char *err = refusal("VGPUD=/nonexistent/vgpud",
-                                   SHARED "-device vgpu-pci,socket=/nonexistent/sock");
+    g_autofree char *err =
+        refusal("VGPUD=/nonexistent/vgpud", SHARED "-device vgpu-pci,socket=/nonexistent/sock");
 
     HAS(err, "/nonexistent/sock");
     assert_one_sentence(err);
@@ -167,7 +168,7 @@ static void full_gpu(Gpu *none)
     HAS(err, "MiB");
     HAS(err, "free");
     HAS(err, vm->name);
-    HAS(err, "half");       /* profiles that fit */
+    HAS(err, "half"); /* profiles that fit */
     HAS(err, "sixteenth");
     assert_one_sentence(err);
     vm_stop(vm);
@@ -221,7 +222,7 @@ typedef struct FakeVgpud {
     int fd;
     GThread *thread;
     void *answer;
-    size_t size;      /* 0: closes at once; SIZE_MAX: never answers */
+    size_t size; /* 0: closes at once; SIZE_MAX: never answers */
     char *env;
 } FakeVgpud;
 
@@ -248,7 +249,7 @@ static void *fake_vgpud(void *opaque)
 static FakeVgpud *fake_start(void *answer, size_t size)
 {
     FakeVgpud *f = g_new0(FakeVgpud, 1);
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
     g_autofree char *dir = g_build_filename(getenv("XDG_RUNTIME_DIR"), "vgpu", NULL);
 
     f->answer = answer;
@@ -274,15 +275,19 @@ static void fake_stop(FakeVgpud *f)
 
 static struct vgpu_attach_hdr header(unsigned version, unsigned type, uint32_t size)
 {
-    return (struct vgpu_attach_hdr) {
-        .magic = VGPU_ATTACH_MAGIC, .version = version, .type = type, .size = size,
+    return (struct vgpu_attach_hdr){
+        .magic = VGPU_ATTACH_MAGIC,
+        .version = version,
+        .type = type,
+        .size = size,
     };
 }
 
 static void version_refused(Gpu *none)
 {
     struct vgpu_attach_refused r = {
-        .hdr = header(7, VGPU_ATTACH_REFUSED, sizeof(r)), .code = VGPU_REFUSED_VERSION,
+        .hdr = header(7, VGPU_ATTACH_REFUSED, sizeof(r)),
+        .code = VGPU_REFUSED_VERSION,
         .message = "this vgpud speaks version 7 of the attach protocol, this QEMU version 1: "
                    "install vgpu of one version",
     };
@@ -297,7 +302,7 @@ static void version_refused(Gpu *none)
 
 static void version_unknown_to_us(Gpu *none)
 {
-    struct vgpu_attach_accepted a = { .hdr = header(7, VGPU_ATTACH_ACCEPTED, sizeof(a)) };
+    struct vgpu_attach_accepted a = {.hdr = header(7, VGPU_ATTACH_ACCEPTED, sizeof(a))};
     FakeVgpud *f = fake_start(&a, sizeof(a));
     g_autofree char *err = refusal(f->env, SHARED "-device vgpu-pci");
 
@@ -310,11 +315,11 @@ static void version_unknown_to_us(Gpu *none)
 /* vgpud is trusted, what sits on its socket may not be vgpud */
 static void answer_malformed(Gpu *none)
 {
-    static const size_t sizes[] = { 1, 8, 16, sizeof(struct vgpu_attach_refused) - 1 };
+    static const size_t sizes[] = {1, 8, 16, sizeof(struct vgpu_attach_refused) - 1};
     unsigned i;
 
     for (i = 0; i < G_N_ELEMENTS(sizes); i++) {
-        struct vgpu_attach_refused r = { .hdr = header(1, VGPU_ATTACH_REFUSED, sizeof(r)) };
+        struct vgpu_attach_refused r = {.hdr = header(1, VGPU_ATTACH_REFUSED, sizeof(r))};
         FakeVgpud *f = fake_start(&r, sizes[i]);
         g_autofree char *err = refusal(f->env, SHARED "-device vgpu-pci");
         g_autofree char *sock = g_build_filename(getenv("XDG_RUNTIME_DIR"), "vgpu/vgpud.sock", NULL);
@@ -328,7 +333,8 @@ static void answer_malformed(Gpu *none)
 static void answer_without_nul(Gpu *none)
 {
     struct vgpu_attach_refused r = {
-        .hdr = header(1, VGPU_ATTACH_REFUSED, sizeof(r)), .code = VGPU_REFUSED_FULL,
+        .hdr = header(1, VGPU_ATTACH_REFUSED, sizeof(r)),
+        .code = VGPU_REFUSED_FULL,
     };
     FakeVgpud *f;
     g_autofree char *err = NULL;
@@ -342,7 +348,7 @@ static void answer_without_nul(Gpu *none)
 
 static void accepted_without_fds(Gpu *none)
 {
-    struct vgpu_attach_accepted a = { .hdr = header(1, VGPU_ATTACH_ACCEPTED, sizeof(a)) };
+    struct vgpu_attach_accepted a = {.hdr = header(1, VGPU_ATTACH_ACCEPTED, sizeof(a))};
     FakeVgpud *f;
     g_autofree char *err = NULL;
 
@@ -377,11 +383,10 @@ static void vgpud_never_answers(Gpu *none)
 static void help(Gpu *none)
 {
     static const char *const ours[] = {
-        "profile=", "gpu=", "socket=", "name=", "max_outputs=", "xres=", "yres=", "edid=",
-        "state=", "memory-limit=", "memory-used=",
+        "profile=", "gpu=",  "socket=", "name=",         "max_outputs=", "xres=",
+        "yres=",    "edid=", "state=",  "memory-limit=", "memory-used=",
     };
-    g_autofree char *command = g_strdup_printf("%s -device vgpu-pci,help",
-                                               getenv("QTEST_QEMU_BINARY"));
+    g_autofree char *command = g_strdup_printf("%s -device vgpu-pci,help", getenv("QTEST_QEMU_BINARY"));
     g_autofree char *out = NULL;
     g_auto(GStrv) lines = NULL;
     unsigned i, j;
@@ -391,8 +396,7 @@ static void help(Gpu *none)
     g_assert_cmpint(status, ==, 0);
     lines = g_strsplit(out, "\n", -1);
     for (i = 0; i < G_N_ELEMENTS(ours); i++) {
-        for (j = 0; lines[j] && strncmp(lines[j] + strspn(lines[j], " "), ours[i],
-                                        strlen(ours[i])); j++) {
+        for (j = 0; lines[j] && strncmp(lines[j] + strspn(lines[j], " "), ours[i], strlen(ours[i])); j++) {
             /* find the property's line */
         }
         if (!lines[j]) {
@@ -408,7 +412,7 @@ static void help(Gpu *none)
 static void migration_refused(Gpu *g)
 {
     g_autofree char *why = qmp_failure(g->vm, "{ 'execute': 'migrate', 'arguments': "
-                                       "{ 'uri': 'file:/dev/null' } }");
+                                              "{ 'uri': 'file:/dev/null' } }");
 
     g_test_message("%s", why);
     HAS(why, "vgpu");
@@ -442,32 +446,30 @@ static void without_egl_2d(Gpu *none)
 
 #define OURS CASE_OURS | CASE_RAW
 
-const GpuCase cases_startup[] = {
-    { "startup/unknown-profile", unknown_profile, OURS },
-    { "startup/unknown-gpu", unknown_gpu, OURS },
-    { "startup/ram-no-backend", ram_no_backend, OURS },
-    { "startup/ram-share-off", ram_share_off, OURS },
-    { "startup/ram-one-numa-node-of-two", ram_one_numa_node_of_two, OURS },
-    { "startup/ram-dimm", ram_dimm, OURS },
-    { "startup/no-vgpud", no_vgpud, OURS },
-    { "startup/socket-nobody-listens", socket_nobody_listens, OURS },
-    { "startup/spawn-denied", spawn_denied, OURS },
-    { "startup/full-gpu", full_gpu, OURS },
-    { "startup/iommu-platform", iommu_platform, OURS },
-    { "startup/max-outputs-0", max_outputs_0, OURS },
-    { "startup/max-outputs-17", max_outputs_17, OURS },
-    { "startup/name-too-long", name_too_long, OURS },
-    { "startup/profile-name-too-long", profile_name_too_long, OURS },
-    { "startup/version-refused", version_refused, OURS },
-    { "startup/version-unknown-to-us", version_unknown_to_us, OURS },
-    { "startup/answer-malformed", answer_malformed, OURS },
-    { "startup/answer-without-nul", answer_without_nul, OURS },
-    { "startup/accepted-without-fds", accepted_without_fds, OURS },
-    { "startup/vgpud-closes", vgpud_closes, OURS },
-    { "startup/vgpud-never-answers", vgpud_never_answers, OURS },
-    { "startup/help", help, OURS },
-    { "startup/migration-refused", migration_refused, CASE_OURS },
-    { "startup/snapshot-refused", snapshot_refused, CASE_OURS },
-    { "startup/without-egl-2d", without_egl_2d, OURS },
-    { NULL }
-};
+const GpuCase cases_startup[] = {{"startup/unknown-profile", unknown_profile, OURS},
+                                 {"startup/unknown-gpu", unknown_gpu, OURS},
+                                 {"startup/ram-no-backend", ram_no_backend, OURS},
+                                 {"startup/ram-share-off", ram_share_off, OURS},
+                                 {"startup/ram-one-numa-node-of-two", ram_one_numa_node_of_two, OURS},
+                                 {"startup/ram-dimm", ram_dimm, OURS},
+                                 {"startup/no-vgpud", no_vgpud, OURS},
+                                 {"startup/socket-nobody-listens", socket_nobody_listens, OURS},
+                                 {"startup/spawn-denied", spawn_denied, OURS},
+                                 {"startup/full-gpu", full_gpu, OURS},
+                                 {"startup/iommu-platform", iommu_platform, OURS},
+                                 {"startup/max-outputs-0", max_outputs_0, OURS},
+                                 {"startup/max-outputs-17", max_outputs_17, OURS},
+                                 {"startup/name-too-long", name_too_long, OURS},
+                                 {"startup/profile-name-too-long", profile_name_too_long, OURS},
+                                 {"startup/version-refused", version_refused, OURS},
+                                 {"startup/version-unknown-to-us", version_unknown_to_us, OURS},
+                                 {"startup/answer-malformed", answer_malformed, OURS},
+                                 {"startup/answer-without-nul", answer_without_nul, OURS},
+                                 {"startup/accepted-without-fds", accepted_without_fds, OURS},
+                                 {"startup/vgpud-closes", vgpud_closes, OURS},
+                                 {"startup/vgpud-never-answers", vgpud_never_answers, OURS},
+                                 {"startup/help", help, OURS},
+                                 {"startup/migration-refused", migration_refused, CASE_OURS},
+                                 {"startup/snapshot-refused", snapshot_refused, CASE_OURS},
+                                 {"startup/without-egl-2d", without_egl_2d, OURS},
+                                 {NULL}};

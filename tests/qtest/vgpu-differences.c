@@ -8,16 +8,15 @@
 #include "vgpu-cases.h"
 
 typedef struct Difference {
-    const char *name;     /* of the case */
-    uint32_t want, got;   /* both 0: the case is not run there */
+    const char *name;   /* of the case */
+    uint32_t want, got; /* both 0: the case is not run there */
     const char *why;
     bool seen;
 } Difference;
 
 static Difference differences[] = {
 #include "vgpu-differences.h"
-    { NULL }
-};
+    {NULL}};
 
 static const char *current;
 
@@ -58,7 +57,8 @@ void difference_end(void)
     for (d = differences; d->name; d++) {
         if (g_str_equal(d->name, current) && !d->seen) {
             g_test_message("virtio-gpu-pci no longer differs in %s (%s): "
-                           "remove that line of vgpu-differences.h", d->name, d->why);
+                           "remove that line of vgpu-differences.h",
+                           d->name, d->why);
             g_test_fail();
         }
     }

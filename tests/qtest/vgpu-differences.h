@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Included by vgpu-differences.c only: { case, wanted, given, why }. */
+/* clang-format off */
 #define OK    VIRTIO_GPU_RESP_OK_NODATA
 #define PARAM VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER
 #define OOM   VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY

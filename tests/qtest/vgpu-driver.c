@@ -27,8 +27,7 @@ GpuVm *vm_start(const char *device, const char *extra_args)
     args = g_strdup_printf("-name %s -machine q35 -m 256M -nodefaults -vga none "
                            "-object memory-backend-memfd,id=mem,size=256M "
                            "-machine memory-backend=mem %s%s %s",
-                           vm->name, device ? "-device " : "", device ?: "",
-                           extra_args ?: "");
+                           vm->name, device ? "-device " : "", device ?: "", extra_args ?: "");
     vm->qts = qtest_init(args);
     pc_alloc_init(&vm->alloc, vm->qts, ALLOC_NO_FLAGS);
     vm->bus = qpci_new_pc(vm->qts, &vm->alloc);
@@ -55,7 +54,7 @@ uint64_t vm_alloc(GpuVm *vm, size_t size)
 
 Gpu *gpu_at(GpuVm *vm, const char *id, int devfn)
 {
-    QPCIAddress addr = { .devfn = devfn };
+    QPCIAddress addr = {.devfn = devfn};
     Gpu *g = g_new0(Gpu, 1);
 
     g->vm = vm;
@@ -98,7 +97,7 @@ static void gpu_drop_queues(Gpu *g)
             guest_free(&g->vm->alloc, q->slots);
             qvirtqueue_cleanup(g->dev->bus, q->vq, &g->vm->alloc);
         }
-        *q = (GpuQueue) { 0 };
+        *q = (GpuQueue){0};
     }
 }
 
@@ -187,8 +186,7 @@ bool gpu_pop(Gpu *g, unsigned queue, uint32_t *head, uint32_t *len)
     if (qtest_readw(g->vm->qts, q->vq->used + 2) == q->used) {
         return false;
     }
-    qtest_memread(g->vm->qts, q->vq->used + 4 + 8ull * (q->used % q->vq->size),
-                  &elem, sizeof(elem));
+    qtest_memread(g->vm->qts, q->vq->used + 4 + 8ull * (q->used % q->vq->size), &elem, sizeof(elem));
     q->used++;
     if (head) {
         *head = elem.id;
@@ -217,8 +215,8 @@ uint64_t gpu_response(Gpu *g, unsigned queue, uint16_t head)
     return g->q[queue].slots + head / 2 * GPU_SLOT_SIZE + 4096;
 }
 
-uint16_t gpu_send(Gpu *g, unsigned queue, const void *req, size_t size,
-                  const GpuDesc *extra, unsigned extra_count, uint32_t resp_size)
+uint16_t gpu_send(Gpu *g, unsigned queue, const void *req, size_t size, const GpuDesc *extra,
+                  unsigned extra_count, uint32_t resp_size)
 {
     GpuQueue *q = &g->q[queue];
     unsigned slots = q->vq->size / 2, need = 1 + DIV_ROUND_UP(extra_count, 2), i;
@@ -238,9 +236,11 @@ uint16_t gpu_send(Gpu *g, unsigned queue, const void *req, size_t size,
 
     /* head: the request; head + 2...: the extras; head + 1: the response */
     last = head + 1;
-    desc = (GpuDesc) {
-        .addr = q->slots + head / 2 * GPU_SLOT_SIZE, .len = size,
-        .flags = VRING_DESC_F_NEXT, .next = extra_count ? head + 2 : last,
+    desc = (GpuDesc){
+        .addr = q->slots + head / 2 * GPU_SLOT_SIZE,
+        .len = size,
+        .flags = VRING_DESC_F_NEXT,
+        .next = extra_count ? head + 2 : last,
     };
     gpu_write_desc(g, queue, head, &desc);
     for (i = 0; i < extra_count; i++) {
@@ -249,25 +249,26 @@ uint16_t gpu_send(Gpu *g, unsigned queue, const void *req, size_t size,
         desc.next = i + 1 < extra_count ? head + 3 + i : last;
         gpu_write_desc(g, queue, head + 2 + i, &desc);
     }
-    desc = (GpuDesc) {
-        .addr = gpu_response(g, queue, head), .len = resp_size, .flags = VRING_DESC_F_WRITE,
+    desc = (GpuDesc){
+        .addr = gpu_response(g, queue, head),
+        .len = resp_size,
+        .flags = VRING_DESC_F_WRITE,
     };
     gpu_write_desc(g, queue, last, &desc);
     gpu_post_head(g, queue, head);
     return head;
 }
 
-uint32_t gpu_call(Gpu *g, unsigned queue, const void *req, size_t size,
-                  const GpuDesc *extra, unsigned extra_count,
-                  void *resp, uint32_t resp_size)
+uint32_t gpu_call(Gpu *g, unsigned queue, const void *req, size_t size, const GpuDesc *extra,
+                  unsigned extra_count, void *resp, uint32_t resp_size)
 {
     struct virtio_gpu_ctrl_hdr hdr;
     uint16_t head = gpu_send(g, queue, req, size, extra, extra_count, resp_size);
     uint32_t used, len;
 
     if (!gpu_wait(g, queue, &used, &len, GPU_TIMEOUT_MS)) {
-        g_test_message("no answer to command 0x%x in %d ms",
-                       ((const struct virtio_gpu_ctrl_hdr *)req)->type, GPU_TIMEOUT_MS);
+        g_test_message("no answer to command 0x%x in %d ms", ((const struct virtio_gpu_ctrl_hdr *)req)->type,
+                       GPU_TIMEOUT_MS);
         return GPU_NO_ANSWER;
     }
     g_assert_cmpuint(used, ==, head);
@@ -284,20 +285,22 @@ uint32_t gpu_call(Gpu *g, unsigned queue, const void *req, size_t size,
 const char *gpu_resp_name(uint32_t type)
 {
     static const char *const ok[] = {
-        "OK_NODATA", "OK_DISPLAY_INFO", "OK_CAPSET_INFO", "OK_CAPSET",
-        "OK_EDID", "OK_RESOURCE_UUID", "OK_MAP_INFO",
+        "OK_NODATA", "OK_DISPLAY_INFO",  "OK_CAPSET_INFO", "OK_CAPSET",
+        "OK_EDID",   "OK_RESOURCE_UUID", "OK_MAP_INFO",
     };
     static const char *const error[] = {
-        "ERR_UNSPEC", "ERR_OUT_OF_MEMORY", "ERR_INVALID_SCANOUT_ID",
-        "ERR_INVALID_RESOURCE_ID", "ERR_INVALID_CONTEXT_ID", "ERR_INVALID_PARAMETER",
+        "ERR_UNSPEC",
+        "ERR_OUT_OF_MEMORY",
+        "ERR_INVALID_SCANOUT_ID",
+        "ERR_INVALID_RESOURCE_ID",
+        "ERR_INVALID_CONTEXT_ID",
+        "ERR_INVALID_PARAMETER",
     };
 
-    if (type >= VIRTIO_GPU_RESP_OK_NODATA &&
-        type < VIRTIO_GPU_RESP_OK_NODATA + G_N_ELEMENTS(ok)) {
+    if (type >= VIRTIO_GPU_RESP_OK_NODATA && type < VIRTIO_GPU_RESP_OK_NODATA + G_N_ELEMENTS(ok)) {
         return ok[type - VIRTIO_GPU_RESP_OK_NODATA];
     }
-    if (type >= VIRTIO_GPU_RESP_ERR_UNSPEC &&
-        type < VIRTIO_GPU_RESP_ERR_UNSPEC + G_N_ELEMENTS(error)) {
+    if (type >= VIRTIO_GPU_RESP_ERR_UNSPEC && type < VIRTIO_GPU_RESP_ERR_UNSPEC + G_N_ELEMENTS(error)) {
         return error[type - VIRTIO_GPU_RESP_ERR_UNSPEC];
     }
     switch (type) {
@@ -330,7 +333,7 @@ void gpu_expect_at(Gpu *g, const char *file, int line, uint32_t got, uint32_t wa
     if (match || (!g->ours && difference_is_known(got, want))) {
         return;
     }
-    g_test_message("%s:%d: answered 0x%x %s, expected 0x%x %s", file, line,
-                   got, gpu_resp_name(got), want, gpu_resp_name(want));
+    g_test_message("%s:%d: answered 0x%x %s, expected 0x%x %s", file, line, got, gpu_resp_name(got), want,
+                   gpu_resp_name(want));
     g_assert_cmphex(got, ==, want);
 }

@@ -25,48 +25,48 @@
 #include "standard-headers/linux/virtio_gpu.h"
 #include "standard-headers/linux/virtio_ring.h"
 
-#define GPU_CTRL            0
-#define GPU_CURSOR          1
-#define GPU_QUEUES          2
-#define GPU_TIMEOUT_MS      20000  /* llvmpipe on a loaded host can be slow */
-#define GPU_RAM             (256ull << 20)
-#define GPU_NO_ANSWER       0u     /* what a command that timed out returns */
-#define GPU_ANY_ERROR       0xe44u /* for gpu_expect(): any error response */
-#define GPU_ANY_ANSWER      0xa11u /* for gpu_expect(): answered at all */
+#define GPU_CTRL       0
+#define GPU_CURSOR     1
+#define GPU_QUEUES     2
+#define GPU_TIMEOUT_MS 20000 /* llvmpipe on a loaded host can be slow */
+#define GPU_RAM        (256ull << 20)
+#define GPU_NO_ANSWER  0u     /* what a command that timed out returns */
+#define GPU_ANY_ERROR  0xe44u /* for gpu_expect(): any error response */
+#define GPU_ANY_ANSWER 0xa11u /* for gpu_expect(): answered at all */
 
 typedef struct GpuVm {
     QTestState *qts;
     QPCIBus *bus;
     QGuestAllocator alloc;
-    char *name;                    /* -name, unique to this VM */
+    char *name; /* -name, unique to this VM */
 } GpuVm;
 
 typedef struct GpuQueue {
     QVirtQueue *vq;
-    uint16_t avail, used;          /* free-running indices of the driver */
-    uint64_t slots;                /* guest address, GPU_SLOT_SIZE per slot */
+    uint16_t avail, used; /* free-running indices of the driver */
+    uint64_t slots;       /* guest address, GPU_SLOT_SIZE per slot */
     unsigned next_slot;
 } GpuQueue;
 
-#define GPU_SLOT_SIZE       (2 * 4096) /* a request page and a response page */
+#define GPU_SLOT_SIZE (2 * 4096) /* a request page and a response page */
 
 typedef struct Gpu {
     GpuVm *vm;
-    char *id;                      /* qdev id */
-    bool ours;                     /* vgpu-pci, not QEMU's virtio-gpu-pci */
-    int devfn;                     /* with the bus number from bit 8 up */
+    char *id;  /* qdev id */
+    bool ours; /* vgpu-pci, not QEMU's virtio-gpu-pci */
+    int devfn; /* with the bus number from bit 8 up */
     QVirtioPCIDevice *pci;
     QVirtioDevice *dev;
-    uint64_t offered, features;    /* features: what was accepted */
+    uint64_t offered, features; /* features: what was accepted */
     GpuQueue q[GPU_QUEUES];
-    uint64_t fence;                /* last fence id handed out */
+    uint64_t fence; /* last fence id handed out */
 } Gpu;
 
 /* One descriptor, as it stands in the ring. */
 typedef struct GpuDesc {
     uint64_t addr;
     uint32_t len;
-    uint16_t flags;                /* VRING_DESC_F_* */
+    uint16_t flags; /* VRING_DESC_F_* */
     uint16_t next;
 } GpuDesc;
 
@@ -75,7 +75,7 @@ typedef struct GpuDesc {
 /* A q35 VM with shareable RAM and this -device argument, if not NULL. */
 GpuVm *vm_start(const char *device, const char *extra_args);
 void vm_stop(GpuVm *vm);
-uint64_t vm_alloc(GpuVm *vm, size_t size);          /* zeroed, page aligned */
+uint64_t vm_alloc(GpuVm *vm, size_t size); /* zeroed, page aligned */
 
 /* The nth virtio-gpu on the root bus, with its BAR mapped. */
 Gpu *gpu_find(GpuVm *vm, const char *id, unsigned nth);
@@ -85,7 +85,7 @@ void gpu_free(Gpu *g);
 /* Reset, negotiate offered & wanted, set up both queues, DRIVER_OK. */
 void gpu_init(Gpu *g, uint64_t wanted);
 void gpu_reset(Gpu *g);
-bool gpu_has(Gpu *g, unsigned feature_bit);         /* was it negotiated? */
+bool gpu_has(Gpu *g, unsigned feature_bit); /* was it negotiated? */
 uint8_t gpu_status(Gpu *g);
 
 /* --- rings --- */
@@ -103,19 +103,17 @@ bool gpu_wait(Gpu *g, unsigned queue, uint32_t *head, uint32_t *len, int timeout
  * out-descriptors between the two; returns the head.  The response is in guest
  * memory at gpu_response(head).
  */
-uint16_t gpu_send(Gpu *g, unsigned queue, const void *req, size_t size,
-                  const GpuDesc *extra, unsigned extra_count, uint32_t resp_size);
+uint16_t gpu_send(Gpu *g, unsigned queue, const void *req, size_t size, const GpuDesc *extra,
+                  unsigned extra_count, uint32_t resp_size);
 uint64_t gpu_response(Gpu *g, unsigned queue, uint16_t head);
 
 /* --- commands: the response type, or GPU_NO_ANSWER --- */
 
-uint32_t gpu_call(Gpu *g, unsigned queue, const void *req, size_t size,
-                  const GpuDesc *extra, unsigned extra_count,
-                  void *resp, uint32_t resp_size);
+uint32_t gpu_call(Gpu *g, unsigned queue, const void *req, size_t size, const GpuDesc *extra,
+                  unsigned extra_count, void *resp, uint32_t resp_size);
 uint32_t gpu_do(Gpu *g, const void *req, size_t size);
-#define GPU_DO(g, req) gpu_do((g), &(req), sizeof(req))
-#define GPU_ASK(g, req, resp) \
-    gpu_call((g), GPU_CTRL, &(req), sizeof(req), NULL, 0, &(resp), sizeof(resp))
+#define GPU_DO(g, req)        gpu_do((g), &(req), sizeof(req))
+#define GPU_ASK(g, req, resp) gpu_call((g), GPU_CTRL, &(req), sizeof(req), NULL, 0, &(resp), sizeof(resp))
 
 uint32_t gpu_display_info(Gpu *g, struct virtio_gpu_resp_display_info *info);
 uint32_t gpu_edid(Gpu *g, uint32_t scanout, struct virtio_gpu_resp_edid *edid);
@@ -128,10 +126,10 @@ uint32_t gpu_attach(Gpu *g, uint32_t id, uint64_t addr, uint32_t size);
 uint32_t gpu_attach_entries(Gpu *g, uint32_t id, uint32_t nr_entries,
                             const struct virtio_gpu_mem_entry *entries, unsigned sent);
 uint32_t gpu_detach(Gpu *g, uint32_t id);
-uint32_t gpu_transfer_2d(Gpu *g, uint32_t id, uint32_t x, uint32_t y,
-                         uint32_t width, uint32_t height, uint64_t offset);
-uint32_t gpu_set_scanout(Gpu *g, uint32_t scanout, uint32_t id, uint32_t x, uint32_t y,
-                         uint32_t width, uint32_t height);
+uint32_t gpu_transfer_2d(Gpu *g, uint32_t id, uint32_t x, uint32_t y, uint32_t width, uint32_t height,
+                         uint64_t offset);
+uint32_t gpu_set_scanout(Gpu *g, uint32_t scanout, uint32_t id, uint32_t x, uint32_t y, uint32_t width,
+                         uint32_t height);
 uint32_t gpu_flush(Gpu *g, uint32_t id, uint32_t x, uint32_t y, uint32_t width, uint32_t height);
 
 uint32_t gpu_ctx_create(Gpu *g, uint32_t ctx, const char *name);
@@ -149,7 +147,7 @@ uint64_t gpu_picture(Gpu *g, uint32_t id, uint32_t width, uint32_t height);
 const char *gpu_resp_name(uint32_t type);
 void gpu_expect_at(Gpu *g, const char *file, int line, uint32_t got, uint32_t want);
 #define gpu_expect(g, got, want) gpu_expect_at((g), __FILE__, __LINE__, (got), (want))
-#define gpu_expect_ok(g, got) gpu_expect((g), (got), VIRTIO_GPU_RESP_OK_NODATA)
+#define gpu_expect_ok(g, got)    gpu_expect((g), (got), VIRTIO_GPU_RESP_OK_NODATA)
 
 /* The device answers, as it did before the test did its worst. */
 void gpu_assert_alive(Gpu *g);

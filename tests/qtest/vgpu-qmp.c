@@ -31,8 +31,10 @@ char *qmp_failure(GpuVm *vm, const char *json)
 static QDict *qom_get(Gpu *g, const char *property)
 {
     g_autofree char *path = g_strdup_printf("/machine/peripheral/%s", g->id);
-    QDict *rsp = qtest_qmp(g->vm->qts, "{ 'execute': 'qom-get', 'arguments': "
-                           "{ 'path': %s, 'property': %s } }", path, property);
+    QDict *rsp = qtest_qmp(g->vm->qts,
+                           "{ 'execute': 'qom-get', 'arguments': "
+                           "{ 'path': %s, 'property': %s } }",
+                           path, property);
 
     if (!qdict_haskey(rsp, "return")) {
         g_test_message("%s has no property %s", path, property);
@@ -85,7 +87,8 @@ uint32_t *qmp_screendump(Gpu *g, unsigned head, unsigned *width, unsigned *heigh
     size_t len, stride, i;
     int start = 0;
 
-    qtest_qmp_assert_success(g->vm->qts, "{ 'execute': 'screendump', 'arguments': "
+    qtest_qmp_assert_success(g->vm->qts,
+                             "{ 'execute': 'screendump', 'arguments': "
                              "{ 'filename': %s, 'device': %s, 'head': %u } }",
                              file, g->id, head);
     g_assert_true(g_file_get_contents(file, (char **)&data, &len, NULL));
@@ -97,7 +100,7 @@ uint32_t *qmp_screendump(Gpu *g, unsigned head, unsigned *width, unsigned *heigh
     g_assert_cmpuint(stride, >=, *width * 3);
     g_assert_cmpuint(stride, <, *width * 3 + 4);
     g_assert_cmpuint(len, ==, start + stride * *height);
-    pixels = g_new(uint32_t, *width * *height);
+    pixels = g_new(uint32_t, *width **height);
     for (i = 0; i < *width * *height; i++) {
         const uint8_t *p = data + start + stride * (i / *width) + 3 * (i % *width);
 

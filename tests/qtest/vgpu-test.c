@@ -18,27 +18,27 @@
 #include "vgpu-cases.h"
 #include "vgpu-process.h"
 
-#define CASE_TIMEOUT_S  90
-#define CHILD_ENV       "VGPU_QTEST_CASE"
+#define CASE_TIMEOUT_S 90
+#define CHILD_ENV      "VGPU_QTEST_CASE"
 
 typedef struct Target {
     const char *prefix;
     const char *driver;
     bool ours;
-    const char *config;   /* vgpud.conf, or NULL */
-    bool plain_only;      /* only what needs no 3D and starts no VM of its own */
+    const char *config; /* vgpud.conf, or NULL */
+    bool plain_only;    /* only what needs no 3D and starts no VM of its own */
 } Target;
 
 static const Target targets[] = {
-    { "virtio-gpu", "virtio-gpu-pci", false },
-    { "vgpu", "vgpu-pci", true },
-    { "vgpu-2d", "vgpu-pci", true, "[renderer]\nkind=2d\n", true },
+    {"virtio-gpu", "virtio-gpu-pci", false},
+    {"vgpu", "vgpu-pci", true},
+    {"vgpu-2d", "vgpu-pci", true, "[renderer]\nkind=2d\n", true},
 };
 
 static const GpuCase *const groups[] = {
-    cases_negotiation, cases_config, cases_2d, cases_2d_invalid, cases_cursor, cases_fences,
-    cases_interrupts, cases_console, cases_chains, cases_sizes, cases_blob, cases_3d,
-    cases_3d_invalid, cases_memory, cases_quota, cases_startup, cases_lifecycle, cases_hotplug,
+    cases_negotiation, cases_config,  cases_2d,     cases_2d_invalid, cases_cursor,    cases_fences,
+    cases_interrupts,  cases_console, cases_chains, cases_sizes,      cases_blob,      cases_3d,
+    cases_3d_invalid,  cases_memory,  cases_quota,  cases_startup,    cases_lifecycle, cases_hotplug,
 };
 
 static const Target *target;
@@ -78,8 +78,7 @@ static void run_case(const GpuCase *c)
         c->run(NULL);
         return;
     }
-    device = g_strdup_printf("%s,id=gpu0%s%s", target->driver, c->props ? "," : "",
-                             c->props ?: "");
+    device = g_strdup_printf("%s,id=gpu0%s%s", target->driver, c->props ? "," : "", c->props ?: "");
     vm = vm_start(device, NULL);
     g = gpu_find(vm, "gpu0", 0);
     gpu_init(g, UINT64_MAX);
@@ -141,9 +140,9 @@ static int run_one(const char *path)
 
 typedef struct Job {
     char *path;
-    const char *why;      /* not run on this target, or NULL */
-    char *dir;            /* its runtime folder, while it runs */
-    pid_t pid;            /* of its keeper */
+    const char *why; /* not run on this target, or NULL */
+    char *dir;       /* its runtime folder, while it runs */
+    pid_t pid;       /* of its keeper */
     bool done, ok;
     char *output;
 } Job;
