@@ -136,7 +136,7 @@ def main():
     ) if d.name in opts.devices]
     # an own runtime folder: the vgpud that our device starts must not be one
     # that somebody else's VM is using
-    with tempfile.TemporaryDirectory(prefix='vgpu-bench-run.') as runtime, Xvfb():
+    with tempfile.TemporaryDirectory(prefix='vgpu-bench-run.', ignore_cleanup_errors=True) as runtime, Xvfb():
         os.environ['XDG_RUNTIME_DIR'] = runtime
         rounds, problems = measure(opts, devices, phases, raw)
     with open(f'{raw}/run.json', 'w') as f:
@@ -151,10 +151,10 @@ def main():
     print(f'figures: {out}; raw samples: {raw}/')
     for problem in problems:
         print(f'problem: {problem}')
-    missing = [f"{r['name']} ({d})" for f, r in zip(figures, rows) for d in opts.devices
-               if r[d] is None and not (f.both and d == 'rival')]
-    if missing:
-        print(f"not measured: {', '.join(missing)}")
+    missing = [f'{figure.name}: {device}' for figure in figures
+               for device in figure.missing(rounds, opts.devices)]
+    for line in missing:
+        print(f'not measured in every round: {line}')
     missed = [r['name'] for r in rows if r['holds'] is False]
     if missed:
         print(f"goal missed: {', '.join(missed)}")

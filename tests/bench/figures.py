@@ -30,6 +30,17 @@ class Figure:
         self.value, self.goal = value, goal
         self.both = both            # compares: means nothing with one device
 
+    def missing(self, rounds, devices):
+        """The devices that have no value in some round, as 'ours (2 of 3)'."""
+        found = []
+        for column, device in enumerate(('ours', 'rival')):
+            if device not in devices or self.both and device == 'rival':
+                continue
+            have = sum(self.value(results)[column] is not None for results in rounds)
+            if have < len(rounds):
+                found.append(f'{device} ({have} of {len(rounds)} rounds)')
+        return found
+
     def over(self, rounds):
         """The figure as --json has it, medians over the rounds."""
         ours, rival = [], []

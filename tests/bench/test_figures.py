@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the benchmark makes of its samples: python3 -m unittest discover tests/bench"""
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import guest                                            # noqa: E402
+from figures import all_figures, percentile             # noqa: E402
+
+FIGURES = {f.name: f for f in all_figures()}
+
+
+def result(idle=None, load=None, fps=None):
+    samples = {}
+    for name, values in (('idle', idle), ('load', load)):
+        if values:
+            samples[name] = [(i, ms) for i, ms in enumerate(values)]
+    return {'samples': samples, 'fps': fps or {}}
+
+
+SCENES = dict.fromkeys((*guest.SCENES, 'cube'), 50.0)
+
+
+class Percentile(unittest.TestCase):
+    def test_is_a_sample_and_counts_from_below(self):
+        values = list(range(1, 201))
+        self.assertEqual(percentile(values, 0.99), 198)
+        self.assertEqual(percentile(values, 0.50), 100)
+        self.assertEqual(percentile([7], 0.99), 7)
+
+    def test_does_not_need_order(self):
+        self.assertEqual(percentile([3, 1, 2], 0.99), 3)
+
+
+class Goals(unittest.TestCase):
+    def over(self, name, *rounds):
+        return FIGURES[name].over(rounds)
+
+    def test_loaded_against_idle(self):
+        slow = {'ours': result(idle=[1.0] * 200, load=[2.0] * 200)}
+        quick = {'ours': result(idle=[1.0] * 200, load=[1.5] * 200)}
+        self.assertIs(self.over('qmp_p99_loaded_over_idle', slow)['holds'], False)
+        self.assertIs(self.over('qmp_p99_loaded_over_idle', quick)['holds'], True)
+        # the median of the rounds decides, not the best of them
+        self.assertIs(self.over('qmp_p99_loaded_over_idle', slow, quick, slow)['holds'], False)
+
+    def test_loaded_against_rival(self):
+        rounds = {'ours': result(load=[11.0] * 200), 'rival': result(load=[100.0] * 200)}
+        row = self.over('qmp_p99_loaded_over_rival', rounds)
+        self.assertAlmostEqual(row['ours'], 0.11)
+        self.assertIs(row['holds'], False)
+
+    def test_geometric_mean(self):
+        ours = dict(SCENES, build=100.0, texture=25.0)
+        row = self.over('fps_geomean_ratio', {'ours': result(fps=ours), 'rival': result(fps=SCENES)})
+        self.assertAlmostEqual(row['ours'], 1.0)
+        self.assertIs(row['holds'], True)
+        row = self.over('fps_geomean_ratio', {'ours': result(fps=dict(SCENES, cube=30.0)), 'rival': result(fps=SCENES)})
+        self.assertIs(row['holds'], False)
+
+    def test_a_scene_that_is_missing_does_not_help(self):
+        ours = {k: v for k, v in SCENES.items() if k != 'cube'}
+        rounds = [{'ours': result(fps=ours), 'rival': result(fps=SCENES)}]
+        row = FIGURES['fps_geomean_ratio'].over(rounds)
+        self.assertIsNone(row['ours'])
+        self.assertIsNone(row['holds'])
+        self.assertEqual(FIGURES['fps_geomean_ratio'].missing(rounds, ['ours', 'rival']), ['ours (0 of 1 rounds)'])
+
+    def test_few_samples_give_no_percentile(self):
+        self.assertIsNone(self.over('qmp_p99_loaded_ms', {'ours': result(load=[1.0] * 50)})['ours'])
+
+    def test_a_device_that_did_not_boot(self):
+        rounds = [{'ours': result(idle=[1.0] * 200)}, {}]
+        self.assertEqual(FIGURES['qmp_p99_idle_ms'].missing(rounds, ['ours']), ['ours (1 of 2 rounds)'])
+
+
+class Guest(unittest.TestCase):
+    def test_edid_has_one_mode(self):
+        block = guest.edid(1920, 1080)
+        self.assertEqual(len(block), 128)
+        self.assertEqual(sum(block) & 255, 0)
+        timing = block[54:72]
+        self.assertEqual(timing[2] | (timing[4] & 0xf0) << 4, 1920)
+        self.assertEqual(timing[5] | (timing[7] & 0xf0) << 4, 1080)
+        self.assertEqual(block[35:38], bytes(3))
+        self.assertEqual(block[38:54], b'\x01\x01' * 8)
+        for at in (72, 90, 108):
+            self.assertEqual(block[at:at + 2], b'\0\0')
+
+    def test_only_the_phases_asked_for(self):
+        script = guest.script({'load'}, 1, 2, 3)
+        self.assertIn('terrain:duration=3', script)
+        self.assertNotIn('kmscube', script)
+        self.assertNotIn('@@ idle', script)
+
+
+if __name__ == '__main__':
+    unittest.main()
