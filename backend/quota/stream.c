@@ -184,8 +184,12 @@ static bool walk_resource_create(StreamContext *ctx, const uint32_t *cmd, const 
     };
     uint64_t bytes;
 
-    if (!resource_size(&shape, &bytes) || bytes > INT32_MAX) { /* see walk_transfer */
+    if (!resource_size(&shape, &bytes)) {
         *why = "a resource of an impossible shape";
+        return false;
+    }
+    if (bytes > INT32_MAX) { /* see walk_transfer */
+        *why = "a resource of 2 GiB or more, which virglrenderer does not serve";
         return false;
     }
     return books_create_blob(ctx, cmd[11], bytes, why);

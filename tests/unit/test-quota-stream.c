@@ -312,7 +312,7 @@ static void test_bad_resources(Fixture *f, gconstpointer limit)
     assert_invalid(f, "a resource of an impossible shape");
     /* 16384 * 16384 * 8 = 2 GiB: past what virglrenderer counts in an int */
     stream_create_resource(&f->s, 1, 16384, 16384)[1] = VIRGL_FORMAT_R16G16B16A16_FLOAT;
-    assert_invalid(f, "a resource of an impossible shape");
+    assert_invalid(f, "a resource of 2 GiB or more, which virglrenderer does not serve");
     stream_create_resource(&f->s, 1, 10, 10)[0] = PIPE_MAX_TEXTURE_TYPES;
     assert_invalid(f, "a resource of an impossible shape");
     stream_command(&f->s, VIRGL_CCMD_PIPE_RESOURCE_CREATE, 0, 10);
