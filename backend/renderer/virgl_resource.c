@@ -16,12 +16,14 @@
 #include <errno.h>
 
 #include "../quota/virgl.h"
+#include "log.h"
 
 /* Buffers in plain host memory have no GL name; Mesa makes them for query results. */
 #define CUSTOM_MAX (64u * 1024)
 
 /* virglrenderer 1.1 counts the bytes of a transfer in 32 bits. */
-#define RESOURCE_MAX (2048ull * 1024 * 1024)
+#define MIB          (1024ull * 1024)
+#define RESOURCE_MAX (2048 * MIB)
 
 /* How many lingering resources are looked at after one submit. */
 #define SETTLE_STEP 64
@@ -133,6 +135,8 @@ uint32_t virgl_resource_create(Renderer *r, uint32_t resource_id, const Resource
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
     if (bytes > RESOURCE_MAX) {
+        log_guest("VM '%s': resource %u of %llu MiB refused: virglrenderer serves at most %llu MiB "
+                  "in one resource", r->vm_name, resource_id, bytes / MIB, RESOURCE_MAX / MIB);
         return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
     }
     virgl_renderer_force_ctx_0();
