@@ -108,12 +108,21 @@ void virgl_resource_settle_all(Renderer *r)
     }
 }
 
+/*
+ * virglrenderer 1.1 knows seven of virtio's eight 2D formats.  The eighth lies in
+ * memory as its sister with alpha does; that its alpha is none, shape.format says.
+ */
+static uint32_t texture_format(uint32_t format)
+{
+    return format == VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM ? VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM : format;
+}
+
 uint32_t virgl_resource_create(Renderer *r, uint32_t resource_id, const ResourceShape *shape)
 {
     struct virgl_renderer_resource_create_args args = {
         .handle = resource_id,
         .target = shape->target,
-        .format = shape->format,
+        .format = texture_format(shape->format),
         .bind = shape->bind,
         .width = shape->width,
         .height = shape->height,

@@ -225,6 +225,128 @@ static void test_pixels_y_0_top(void)
     check_pixels(Y_0_TOP);
 }
 
+/* Where a format of four bytes keeps its colours: alpha, or what stands in its place, is the byte left over. */
+typedef struct Layout {
+    uint32_t name; /* of virtio or DRM */
+    uint8_t red, green, blue, rest;
+    bool alpha;
+} Layout;
+
+static const Layout formats_2d[] = {
+    { VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, 2, 1, 0, 3, true },
+    { VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, 2, 1, 0, 3, false },
+    { VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM, 1, 2, 3, 0, true },
+    { VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM, 1, 2, 3, 0, false },
+    { VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM, 0, 1, 2, 3, true },
+    { VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM, 3, 2, 1, 0, false },
+    { VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM, 3, 2, 1, 0, true },
+    { VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM, 0, 1, 2, 3, false },
+};
+
+static const Layout fourccs[] = {
+    { 0x34325241 /* AR24 */, 2, 1, 0, 3, true }, { 0x34325258 /* XR24 */, 2, 1, 0, 3, false },
+    { 0x34324142 /* BA24 */, 1, 2, 3, 0, true }, { 0x34325842 /* BX24 */, 1, 2, 3, 0, false },
+    { 0x34324241 /* AB24 */, 0, 1, 2, 3, true }, { 0x34324258 /* XB24 */, 0, 1, 2, 3, false },
+    { 0x34324152 /* RA24 */, 3, 2, 1, 0, true }, { 0x34325852 /* RX24 */, 3, 2, 1, 0, false },
+};
+
+static const Layout *layout_of_fourcc(uint32_t fourcc)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(fourccs); i++) {
+        if (fourccs[i].name == fourcc) {
+            return &fourccs[i];
+        }
+    }
+    g_error("nobody knows the fourcc 0x%08x", fourcc);
+}
+
+static void assert_same_colour(const Layout *a, const uint8_t *p, const Layout *b, const uint8_t *q)
+{
+    g_assert_cmphex(p[a->red], ==, q[b->red]);
+    g_assert_cmphex(p[a->green], ==, q[b->green]);
+    g_assert_cmphex(p[a->blue], ==, q[b->blue]);
+    g_assert_true(a->alpha == b->alpha);
+    if (a->alpha) {
+        g_assert_cmphex(p[a->rest], ==, q[b->rest]);
+    }
+}
+
+/* A scanout's way with a resource as RESOURCE_CREATE_2D makes it, in one of the eight formats. */
+static void check_format_2d(Host *host, const Layout *format)
+{
+    enum { LEFT = 9, TOP = 5 };
+    ResourceShape shape = picture(Y_0_TOP);
+    uint8_t up[H][W][4], down[H][W][4], back[H][W][4];
+    struct iovec iov = { up, sizeof(up) };
+    RendererTransfer all = { .resource_id = 7, .box = { 0, 0, 0, W, H, 1 } };
+    RendererTransfer part = {
+        .resource_id = 7, .offset = (TOP * W + LEFT) * 4, .box = { LEFT, TOP, 0, 3, 2, 1 },
+    };
+    const Layout *read;
+    uint32_t fourcc = 0, again = 0;
+    uint64_t bytes;
+
+    shape.format = format->name;
+    shape.bind = BIND_RENDER_TARGET;
+    bytes = create(host, 7, &shape);
+    g_assert_cmphex(ops->backing_attach(host->r, 7, &iov, 1), ==, OK);
+    for (int i = 0; i < W * H * 4; i++) {
+        (&up[0][0][0])[i] = (uint8_t)(i * 7 + i / 251); /* all values, and no two bytes of a pixel alike */
+    }
+    g_assert_cmphex(ops->transfer_to_host(host->r, &all), ==, OK);
+    for (int y = TOP; y < TOP + 2; y++) {
+        memset(up[y][LEFT], 0x40 + y, sizeof(up[y][LEFT]) * 3);
+    }
+    g_assert_cmphex(ops->transfer_to_host(host->r, &part), ==, OK);
+
+    g_assert_cmphex(ops->read_pixels(host->r, 7, 0, 0, W, H, NULL, 0, &fourcc), ==, OK);
+    g_assert_cmphex(ops->read_pixels(host->r, 7, 0, 0, W, H, down, sizeof(down[0]), &again), ==, OK);
+    g_assert_cmphex(fourcc, ==, again);
+    read = layout_of_fourcc(fourcc);
+    memcpy(back, up, sizeof(back));
+    for (int y = 0; y < H; y++) {
+        for (int x = 0; x < W; x++) {
+            assert_same_colour(format, up[y][x], read, down[y][x]);
+        }
+    }
+    if (ops == &renderer_virgl_ops) { /* a 2D device has no such command */
+        memset(up, 0, sizeof(up));
+        g_assert_cmphex(ops->transfer_from_host(host->r, &all), ==, OK);
+        for (int y = 0; y < H; y++) {
+            for (int x = 0; x < W; x++) {
+                assert_same_colour(format, back[y][x], format, up[y][x]);
+            }
+        }
+    }
+    ops->backing_detach(host->r, 7);
+    destroy(host, 7, bytes);
+}
+
+static void check_formats_2d(void)
+{
+    Host host;
+
+    host_open(&host);
+    for (unsigned i = 0; i < G_N_ELEMENTS(formats_2d); i++) {
+        g_test_message("format %u", formats_2d[i].name);
+        check_format_2d(&host, &formats_2d[i]);
+    }
+    host_close(&host);
+}
+
+static void test_formats_2d(void)
+{
+    check_formats_2d();
+}
+
+/* The other renderer shows the same guest the same picture. */
+static void test_formats_2d_without_gl(void)
+{
+    ops = &renderer_2d_ops;
+    check_formats_2d();
+    ops = &renderer_virgl_ops;
+}
+
 /* Strides whose product wraps in 32 bits would let virglrenderer 1.1 read far outside. */
 static void test_wrapping_strides(void)
 {
@@ -614,6 +736,8 @@ int main(int argc, char **argv)
     g_test_add_func("/virgl/capsets", test_capsets);
     g_test_add_func("/virgl/pixels", test_pixels);
     g_test_add_func("/virgl/pixels-y-0-top", test_pixels_y_0_top);
+    g_test_add_func("/virgl/formats-2d", test_formats_2d);
+    g_test_add_func("/virgl/formats-2d-without-gl", test_formats_2d_without_gl);
     g_test_add_func("/virgl/wrapping-strides", test_wrapping_strides);
     g_test_add_func("/virgl/fences", test_fences);
     g_test_add_func("/virgl/max-contexts", test_max_contexts);
