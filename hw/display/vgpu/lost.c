@@ -13,6 +13,8 @@
  * vgpu_rejoin(), called at every reset of the device, asks for a new renderer:
  * a timer drives vgpu_attach_step(), then waits for HELLO; nothing blocks.  A
  * guest can reset its device as often as it likes, hence REJOIN_GAP_MS.
+ * Often the reset itself finds the renderer gone, as it has to stop the rings:
+ * the bottom half is still to come then, and goes on with the rejoin.
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
@@ -84,8 +86,12 @@ static void lost_bh(void *opaque)
     vgpu_set_state(d, VGPU_STATE_LOST);
     vgpu_attach_send_lost(d, cause);
     vgpu_console_lost(d);
-    warn_report("vgpu: %s of VM '%s' lost its renderer (%s): the VM runs on without graphics"
-                " until it is reset", d->device_name, d->vm_name, d->lost_why);
+    warn_report("vgpu: %s of VM '%s' lost its renderer (%s): %s", d->device_name, d->vm_name, d->lost_why,
+                d->reset_while_losing ? "it was just reset and asks for a new one"
+                                      : "the VM runs on without graphics until it is reset");
+    if (d->reset_while_losing) {
+        vgpu_rejoin(d);
+    }
 }
 
 /* ---- a new renderer ------------------------------------------------------- */
@@ -180,10 +186,15 @@ void vgpu_rejoin(VgpuDevice *d)
 {
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
 
+    if (d->losing && d->state == VGPU_STATE_RUNNING) {
+        d->reset_while_losing = true; /* lost_bh() calls again */
+        return;
+    }
     if (d->state != VGPU_STATE_LOST) {
         return;
     }
     trace_vgpu_reattach(d, "begin");
+    d->reset_while_losing = false;
     vgpu_set_state(d, VGPU_STATE_STARTING);
     vgpu_attach_begin(d, true);
     now = MAX(now, d->rejoined + REJOIN_GAP_MS);
@@ -198,6 +209,7 @@ void vgpu_lost_init(VgpuDevice *d)
     d->rejoin_timer = timer_new_ms(QEMU_CLOCK_REALTIME, rejoin_step, d);
     d->rejoined = INT32_MIN;
     d->losing = false;
+    d->reset_while_losing = false;
 }
 
 void vgpu_lost_fini(VgpuDevice *d)

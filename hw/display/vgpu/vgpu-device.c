@@ -37,24 +37,25 @@
      (1ull << VIRTIO_GPU_F_CONTEXT_INIT) |      \
      (1ull << VGPU_F_EXTENSION))
 
+static const char *const vgpu_state_names[] = {
+    [VGPU_STATE_OFF] = "off",
+    [VGPU_STATE_STARTING] = "starting",
+    [VGPU_STATE_RUNNING] = "running",
+    [VGPU_STATE_LOST] = "lost",
+};
+
+/* Nobody is told "running" of a renderer that is known to be gone. */
 const char *vgpu_state_name(const VgpuDevice *d)
 {
-    static const char *const names[] = {
-        [VGPU_STATE_OFF] = "off",
-        [VGPU_STATE_STARTING] = "starting",
-        [VGPU_STATE_RUNNING] = "running",
-        [VGPU_STATE_LOST] = "lost",
-    };
+    bool gone = d->losing && d->state == VGPU_STATE_RUNNING;
 
-    return names[d->state];
+    return vgpu_state_names[gone ? VGPU_STATE_LOST : d->state];
 }
 
 void vgpu_set_state(VgpuDevice *d, VgpuState state)
 {
-    const char *from = vgpu_state_name(d);
-
+    trace_vgpu_state(d, vgpu_state_names[d->state], vgpu_state_names[state]);
     d->state = state;
-    trace_vgpu_state(d, from, vgpu_state_name(d));
 }
 
 uint64_t vgpu_memory_limit(const VgpuDevice *d)
@@ -146,9 +147,8 @@ static void vgpu_reset(VirtIODevice *vdev)
     trace_vgpu_reset(d, reset.generation);
     if (d->state == VGPU_STATE_RUNNING) {
         vgpu_channel_send(d, VGPU_CHANNEL_RESET, &reset, sizeof(reset));
-    } else {
-        vgpu_rejoin(d);
     }
+    vgpu_rejoin(d); /* also if stopping the rings or that message found it gone */
 }
 
 static bool vgpu_guest_notifier_pending(VirtIODevice *vdev, int idx)

@@ -113,6 +113,7 @@ struct VgpuDevice {
     QEMUTimer *ping_timer;
     QEMUBH *lost_bh;
     bool losing;                /* lost_bh is on its way */
+    bool reset_while_losing;    /* the reset that asks for a new one was before lost_bh */
     enum vgpu_lost_cause lost_cause;
     char lost_why[VGPU_WHY_MAX];
     QEMUTimer *rejoin_timer;
