@@ -54,22 +54,35 @@ static bool memory_is_main(HostMemoryBackend *backend)
     return current_machine->memdev == backend || (mr && current_machine->ram == mr);
 }
 
+/* Made by QEMU for -m, so there is no -object that its user could change. */
+static bool memory_is_default(HostMemoryBackend *backend, const char *name)
+{
+    return memory_is_main(backend) &&
+        !g_strcmp0(name, MACHINE_GET_CLASS(current_machine)->default_ram_id);
+}
+
 static void memory_refuse(HostMemoryBackend *backend, const char *name, Error **errp)
 {
     MemoryRegion *mr = host_memory_backend_get_memory(backend);
     g_autofree char *size = NULL;
 
-    if (memory_is_main(backend)) {
+    if (memory_is_default(backend, name)) {
         size = memory_size_text(current_machine->ram_size);
         error_setg(errp, "vgpu: the VM's memory '%s' cannot be shared with the renderer; add:"
                    " -object memory-backend-memfd,id=mem,size=%s -machine memory-backend=mem",
                    name, size);
         return;
     }
+    if (mr && memory_region_get_fd(mr) >= 0) {
+        error_setg(errp, "vgpu: the VM's memory '%s' cannot be shared with the renderer: it has"
+                   " share=off; set share=on in its -object %s,id=%s",
+                   name, object_get_typename(OBJECT(backend)), name);
+        return;
+    }
     size = memory_size_text(mr ? memory_region_size(mr) : 0);
-    error_setg(errp, "vgpu: the VM's memory '%s' (one of several blocks) cannot be shared with the"
-               " renderer; define it as: -object memory-backend-memfd,id=%s,size=%s",
-               name, name, size);
+    error_setg(errp, "vgpu: the VM's memory '%s'%s cannot be shared with the renderer; define it"
+               " as: -object memory-backend-memfd,id=%s,size=%s",
+               name, memory_is_main(backend) ? "" : " (one of several blocks)", name, size);
 }
 
 typedef struct MemoryWalk {
