@@ -106,34 +106,34 @@ void vgpu_attach_begin(VgpuDevice *d, bool rejoin)
     a->expires = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + d->attach_deadline_ms;
 }
 
-/* 0, or an errno. */
+/* 0, or a negative errno. */
 static int attach_connect_to(VgpuDevice *d, const char *path)
 {
     struct sockaddr_un un = { .sun_family = AF_UNIX };
     int fd, err = 0;
 
     if (strlen(path) >= sizeof(un.sun_path)) {
-        return ENAMETOOLONG;
+        return -ENAMETOOLONG;
     }
     pstrcpy(un.sun_path, sizeof(un.sun_path), path);
     fd = qemu_socket(AF_UNIX, SOCK_SEQPACKET, 0);
     if (fd < 0) {
-        return errno;
+        return -errno;
     }
     qemu_socket_set_nonblock(fd);
     if (connect(fd, (struct sockaddr *)&un, sizeof(un)) < 0) {
-        err = errno;
+        err = -errno;
         close(fd);
     } else {
         d->attach.fd = fd;
     }
-    trace_vgpu_attach_connect(d, path, err);
+    trace_vgpu_attach_connect(d, path, -err);
     return err;
 }
 
 static bool attach_nobody(int err)
 {
-    return err == ENOENT || err == ECONNREFUSED || err == ENOTDIR;
+    return err == -ENOENT || err == -ECONNREFUSED || err == -ENOTDIR;
 }
 
 /*
@@ -218,11 +218,11 @@ static int attach_connect(VgpuDevice *d, Error **errp)
 
         if (err == 0) {
             return 1;
-        } else if (err == EAGAIN || err == EINTR) {
+        } else if (err == -EAGAIN || err == -EINTR) {
             return 0; /* its backlog is full */
         } else if (!attach_nobody(err)) {
-            error_setg(errp, "vgpu: cannot connect to vgpud at %s: %s%s", paths[i], strerror(err),
-                       err == EACCES ? "; ask for access to that socket, or name another with"
+            error_setg(errp, "vgpu: cannot connect to vgpud at %s: %s%s", paths[i], strerror(-err),
+                       err == -EACCES ? "; ask for access to that socket, or name another with"
                        " socket=PATH" : "");
             return -1;
         }
