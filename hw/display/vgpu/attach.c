@@ -205,23 +205,57 @@ static bool attach_reap(VgpuDevice *d, Error **errp)
     return false;
 }
 
+/* Adds a socket unless somebody else could have put it into its folder. */
+static void attach_add_own(GPtrArray *paths, char *path)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+    struct stat st;
+
+    if (lstat(folder, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+        !(st.st_mode & 0022)) {
+        g_ptr_array_add(paths, path);
+    } else {
+        g_free(path);
+    }
+}
+
+/*
+ * Where a vgpud may listen: the system's, then this user's.  The last two are
+ * those of a vgpud that was started without XDG_RUNTIME_DIR.
+ */
+static GPtrArray *attach_paths(const VgpuDevice *d)
+{
+    GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+
+    if (d->socket) {
+        g_ptr_array_add(paths, g_strdup(d->socket));
+        return paths;
+    }
+    g_ptr_array_add(paths, g_strdup(VGPU_SOCKET_SYSTEM));
+    if (runtime && *runtime) {
+        g_ptr_array_add(paths, g_build_filename(runtime, VGPU_SOCKET_USER, NULL));
+    }
+    attach_add_own(paths, g_strdup_printf("/run/user/%u/" VGPU_SOCKET_USER, geteuid()));
+    attach_add_own(paths, g_strdup_printf("/tmp/vgpu-%u/vgpud.sock", geteuid()));
+    return paths;
+}
+
 /* 1: connected, 0: try again, -1: error */
 static int attach_connect(VgpuDevice *d, Error **errp)
 {
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
-    g_autofree char *user = runtime && *runtime ?
-        g_build_filename(runtime, VGPU_SOCKET_USER, NULL) : NULL;
-    const char *paths[] = { d->socket ?: VGPU_SOCKET_SYSTEM, d->socket ? NULL : user };
+    g_autoptr(GPtrArray) paths = attach_paths(d);
 
-    for (int i = 0; i < ARRAY_SIZE(paths) && paths[i]; i++) {
-        int err = attach_connect_to(d, paths[i]);
+    for (int i = 0; i < paths->len; i++) {
+        const char *path = g_ptr_array_index(paths, i);
+        int err = attach_connect_to(d, path);
 
         if (err == 0) {
             return 1;
         } else if (err == -EAGAIN || err == -EINTR) {
             return 0; /* its backlog is full */
         } else if (!attach_nobody(err)) {
-            error_setg(errp, "vgpu: cannot connect to vgpud at %s: %s%s", paths[i], strerror(-err),
+            error_setg(errp, "vgpu: cannot connect to vgpud at %s: %s%s", path, strerror(-err),
                        err == -EACCES ? "; ask for access to that socket, or name another with"
                        " socket=PATH" : "");
             return -1;

@@ -429,7 +429,7 @@ static const char *const vgpu_property_help[][2] = {
     { "profile", "the share of the GPU: a profile of vgpud, see 'vgpuctl profiles'" },
     { "gpu", "which GPU of the host (default: vgpud chooses)" },
     { "socket", "vgpud's socket (default: " VGPU_SOCKET_SYSTEM ", then $XDG_RUNTIME_DIR/"
-      VGPU_SOCKET_USER ")" },
+      VGPU_SOCKET_USER ", then that of a vgpud this user started without XDG_RUNTIME_DIR)" },
     { "name", "the VM's name for operators (default: that of -name, else its UUID)" },
     { "max_outputs", "how many monitors, 1 to 16" },
     { "xres", "width in pixels that the first monitor prefers" },
