@@ -27,8 +27,7 @@ static void raise_to(uint64_t *word, uint64_t value)
     uint64_t old = vgpu_stats_get(word);
 
     while (old < value &&
-           !__atomic_compare_exchange_n(word, &old, value, true,
-                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+           !__atomic_compare_exchange_n(word, &old, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
 }
 
@@ -48,7 +47,7 @@ static void publish(Ledger *l)
 
 void ledger_init(Ledger *l, uint64_t limit, struct vgpu_stats *stats)
 {
-    *l = (Ledger) { .limit = limit, .stats = stats };
+    *l = (Ledger){ .limit = limit, .stats = stats };
     if (stats) {
         vgpu_stats_set(&stats->memory_used, 0);
         vgpu_stats_set(&stats->memory_peak, 0);
@@ -79,8 +78,7 @@ bool ledger_charge(Ledger *l, uint64_t bytes)
         if (__builtin_add_overflow(used, bytes, &sum) || sum > ceiling) {
             return deny(l, bytes);
         }
-    } while (!__atomic_compare_exchange_n(&l->used, &used, sum, true,
-                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    } while (!__atomic_compare_exchange_n(&l->used, &used, sum, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
     if (l->stats) {
         raise_to(&l->stats->memory_peak, sum);
     }
@@ -102,14 +100,12 @@ void ledger_refund(Ledger *l, uint64_t bytes)
     do {
         if (bytes > used) {
             /* A bug of ours: books that wrapped would refuse this VM for ever. */
-            g_critical("quota: refund of %" PRIu64 " bytes with only %"
-                       PRIu64 " charged", bytes, used);
+            g_critical("quota: refund of %" PRIu64 " bytes with only %" PRIu64 " charged", bytes, used);
             rest = 0;
         } else {
             rest = used - bytes;
         }
-    } while (!__atomic_compare_exchange_n(&l->used, &used, rest, true,
-                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    } while (!__atomic_compare_exchange_n(&l->used, &used, rest, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
     publish(l);
 }
 

@@ -15,9 +15,9 @@
 #include "vgpu/stats.h"
 
 /* A full slice still synchronises: charges up to this size ... */
-#define LEDGER_SMALL_MAX   (64u * 1024)
+#define LEDGER_SMALL_MAX (64u * 1024)
 /* ... may go this far past the limit. */
-#define LEDGER_RESERVE     (4u * 1024 * 1024)
+#define LEDGER_RESERVE (4u * 1024 * 1024)
 
 typedef struct Ledger {
     uint64_t limit;           /* atomic; bytes */

@@ -11,8 +11,8 @@
 
 /* As in virtio-gpu's RESOURCE_CREATE_3D; formats and targets are virgl's. */
 typedef struct ResourceShape {
-    uint32_t target;     /* PIPE_BUFFER, PIPE_TEXTURE_2D, ... */
-    uint32_t format;     /* VIRGL_FORMAT_* */
+    uint32_t target; /* PIPE_BUFFER, PIPE_TEXTURE_2D, ... */
+    uint32_t format; /* VIRGL_FORMAT_* */
     uint32_t bind;
     uint32_t width, height, depth;
     uint32_t array_size;

@@ -107,15 +107,14 @@ static bool walk_shader(StreamContext *ctx, const uint32_t *cmd, uint32_t length
     now = ctx->current->under_way[type];
 
     if (offset & VIRGL_OBJ_SHADER_OFFSET_CONT) {
-        if (!now.handle || now.handle != handle ||
-            (offset & ~VIRGL_OBJ_SHADER_OFFSET_CONT) != now.received ||
+        if (!now.handle || now.handle != handle || (offset & ~VIRGL_OBJ_SHADER_OFFSET_CONT) != now.received ||
             here > now.total - now.received) {
             *why = "a shader continuation that continues nothing";
             return false;
         }
         now.received += here;
         if (now.received == now.total) {
-            now = (LongShader) { 0 };
+            now = (LongShader){ 0 };
         }
         return books_set_under_way(ctx, type, now, why);
     }
@@ -133,19 +132,18 @@ static bool walk_shader(StreamContext *ctx, const uint32_t *cmd, uint32_t length
         *why = "a shader text longer than it says";
         return false;
     }
-    if (!books_create_object(ctx, handle, VIRGL_OBJECT_SHADER,
-                             rule->bytes + total * STREAM_SHADER_TEXT_SCALE, why)) {
+    if (!books_create_object(ctx, handle, VIRGL_OBJECT_SHADER, rule->bytes + total * STREAM_SHADER_TEXT_SCALE,
+                             why)) {
         return false;
     }
     if (here == total) {
         return true;
     }
-    now = (LongShader) { .handle = handle, .received = here, .total = total };
+    now = (LongShader){ .handle = handle, .received = here, .total = total };
     return books_set_under_way(ctx, type, now, why);
 }
 
-static bool walk_create_object(StreamContext *ctx, const uint32_t *cmd, uint32_t length,
-                               const char **why)
+static bool walk_create_object(StreamContext *ctx, const uint32_t *cmd, uint32_t length, const char **why)
 {
     uint32_t type = VIRGL_CMD_OBJECT(cmd[0]);
     const StreamObjectRule *rule = stream_object_rule(type);
@@ -293,8 +291,8 @@ static bool walk(StreamContext *ctx, const uint32_t *dwords, size_t count, const
     return true;
 }
 
-StreamVerdict stream_walk(StreamContext *ctx, uint32_t *dwords, size_t count,
-                          const char **why, uint64_t *bytes)
+StreamVerdict stream_walk(StreamContext *ctx, uint32_t *dwords, size_t count, const char **why,
+                          uint64_t *bytes)
 {
     guint i;
 

@@ -48,13 +48,13 @@ typedef struct StreamLimits {
 #define STREAM_SHADER_TEXT_SCALE 8
 
 /* Caps that no desktop comes near; each one bounds memory on our side too. */
-#define STREAM_OBJECTS_MAX     65536u             /* of all types in one sub-context */
-#define STREAM_SHADERS_MAX     16384u             /* in one sub-context */
+#define STREAM_OBJECTS_MAX     65536u              /* of all types in one sub-context */
+#define STREAM_SHADERS_MAX     16384u              /* in one sub-context */
 #define STREAM_SHADER_TEXT_MAX (16u * 1024 * 1024) /* bytes; virglrenderer allocates it up front */
-#define STREAM_TOKENS_MAX      (1u << 20)         /* of one shader; the same */
-#define STREAM_BLOBS_MAX       1024u              /* made in a context and not yet taken */
-#define STREAM_MEMORY_INFO_MAX 64u                /* GET_MEMORY_INFO in one stream */
-#define STREAM_CHANGES_MAX     262144u            /* to the books in one stream; Mesa flushes at 65536 dwords */
+#define STREAM_TOKENS_MAX      (1u << 20)          /* of one shader; the same */
+#define STREAM_BLOBS_MAX       1024u               /* made in a context and not yet taken */
+#define STREAM_MEMORY_INFO_MAX 64u                 /* GET_MEMORY_INFO in one stream */
+#define STREAM_CHANGES_MAX     262144u /* to the books in one stream; Mesa flushes at 65536 dwords */
 
 /* Charges for the context itself; NULL when that does not fit, or max_subcontexts are there. */
 StreamContext *stream_context_new(Ledger *ledger, StreamLimits *limits);
@@ -78,8 +78,8 @@ void stream_context_free(StreamContext *ctx);
  * On STREAM_OK each GET_MEMORY_INFO was turned into a NOP of the same length:
  * virglrenderer would write the host's own figures.  Nothing else is changed.
  */
-StreamVerdict stream_walk(StreamContext *ctx, uint32_t *dwords, size_t count,
-                          const char **why, uint64_t *bytes);
+StreamVerdict stream_walk(StreamContext *ctx, uint32_t *dwords, size_t count, const char **why,
+                          uint64_t *bytes);
 
 /*
  * What became of the stream that was walked.  Executed: what it destroyed is

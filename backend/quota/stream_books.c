@@ -167,7 +167,7 @@ static bool make_current(StreamContext *ctx, SubContext *sub, const char **why)
     if (ctx->current == sub) {
         return true;
     }
-    if (!note(ctx, (Change) { .kind = CHANGE_CURRENT, .sub = ctx->current }, why)) {
+    if (!note(ctx, (Change){ .kind = CHANGE_CURRENT, .sub = ctx->current }, why)) {
         return false;
     }
     ctx->current = sub;
@@ -182,13 +182,12 @@ bool books_create_sub(StreamContext *ctx, uint32_t id, const char **why)
     if (g_hash_table_contains(ctx->subs, GUINT_TO_POINTER(id))) {
         return true;
     }
-    if (ctx->limits->max_subcontexts &&
-        ctx->limits->subcontexts >= ctx->limits->max_subcontexts) {
+    if (ctx->limits->max_subcontexts && ctx->limits->subcontexts >= ctx->limits->max_subcontexts) {
         *why = "more sub-contexts than the profile's max-contexts";
         return false;
     }
     sub = sub_context_new(id);
-    if (!note(ctx, (Change) { .kind = CHANGE_SUB_NEW, .sub = sub }, why)) {
+    if (!note(ctx, (Change){ .kind = CHANGE_SUB_NEW, .sub = sub }, why)) {
         sub_context_free(sub);
         return false;
     }
@@ -216,11 +215,10 @@ bool books_destroy_sub(StreamContext *ctx, uint32_t id, const char **why)
     if (!sub) {
         return true;
     }
-    if (ctx->current == sub &&
-        !make_current(ctx, g_hash_table_lookup(ctx->subs, GUINT_TO_POINTER(0)), why)) {
+    if (ctx->current == sub && !make_current(ctx, g_hash_table_lookup(ctx->subs, GUINT_TO_POINTER(0)), why)) {
         return false;
     }
-    if (!note(ctx, (Change) { .kind = CHANGE_SUB_GONE, .sub = sub }, why)) {
+    if (!note(ctx, (Change){ .kind = CHANGE_SUB_GONE, .sub = sub }, why)) {
         return false;
     }
     g_hash_table_remove(ctx->subs, GUINT_TO_POINTER(id));
@@ -246,8 +244,7 @@ static bool is_under_way(const SubContext *sub, uint32_t handle)
 }
 
 /* As virglrenderer: a handle that is taken gets the new object, the old one is freed. */
-bool books_create_object(StreamContext *ctx, uint32_t handle, uint32_t type, uint32_t bytes,
-                         const char **why)
+bool books_create_object(StreamContext *ctx, uint32_t handle, uint32_t type, uint32_t bytes, const char **why)
 {
     SubContext *sub = ctx->current;
     Object *object, *old;
@@ -265,12 +262,11 @@ bool books_create_object(StreamContext *ctx, uint32_t handle, uint32_t type, uin
         return false;
     }
     old = g_hash_table_lookup(sub->objects, GUINT_TO_POINTER(handle));
-    if (!note(ctx, (Change) { .kind = CHANGE_OBJECT, .sub = sub, .handle = handle, .old = old },
-              why)) {
+    if (!note(ctx, (Change){ .kind = CHANGE_OBJECT, .sub = sub, .handle = handle, .old = old }, why)) {
         return false;
     }
     object = g_new(Object, 1);
-    *object = (Object) { .type = type, .bytes = bytes };
+    *object = (Object){ .type = type, .bytes = bytes };
     exchange_object(sub, handle, object);
     ctx->asked += bytes;
     if (old) {
@@ -291,8 +287,7 @@ bool books_destroy_object(StreamContext *ctx, uint32_t handle, const char **why)
         *why = "the handle of a shader whose text is not complete";
         return false;
     }
-    if (!note(ctx, (Change) { .kind = CHANGE_OBJECT, .sub = sub, .handle = handle, .old = old },
-              why)) {
+    if (!note(ctx, (Change){ .kind = CHANGE_OBJECT, .sub = sub, .handle = handle, .old = old }, why)) {
         return false;
     }
     exchange_object(sub, handle, NULL);
@@ -300,13 +295,16 @@ bool books_destroy_object(StreamContext *ctx, uint32_t handle, const char **why)
     return true;
 }
 
-bool books_set_under_way(StreamContext *ctx, uint32_t shader_type, LongShader now,
-                         const char **why)
+bool books_set_under_way(StreamContext *ctx, uint32_t shader_type, LongShader now, const char **why)
 {
     SubContext *sub = ctx->current;
 
-    if (!note(ctx, (Change) { .kind = CHANGE_UNDER_WAY, .sub = sub, .handle = shader_type,
-                              .old_shader = sub->under_way[shader_type] }, why)) {
+    if (!note(ctx,
+              (Change){ .kind = CHANGE_UNDER_WAY,
+                        .sub = sub,
+                        .handle = shader_type,
+                        .old_shader = sub->under_way[shader_type] },
+              why)) {
         return false;
     }
     sub->under_way[shader_type] = now;

@@ -16,7 +16,7 @@
 
 /* A shader whose text comes in several commands; one per shader type. */
 typedef struct LongShader {
-    uint32_t handle; /* 0: none under way */
+    uint32_t handle;          /* 0: none under way */
     uint32_t received, total; /* bytes */
 } LongShader;
 
@@ -46,13 +46,13 @@ typedef struct MemoryInfo {
 struct StreamContext {
     Ledger *ledger;
     StreamLimits *limits;
-    GHashTable *subs;     /* id -> SubContext */
+    GHashTable *subs; /* id -> SubContext */
     SubContext *current;
-    GArray *blobs;        /* of Blob, oldest first */
-    GArray *memory_info;  /* of MemoryInfo */
+    GArray *blobs;       /* of Blob, oldest first */
+    GArray *memory_info; /* of MemoryInfo */
     guint next_memory_info;
-    uint64_t charged;     /* in the ledger, without the blobs */
-    uint32_t counted;     /* in limits->subcontexts */
+    uint64_t charged; /* in the ledger, without the blobs */
+    uint32_t counted; /* in limits->subcontexts */
     /* Destroyed by the last stream, refunded once that was executed. */
     uint64_t leaving_bytes;
     uint32_t leaving_subs;
@@ -64,7 +64,7 @@ struct StreamContext {
     uint64_t asked_blobs; /* bytes to charge for blobs */
     uint64_t freed;
     uint32_t new_subs, gone_subs;
-    guint old_blobs;      /* blobs->len when it began */
+    guint old_blobs; /* blobs->len when it began */
 };
 
 /* Makes the journal of a new context. */
@@ -81,8 +81,7 @@ bool books_destroy_sub(StreamContext *ctx, uint32_t id, const char **why);
 bool books_create_object(StreamContext *ctx, uint32_t handle, uint32_t type, uint32_t bytes,
                          const char **why);
 bool books_destroy_object(StreamContext *ctx, uint32_t handle, const char **why);
-bool books_set_under_way(StreamContext *ctx, uint32_t shader_type, LongShader now,
-                         const char **why);
+bool books_set_under_way(StreamContext *ctx, uint32_t shader_type, LongShader now, const char **why);
 bool books_create_blob(StreamContext *ctx, uint32_t id, uint64_t bytes, const char **why);
 
 SubContext *sub_context_new(uint32_t id);

@@ -13,9 +13,9 @@
 #include "stream.h"
 #include "virgl.h"
 
-#define ANY             { 0, UINT16_MAX, 1, true }
-#define EXACT(n)        { n, n, 1, true }
-#define FROM(n)         { n, UINT16_MAX, 1, true }
+#define ANY                     { 0, UINT16_MAX, 1, true }
+#define EXACT(n)                { n, n, 1, true }
+#define FROM(n)                 { n, UINT16_MAX, 1, true }
 #define EVERY(min, step, count) { min, (min) + (step) * (count), step, true }
 
 /* Slots of virgl's arrays. */
@@ -73,7 +73,7 @@ static const StreamLength commands[VIRGL_MAX_COMMANDS] = {
     [VIRGL_CCMD_SET_DEBUG_FLAGS] = FROM(2),
     [VIRGL_CCMD_GET_QUERY_RESULT_QBO] = EXACT(6),
     [VIRGL_CCMD_TRANSFER3D] = FROM(13),
-    [VIRGL_CCMD_END_TRANSFERS] = ANY,     /* its length pads a transfer buffer */
+    [VIRGL_CCMD_END_TRANSFERS] = ANY, /* its length pads a transfer buffer */
     [VIRGL_CCMD_COPY_TRANSFER3D] = EXACT(14),
     [VIRGL_CCMD_SET_TWEAKS] = FROM(2),
     [VIRGL_CCMD_CLEAR_TEXTURE] = EXACT(12),

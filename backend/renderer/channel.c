@@ -56,7 +56,7 @@ struct Channel {
 
 static void channel_put(Channel *c, uint32_t request, const void *payload, uint32_t size, int fd)
 {
-    struct vgpu_channel_hdr hdr = {.request = request, .size = size};
+    struct vgpu_channel_hdr hdr = { .request = request, .size = size };
 
     memcpy(c->out, &hdr, sizeof(hdr));
     if (size) {
@@ -73,7 +73,7 @@ static bool channel_put_scanout(Channel *c, unsigned i)
     ChannelScanout *s = &c->scanout[i];
 
     if (s->off_pending) {
-        struct vgpu_channel_scanout off = {.scanout_id = i};
+        struct vgpu_channel_scanout off = { .scanout_id = i };
 
         s->off_pending = false;
         channel_put(c, VGPU_CHANNEL_SCANOUT, &off, sizeof(off), -1);
@@ -95,7 +95,7 @@ static bool channel_put_scanout(Channel *c, unsigned i)
             .serial = ++s->serial,
         };
 
-        s->damage = (Rect){0};
+        s->damage = (Rect){ 0 };
         s->outstanding = true;
         channel_put(c, VGPU_CHANNEL_SHM_UPDATE, &u, sizeof(u), -1);
         return true;
@@ -145,9 +145,9 @@ static bool channel_send(Channel *c)
     union {
         char buf[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
-    } control = {0};
-    struct iovec iov = {.iov_base = c->out + c->out_done, .iov_len = c->out_size - c->out_done};
-    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+    } control = { 0 };
+    struct iovec iov = { .iov_base = c->out + c->out_done, .iov_len = c->out_size - c->out_done };
+    struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
     ssize_t n;
 
     if (c->out_fd >= 0) {
@@ -253,7 +253,7 @@ static void channel_forget_picture(ChannelScanout *s)
         s->shm_fd = -1;
     }
     s->shm_pending = false;
-    s->damage = (Rect){0};
+    s->damage = (Rect){ 0 };
     /* An answer to an older update is told apart by its serial. */
     s->outstanding = false;
 }
@@ -321,7 +321,7 @@ void channel_cursor_pos(Channel *c, unsigned scanout, uint32_t x, uint32_t y, bo
     ChannelScanout *s = &c->scanout[scanout];
 
     g_mutex_lock(&c->lock);
-    s->pos = (struct vgpu_channel_cursor_pos){scanout, x, y};
+    s->pos = (struct vgpu_channel_cursor_pos){ scanout, x, y };
     s->pos_visible = visible;
     s->pos_pending = !c->muted;
     channel_pump(c);
@@ -348,8 +348,8 @@ void channel_cursor_update(Channel *c, const struct vgpu_channel_cursor_update *
 
 void channel_fatal(Channel *c, const char *message)
 {
-    struct vgpu_channel_fatal fatal = {0};
-    struct pollfd pfd = {.fd = c->fd, .events = POLLOUT};
+    struct vgpu_channel_fatal fatal = { 0 };
+    struct pollfd pfd = { .fd = c->fd, .events = POLLOUT };
 
     g_strlcpy(fatal.message, message, sizeof(fatal.message));
     g_mutex_lock(&c->lock);
@@ -425,7 +425,7 @@ static bool channel_take_reset(Channel *c, const void *payload)
         ChannelScanout *s = &c->scanout[i];
 
         /* QEMU still shows the picture, and may owe us an UPDATE_DONE for it. */
-        s->damage = (Rect){0};
+        s->damage = (Rect){ 0 };
         s->pos_pending = false;
         g_clear_pointer(&s->cursor, g_free);
     }
@@ -471,11 +471,11 @@ static const struct {
     uint32_t request, size;
     bool (*take)(Channel *c, const void *payload);
 } channel_requests[] = {
-    {VGPU_CHANNEL_DISPLAY_INFO, sizeof(struct vgpu_channel_display_info), channel_take_display_info},
-    {VGPU_CHANNEL_EDID, sizeof(struct vgpu_channel_edid), channel_take_edid},
-    {VGPU_CHANNEL_RESET, sizeof(struct vgpu_channel_reset), channel_take_reset},
-    {VGPU_CHANNEL_PING, sizeof(struct vgpu_channel_ping), channel_take_ping},
-    {VGPU_CHANNEL_UPDATE_DONE, sizeof(struct vgpu_channel_update_done), channel_take_update_done},
+    { VGPU_CHANNEL_DISPLAY_INFO, sizeof(struct vgpu_channel_display_info), channel_take_display_info },
+    { VGPU_CHANNEL_EDID, sizeof(struct vgpu_channel_edid), channel_take_edid },
+    { VGPU_CHANNEL_RESET, sizeof(struct vgpu_channel_reset), channel_take_reset },
+    { VGPU_CHANNEL_PING, sizeof(struct vgpu_channel_ping), channel_take_ping },
+    { VGPU_CHANNEL_UPDATE_DONE, sizeof(struct vgpu_channel_update_done), channel_take_update_done },
 };
 
 /* Takes whole messages off the front of c->in. */
@@ -528,7 +528,7 @@ bool channel_read(Channel *c)
             char buf[CMSG_SPACE(8 * sizeof(int))];
             struct cmsghdr align;
         } control;
-        struct iovec iov = {.iov_base = c->in + c->in_size, .iov_len = sizeof(c->in) - c->in_size};
+        struct iovec iov = { .iov_base = c->in + c->in_size, .iov_len = sizeof(c->in) - c->in_size };
         struct msghdr mh = {
             .msg_iov = &iov,
             .msg_iovlen = 1,

@@ -17,7 +17,7 @@
 
 static Rect rect_of(const struct virtio_gpu_rect *r)
 {
-    return (Rect){r->x, r->y, r->width, r->height};
+    return (Rect){ r->x, r->y, r->width, r->height };
 }
 
 static bool rect_in_resource(const Resource *r, const Rect *rect)
@@ -189,7 +189,7 @@ uint32_t command_transfer_2d(Device *d, Command *c)
     RendererTransfer t = {
         .resource_id = in->resource_id,
         .offset = in->offset,
-        .box = {rect.x, rect.y, 0, rect.w, rect.h, 1},
+        .box = { rect.x, rect.y, 0, rect.w, rect.h, 1 },
     };
     uint64_t stride, last;
     uint32_t code;

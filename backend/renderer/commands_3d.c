@@ -169,7 +169,7 @@ static uint32_t command_transfer_3d(Device *d, Command *c, bool to_host)
         .stride = in->stride,
         .layer_stride = in->layer_stride,
         .offset = in->offset,
-        .box = {in->box.x, in->box.y, in->box.z, in->box.w, in->box.h, in->box.d},
+        .box = { in->box.x, in->box.y, in->box.z, in->box.w, in->box.h, in->box.d },
     };
     Resource *r;
 

@@ -190,7 +190,7 @@ static void command_fence(Device *d, Command *c, Element *e, bool failed)
 
 Element *dispatch(Device *d, Element *e)
 {
-    Command c = {0};
+    Command c = { 0 };
     const CommandType *type = NULL;
     uint32_t code = VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
 

@@ -21,8 +21,8 @@ struct Egl {
     EGLDisplay display;
     EGLConfig config;
     EGLContext root;
-    int node;                  /* render node, -1: none */
-    struct gbm_device *gbm;    /* of the render node, NULL: surfaceless */
+    int node;               /* render node, -1: none */
+    struct gbm_device *gbm; /* of the render node, NULL: surfaceless */
     char *description;
 };
 
@@ -71,13 +71,17 @@ static bool open_node(Egl *egl, const char *path, GError **error)
 {
     egl->node = open(path, O_RDWR | O_CLOEXEC);
     if (egl->node < 0) {
-        return fail(error, "cannot open the render node '%s': %s; name another one, or none to "
-                    "render in software", path, g_strerror(errno));
+        return fail(error,
+                    "cannot open the render node '%s': %s; name another one, or none to "
+                    "render in software",
+                    path, g_strerror(errno));
     }
     egl->gbm = gbm_create_device(egl->node);
     if (!egl->gbm) {
-        return fail(error, "no GBM driver for the render node '%s'; install the Mesa driver for "
-                    "it, or name none to render in software", path);
+        return fail(error,
+                    "no GBM driver for the render node '%s'; install the Mesa driver for "
+                    "it, or name none to render in software",
+                    path);
     }
     egl->display = eglGetPlatformDisplayEXT(EGL_PLATFORM_GBM_KHR, egl->gbm, NULL);
     return true;
@@ -87,7 +91,7 @@ static bool open_surfaceless(Egl *egl, GError **error)
 {
     if (!epoxy_has_egl_extension(EGL_NO_DISPLAY, "EGL_MESA_platform_surfaceless")) {
         return fail(error, "EGL has no surfaceless platform here; install Mesa (libegl-mesa0, "
-                    "libgl1-mesa-dri), or name a render node");
+                           "libgl1-mesa-dri), or name a render node");
     }
     /* Else Mesa would take a GPU that nobody gave this VM. */
     g_setenv("LIBGL_ALWAYS_SOFTWARE", "true", FALSE);
@@ -121,7 +125,9 @@ static bool open_display(Egl *egl, const char *render_node, GError **error)
 static bool check_extensions(Egl *egl, GError **error)
 {
     static const char *const needed[] = {
-        "EGL_KHR_surfaceless_context", "EGL_KHR_create_context", "EGL_KHR_no_config_context",
+        "EGL_KHR_surfaceless_context",
+        "EGL_KHR_create_context",
+        "EGL_KHR_no_config_context",
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(needed); i++) {
@@ -193,8 +199,10 @@ const char *egl_description(const Egl *egl)
 EGLContext egl_context_new(Egl *egl, int major, int minor, bool compatibility)
 {
     const EGLint attributes[] = {
-        EGL_CONTEXT_MAJOR_VERSION_KHR, major,
-        EGL_CONTEXT_MINOR_VERSION_KHR, minor,
+        EGL_CONTEXT_MAJOR_VERSION_KHR,
+        major,
+        EGL_CONTEXT_MINOR_VERSION_KHR,
+        minor,
         EGL_CONTEXT_OPENGL_PROFILE_MASK_KHR,
         compatibility ? EGL_CONTEXT_OPENGL_COMPATIBILITY_PROFILE_BIT_KHR
                       : EGL_CONTEXT_OPENGL_CORE_PROFILE_BIT_KHR,
@@ -203,8 +211,7 @@ EGLContext egl_context_new(Egl *egl, int major, int minor, bool compatibility)
 
     /* The bound API belongs to the thread. */
     eglBindAPI(EGL_OPENGL_API);
-    return eglCreateContext(egl->display, egl->config, egl->root ? egl->root : EGL_NO_CONTEXT,
-                            attributes);
+    return eglCreateContext(egl->display, egl->config, egl->root ? egl->root : EGL_NO_CONTEXT, attributes);
 }
 
 void egl_context_free(Egl *egl, EGLContext context)
@@ -214,8 +221,7 @@ void egl_context_free(Egl *egl, EGLContext context)
 
 bool egl_make_current(Egl *egl, EGLContext context)
 {
-    return eglMakeCurrent(egl->display, EGL_NO_SURFACE, EGL_NO_SURFACE,
-                          context ? context : EGL_NO_CONTEXT);
+    return eglMakeCurrent(egl->display, EGL_NO_SURFACE, EGL_NO_SURFACE, context ? context : EGL_NO_CONTEXT);
 }
 
 bool egl_make_root_current(Egl *egl)

@@ -44,9 +44,9 @@ static void front_serve(Device *d)
 
     while (alive && !g_atomic_int_get(&d->quit)) {
         struct pollfd fds[] = {
-            {.fd = vhost_fd(d->vhost), .events = POLLIN},
-            {.fd = channel_fd(d->channel), .events = channel_events(d->channel)},
-            {.fd = d->front_wake_fd, .events = POLLIN},
+            { .fd = vhost_fd(d->vhost), .events = POLLIN },
+            { .fd = channel_fd(d->channel), .events = channel_events(d->channel) },
+            { .fd = d->front_wake_fd, .events = POLLIN },
         };
 
         if (poll(fds, G_N_ELEMENTS(fds), -1) < 0) {

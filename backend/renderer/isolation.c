@@ -78,7 +78,7 @@ static const char *const deadly[] = {
 /* clang-format on */
 
 /* Made by nothing once GL runs: no more sandboxes, limits or sockets. */
-static const char *const deadly_serving[] = {"seccomp", "socket"};
+static const char *const deadly_serving[] = { "seccomp", "socket" };
 
 static bool isolation_add(scmp_filter_ctx ctx, uint32_t action, const char *name)
 {
@@ -148,7 +148,7 @@ static bool isolation_close_fds(const int *keep, unsigned count)
 
 bool isolate_initial(const int *keep, unsigned count, GError **error)
 {
-    struct rlimit no_core = {0, 0}, files;
+    struct rlimit no_core = { 0, 0 }, files;
 
     if (!isolation_close_fds(keep, count) || getrlimit(RLIMIT_NOFILE, &files) < 0) {
         goto fail;
@@ -198,7 +198,7 @@ void isolate_serving(void)
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
     g_autoptr(GError) error = NULL;
     bool ok = ctx != NULL;
-    static const uint64_t writing[] = {O_WRONLY, O_RDWR, O_CREAT, O_TRUNC};
+    static const uint64_t writing[] = { O_WRONLY, O_RDWR, O_CREAT, O_TRUNC };
 
     ok = ok && isolation_add_all(ctx, SCMP_ACT_KILL_PROCESS, deadly_serving, G_N_ELEMENTS(deadly_serving));
     for (unsigned i = 0; ok && i < G_N_ELEMENTS(writing); i++) {

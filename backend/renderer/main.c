@@ -51,25 +51,26 @@ static bool options_parse(Options *o, int argc, char **argv, GError **error)
 {
     gboolean version = FALSE;
     const GOptionEntry entries[] = {
-        {"vhost-user-fd", 0, 0, G_OPTION_ARG_INT, &o->vhost_user_fd, "Connected vhost-user socket", "N"},
-        {"channel-fd", 0, 0, G_OPTION_ARG_INT, &o->channel_fd, "Connected gpu channel", "N"},
-        {"stats-fd", 0, 0, G_OPTION_ARG_INT, &o->stats_fd, "Statistics page", "N"},
-        {"objects-fd", 0, 0, G_OPTION_ARG_INT, &o->objects_fd, "Object table", "N"},
-        {"vm-name", 0, 0, G_OPTION_ARG_STRING, &o->vm_name, "For the log", "NAME"},
-        {"profile", 0, 0, G_OPTION_ARG_STRING, &o->profile, "Shown to the guest", "NAME"},
-        {"gpu", 0, 0, G_OPTION_ARG_STRING, &o->gpu, "Shown to the guest", "NAME"},
-        {"memory", 0, 0, G_OPTION_ARG_INT64, &o->memory, "GPU memory of the VM", "BYTES"},
-        {"renderer", 0, 0, G_OPTION_ARG_STRING, &o->renderer, "auto (virgl, else 2d), virgl, 2d or null",
-         "NAME"},
-        {"render-node", 0, 0, G_OPTION_ARG_STRING, &o->render_node, "Default: software", "PATH"},
-        {"max-contexts", 0, 0, G_OPTION_ARG_INT, &o->max_contexts, "OpenGL contexts; 0: no bound", "N"},
-        {"max-outputs", 0, 0, G_OPTION_ARG_INT, &o->max_outputs, "1 to 16", "N"},
-        {"max-width", 0, 0, G_OPTION_ARG_INT, &o->max_width, "Of an output, pixels", "N"},
-        {"max-height", 0, 0, G_OPTION_ARG_INT, &o->max_height, "Of an output, pixels", "N"},
-        {"threads", 0, 0, G_OPTION_ARG_INT, &o->threads, "Of the software rasteriser; 0: its default", "N"},
-        {"no-sandbox", 0, 0, G_OPTION_ARG_NONE, &o->no_sandbox, "For debugging", NULL},
-        {"version", 0, 0, G_OPTION_ARG_NONE, &version, "Show the version", NULL},
-        {NULL}};
+        { "vhost-user-fd", 0, 0, G_OPTION_ARG_INT, &o->vhost_user_fd, "Connected vhost-user socket", "N" },
+        { "channel-fd", 0, 0, G_OPTION_ARG_INT, &o->channel_fd, "Connected gpu channel", "N" },
+        { "stats-fd", 0, 0, G_OPTION_ARG_INT, &o->stats_fd, "Statistics page", "N" },
+        { "objects-fd", 0, 0, G_OPTION_ARG_INT, &o->objects_fd, "Object table", "N" },
+        { "vm-name", 0, 0, G_OPTION_ARG_STRING, &o->vm_name, "For the log", "NAME" },
+        { "profile", 0, 0, G_OPTION_ARG_STRING, &o->profile, "Shown to the guest", "NAME" },
+        { "gpu", 0, 0, G_OPTION_ARG_STRING, &o->gpu, "Shown to the guest", "NAME" },
+        { "memory", 0, 0, G_OPTION_ARG_INT64, &o->memory, "GPU memory of the VM", "BYTES" },
+        { "renderer", 0, 0, G_OPTION_ARG_STRING, &o->renderer, "auto (virgl, else 2d), virgl, 2d or null",
+          "NAME" },
+        { "render-node", 0, 0, G_OPTION_ARG_STRING, &o->render_node, "Default: software", "PATH" },
+        { "max-contexts", 0, 0, G_OPTION_ARG_INT, &o->max_contexts, "OpenGL contexts; 0: no bound", "N" },
+        { "max-outputs", 0, 0, G_OPTION_ARG_INT, &o->max_outputs, "1 to 16", "N" },
+        { "max-width", 0, 0, G_OPTION_ARG_INT, &o->max_width, "Of an output, pixels", "N" },
+        { "max-height", 0, 0, G_OPTION_ARG_INT, &o->max_height, "Of an output, pixels", "N" },
+        { "threads", 0, 0, G_OPTION_ARG_INT, &o->threads, "Of the software rasteriser; 0: its default", "N" },
+        { "no-sandbox", 0, 0, G_OPTION_ARG_NONE, &o->no_sandbox, "For debugging", NULL },
+        { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Show the version", NULL },
+        { NULL }
+    };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
 
     g_option_context_set_summary(context, "Renders for one VM. Started by vgpud, not by hand.");
@@ -119,7 +120,7 @@ static bool device_init(Device *d, const Options *o, GError **error)
     ledger_init(&d->ledger, (uint64_t)o->memory, d->stats);
     d->front_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     d->channel = channel_new(o->channel_fd, (unsigned)o->max_outputs,
-                             &(ChannelCallbacks){front_reset, front_wake, front_idle, d});
+                             &(ChannelCallbacks){ front_reset, front_wake, front_idle, d });
     /*
      * Until the renderer has started, what the best one would serve: QEMU
      * offers the guest only what HELLO confirms.
@@ -164,7 +165,8 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* a socket or the log may close first */
     prepare_environment(&options);
     {
-        const int keep[] = {options.vhost_user_fd, options.channel_fd, options.stats_fd, options.objects_fd};
+        const int keep[] = { options.vhost_user_fd, options.channel_fd, options.stats_fd,
+                             options.objects_fd };
 
         if ((!options.no_sandbox && !isolate_initial(keep, G_N_ELEMENTS(keep), &error)) ||
             !device_init(d, &options, &error) || (!options.no_sandbox && !isolate_starting(&error))) {

@@ -19,14 +19,14 @@ struct caps_v2_prefix {
     uint32_t max_version;
     uint32_t v1_formats[4 * FORMAT_MASK_DWORDS]; /* sampler, render, depth-stencil, vertex */
     uint32_t v1_bits;
-    uint32_t v1_limits[11];      /* glsl_level to max_texture_gather_components */
+    uint32_t v1_limits[11];       /* glsl_level to max_texture_gather_components */
     uint32_t points_and_lines[9]; /* floats, with the LOD bias */
-    uint32_t vertex_limits[5];   /* max_geom_output_vertices to max_shader_patch_varyings */
+    uint32_t vertex_limits[5];    /* max_geom_output_vertices to max_shader_patch_varyings */
     uint32_t texel_offsets[4];
     uint32_t alignments[3];
     uint32_t capability_bits;
     uint32_t sample_locations[8];
-    uint32_t shader_limits[8];   /* max_vertex_attrib_stride to max_compute_shared_memory_size */
+    uint32_t shader_limits[8]; /* max_vertex_attrib_stride to max_compute_shared_memory_size */
     uint32_t compute_grid[6];
     uint32_t texture_sizes[3];
     uint32_t max_combined_shader_buffers;
@@ -35,8 +35,8 @@ struct caps_v2_prefix {
     uint32_t readback_formats[FORMAT_MASK_DWORDS];
     uint32_t scanout_formats[FORMAT_MASK_DWORDS];
     uint32_t capability_bits_v2;
-    uint32_t max_video_memory;   /* MiB */
-    char renderer[64];           /* GL_RENDERER of the host, cut */
+    uint32_t max_video_memory; /* MiB */
+    char renderer[64];         /* GL_RENDERER of the host, cut */
 };
 
 _Static_assert(offsetof(struct caps_v2_prefix, points_and_lines) == 308, "size of struct virgl_caps_v1");

@@ -33,7 +33,7 @@ static inline bool rect_intersect(const Rect *a, const Rect *b, Rect *out)
     if (x0 >= x1 || y0 >= y1) {
         return false;
     }
-    *out = (Rect){x0, y0, x1 - x0, y1 - y0};
+    *out = (Rect){ x0, y0, x1 - x0, y1 - y0 };
     return true;
 }
 
@@ -50,7 +50,7 @@ static inline void rect_unite(Rect *a, const Rect *b)
     y0 = a->y < b->y ? a->y : b->y;
     x1 = a->x + a->w > b->x + b->w ? a->x + a->w : b->x + b->w;
     y1 = a->y + a->h > b->y + b->h ? a->y + a->h : b->y + b->h;
-    *a = (Rect){x0, y0, x1 - x0, y1 - y0};
+    *a = (Rect){ x0, y0, x1 - x0, y1 - y0 };
 }
 
 #endif

@@ -192,7 +192,7 @@ static void render_work(Device *d)
 static void render_loop(Device *d)
 {
     int renderer_fd = d->ops->poll_fd(d->renderer);
-    struct epoll_event ev = {.events = EPOLLIN, .data.u32 = VHOST_WORK_RENDERER};
+    struct epoll_event ev = { .events = EPOLLIN, .data.u32 = VHOST_WORK_RENDERER };
 
     if (renderer_fd >= 0) {
         epoll_ctl(d->vhost->work_fd, EPOLL_CTL_ADD, renderer_fd, &ev);

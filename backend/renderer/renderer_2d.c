@@ -182,7 +182,7 @@ static uint32_t soft_transfer_to_host(Renderer *r, const RendererTransfer *t)
 {
     Image *image = image_find(r, t->resource_id);
     uint64_t stride = (uint64_t)image->width * 4, line = (uint64_t)t->box.w * 4;
-    Cursor c = {image->iov, image->iov_count, t->offset};
+    Cursor c = { image->iov, image->iov_count, t->offset };
 
     for (uint32_t y = 0; y < t->box.h; y++) {
         cursor_read(&c, image->pixels + (t->box.y + y) * stride + (uint64_t)t->box.x * 4, line);

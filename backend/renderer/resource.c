@@ -130,7 +130,7 @@ static bool resource_translate(const Resource *r, GuestMemory *m, struct iovec *
             if (last && (uint8_t *)last->iov_base + last->iov_len == p) {
                 last->iov_len += len;
             } else {
-                struct iovec one = {.iov_base = p, .iov_len = len};
+                struct iovec one = { .iov_base = p, .iov_len = len };
                 g_array_append_val(iov, one);
             }
             gpa += len;

@@ -119,7 +119,7 @@ static uint32_t scanout_update(Device *d, unsigned i)
     if (!part.w || !channel_idle(d->channel, i)) {
         return VIRTIO_GPU_RESP_OK_NODATA;
     }
-    s->unread = (Rect){0};
+    s->unread = (Rect){ 0 };
     code = scanout_read(d, i, &part);
     if (code == VIRTIO_GPU_RESP_OK_NODATA) {
         channel_damage(d->channel, i, &part);
@@ -163,8 +163,8 @@ uint32_t scanout_set(Device *d, unsigned i, Resource *r, const Rect *rect)
     if (!same) {
         /* A new picture is filled before QEMU hears of it: no black flash. */
         s->stale = false;
-        s->unread = (Rect){0};
-        code = scanout_read(d, i, &(Rect){0, 0, rect->w, rect->h});
+        s->unread = (Rect){ 0 };
+        code = scanout_read(d, i, &(Rect){ 0, 0, rect->w, rect->h });
         scanout_announce(d, i, fd);
     }
     return code;
@@ -179,7 +179,7 @@ void scanout_disable(Device *d, unsigned i)
     }
     scanout_unlink(d, i);
     scanout_drop_picture(d, s);
-    s->unread = (Rect){0};
+    s->unread = (Rect){ 0 };
     table_scanout(d->table, i, 0, NULL);
     channel_scanout_off(d->channel, i);
 }
@@ -237,10 +237,10 @@ static void cursor_convert(uint32_t *data, uint32_t fourcc)
         uint32_t fourcc;
         uint8_t r, g, b, a;
     } formats[] = {
-        {FOURCC('A', 'R', '2', '4'), 16, 8, 0, 24}, {FOURCC('X', 'R', '2', '4'), 16, 8, 0, 32},
-        {FOURCC('A', 'B', '2', '4'), 0, 8, 16, 24}, {FOURCC('X', 'B', '2', '4'), 0, 8, 16, 32},
-        {FOURCC('B', 'A', '2', '4'), 8, 16, 24, 0}, {FOURCC('B', 'X', '2', '4'), 8, 16, 24, 32},
-        {FOURCC('R', 'A', '2', '4'), 24, 16, 8, 0}, {FOURCC('R', 'X', '2', '4'), 24, 16, 8, 32},
+        { FOURCC('A', 'R', '2', '4'), 16, 8, 0, 24 }, { FOURCC('X', 'R', '2', '4'), 16, 8, 0, 32 },
+        { FOURCC('A', 'B', '2', '4'), 0, 8, 16, 24 }, { FOURCC('X', 'B', '2', '4'), 0, 8, 16, 32 },
+        { FOURCC('B', 'A', '2', '4'), 8, 16, 24, 0 }, { FOURCC('B', 'X', '2', '4'), 8, 16, 24, 32 },
+        { FOURCC('R', 'A', '2', '4'), 24, 16, 8, 0 }, { FOURCC('R', 'X', '2', '4'), 24, 16, 8, 32 },
     };
 
     for (unsigned f = 1; f < G_N_ELEMENTS(formats); f++) {
@@ -276,7 +276,7 @@ uint32_t scanout_cursor(Device *d, unsigned scanout, const Resource *r, uint32_t
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
     u = g_new0(struct vgpu_channel_cursor_update, 1);
-    u->pos = (struct vgpu_channel_cursor_pos){scanout, x, y};
+    u->pos = (struct vgpu_channel_cursor_pos){ scanout, x, y };
     u->hot_x = MIN(hot_x, side - 1);
     u->hot_y = MIN(hot_y, side - 1);
     code = d->ops->read_pixels(d->renderer, r->id, 0, 0, side, side, u->data, side * 4, &fourcc);

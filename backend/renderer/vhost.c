@@ -102,7 +102,7 @@ static void vhost_set_started(VuDev *dev, int q, bool started)
         queue->kick_fd = -1;
     }
     if (started) {
-        struct epoll_event ev = {.events = EPOLLIN, .data.u32 = q};
+        struct epoll_event ev = { .events = EPOLLIN, .data.u32 = q };
 
         vq->notification = true;
         vq->signalled_used_valid = false;
@@ -358,7 +358,7 @@ static bool vhost_read_msg(VuDev *dev, int sock, VhostUserMsg *msg)
         char buf[CMSG_SPACE(sizeof(msg->fds))];
         struct cmsghdr align;
     } control;
-    struct iovec iov = {.iov_base = msg, .iov_len = VHOST_USER_HDR_SIZE};
+    struct iovec iov = { .iov_base = msg, .iov_len = VHOST_USER_HDR_SIZE };
     struct msghdr mh = {
         .msg_iov = &iov,
         .msg_iovlen = 1,
@@ -471,7 +471,7 @@ void vhost_reset_done(Vhost *v, uint32_t generation)
 Vhost *vhost_new(int fd, Table *table, struct vgpu_stats *stats, GError **error)
 {
     Vhost *v = g_new0(Vhost, 1);
-    struct epoll_event ev = {.events = EPOLLIN, .data.u32 = VHOST_WORK_WAKE};
+    struct epoll_event ev = { .events = EPOLLIN, .data.u32 = VHOST_WORK_WAKE };
 
     g_mutex_init(&v->lock);
     v->table = table;

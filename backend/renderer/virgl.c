@@ -98,7 +98,7 @@ static bool start(Renderer *r, GError **error)
     int flags = VIRGL_RENDERER_THREAD_SYNC | VIRGL_RENDERER_ASYNC_FENCE_CB;
     int ret;
 
-    r->callbacks = (struct virgl_renderer_callbacks) {
+    r->callbacks = (struct virgl_renderer_callbacks){
         .version = 4,
         .write_fence = on_fence,
         .create_gl_context = on_create_context,
@@ -116,8 +116,8 @@ static bool start(Renderer *r, GError **error)
     if (ret || virgl_renderer_get_poll_fd() < 0) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
                     "virglrenderer does not start on '%s' (%s); it needs OpenGL 3.1 and "
-                    "VIRGL_DISABLE_MT unset", egl_description(r->egl),
-                    ret ? g_strerror(ret < 0 ? -ret : ret) : "no fence thread");
+                    "VIRGL_DISABLE_MT unset",
+                    egl_description(r->egl), ret ? g_strerror(ret < 0 ? -ret : ret) : "no fence thread");
         return false;
     }
     return true;
@@ -202,8 +202,7 @@ static void renderer_poll(Renderer *r)
 
 /* Capsets */
 
-static bool renderer_capset_info(Renderer *r, uint32_t index, uint32_t *id, uint32_t *version,
-                                 uint32_t *size)
+static bool renderer_capset_info(Renderer *r, uint32_t index, uint32_t *id, uint32_t *version, uint32_t *size)
 {
     static const uint32_t ids[] = { CAPSET_VIRGL, CAPSET_VIRGL2 };
 

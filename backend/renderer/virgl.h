@@ -16,39 +16,39 @@
 
 struct Renderer {
     char *vm_name;
-    Ledger *ledger;            /* borrowed */
+    Ledger *ledger; /* borrowed */
     Egl *egl;
     VirglFences fences;
     struct virgl_renderer_callbacks callbacks;
-    bool started;              /* virglrenderer is */
-    uint32_t max_contexts;     /* 0: no bound */
-    StreamLimits limits;       /* counts contexts and sub-contexts */
-    GHashTable *contexts;      /* ctx_id -> VirglContext */
-    GHashTable *resources;     /* resource_id -> VirglResource */
-    GQueue lingering;          /* of VirglLinger: see virgl_resource.c */
-    uint32_t framebuffer;      /* in the root context, to read from */
+    bool started;          /* virglrenderer is */
+    uint32_t max_contexts; /* 0: no bound */
+    StreamLimits limits;   /* counts contexts and sub-contexts */
+    GHashTable *contexts;  /* ctx_id -> VirglContext */
+    GHashTable *resources; /* resource_id -> VirglResource */
+    GQueue lingering;      /* of VirglLinger: see virgl_resource.c */
+    uint32_t framebuffer;  /* in the root context, to read from */
 };
 
 typedef struct VirglResource {
     ResourceShape shape;
-    uint64_t bytes;            /* what it was charged at */
-    const struct iovec *iov;   /* borrowed while attached */
+    uint64_t bytes;          /* what it was charged at */
+    const struct iovec *iov; /* borrowed while attached */
     uint32_t iov_count;
 } VirglResource;
 
 typedef struct VirglContext {
     uint32_t id;
     StreamContext *books;
-    GHashTable *attached;      /* set of resource_id */
-    char name[64];             /* from the guest */
+    GHashTable *attached; /* set of resource_id */
+    char name[64];        /* from the guest */
     bool lost;
 } VirglContext;
 
 /* virglrenderer's errno, of either sign, as VIRTIO_GPU_RESP_*. */
 uint32_t virgl_response(int ret);
 
-uint32_t virgl_context_create(Renderer *r, uint32_t ctx_id, uint32_t capset_id,
-                              const char *name, uint32_t name_len);
+uint32_t virgl_context_create(Renderer *r, uint32_t ctx_id, uint32_t capset_id, const char *name,
+                              uint32_t name_len);
 void virgl_context_destroy(Renderer *r, uint32_t ctx_id);
 uint32_t virgl_context_attach(Renderer *r, uint32_t ctx_id, uint32_t resource_id);
 void virgl_context_detach(Renderer *r, uint32_t ctx_id, uint32_t resource_id);
@@ -60,8 +60,7 @@ void virgl_context_forget_resource(Renderer *r, uint32_t resource_id);
 
 uint32_t virgl_resource_create(Renderer *r, uint32_t resource_id, const ResourceShape *shape);
 void virgl_resource_destroy(Renderer *r, uint32_t resource_id);
-uint32_t virgl_resource_attach(Renderer *r, uint32_t resource_id, const struct iovec *iov,
-                               uint32_t count);
+uint32_t virgl_resource_attach(Renderer *r, uint32_t resource_id, const struct iovec *iov, uint32_t count);
 void virgl_resource_detach(Renderer *r, uint32_t resource_id);
 uint32_t virgl_resource_to_host(Renderer *r, const RendererTransfer *t);
 uint32_t virgl_resource_from_host(Renderer *r, const RendererTransfer *t);
@@ -70,7 +69,7 @@ void virgl_resource_settle(Renderer *r);
 /* Refunds all of them: no context is left that could hold one. */
 void virgl_resource_settle_all(Renderer *r);
 
-uint32_t virgl_pixels_read(Renderer *r, uint32_t resource_id, uint32_t x, uint32_t y, uint32_t w,
-                           uint32_t h, void *dst, uint32_t dst_stride, uint32_t *drm_fourcc);
+uint32_t virgl_pixels_read(Renderer *r, uint32_t resource_id, uint32_t x, uint32_t y, uint32_t w, uint32_t h,
+                           void *dst, uint32_t dst_stride, uint32_t *drm_fourcc);
 
 #endif

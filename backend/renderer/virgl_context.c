@@ -48,8 +48,8 @@ static int create_in_virgl(uint32_t ctx_id, uint32_t capset_id, const char *name
     return virgl_renderer_context_create_with_flags(ctx_id, capset_id, length, name);
 }
 
-uint32_t virgl_context_create(Renderer *r, uint32_t ctx_id, uint32_t capset_id,
-                              const char *name, uint32_t name_len)
+uint32_t virgl_context_create(Renderer *r, uint32_t ctx_id, uint32_t capset_id, const char *name,
+                              uint32_t name_len)
 {
     VirglContext *ctx;
     int ret;
@@ -61,8 +61,8 @@ uint32_t virgl_context_create(Renderer *r, uint32_t ctx_id, uint32_t capset_id,
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
     if (r->max_contexts && r->limits.subcontexts >= r->max_contexts) {
-        log_guest("VM '%s': refused an OpenGL context: its profile's max-contexts=%u are in use",
-                  r->vm_name, r->max_contexts);
+        log_guest("VM '%s': refused an OpenGL context: its profile's max-contexts=%u are in use", r->vm_name,
+                  r->max_contexts);
         return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
     }
     ctx = g_new0(VirglContext, 1);
@@ -72,8 +72,8 @@ uint32_t virgl_context_create(Renderer *r, uint32_t ctx_id, uint32_t capset_id,
     ctx->books = stream_context_new(r->ledger, &r->limits);
     if (!ctx->books) {
         log_guest("VM '%s': refused the OpenGL context of '%s': its %u KiB do not fit into the "
-                  "%" G_GUINT64_FORMAT " MiB that are free of %" G_GUINT64_FORMAT " MiB", r->vm_name,
-                  ctx->name, STREAM_SUBCONTEXT_BYTES >> 10, ledger_free(r->ledger) >> 20,
+                  "%" G_GUINT64_FORMAT " MiB that are free of %" G_GUINT64_FORMAT " MiB",
+                  r->vm_name, ctx->name, STREAM_SUBCONTEXT_BYTES >> 10, ledger_free(r->ledger) >> 20,
                   ledger_limit(r->ledger) >> 20);
         virgl_context_free(ctx);
         return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
@@ -178,19 +178,18 @@ void virgl_context_forget_resource(Renderer *r, uint32_t resource_id)
     }
 }
 
-static uint32_t refuse(Renderer *r, VirglContext *ctx, StreamVerdict verdict, const char *why,
-                       uint64_t bytes)
+static uint32_t refuse(Renderer *r, VirglContext *ctx, StreamVerdict verdict, const char *why, uint64_t bytes)
 {
     ctx->lost = true;
     if (verdict == STREAM_OUT_OF_MEMORY) {
-        log_guest("VM '%s': refused %" G_GUINT64_FORMAT " MiB: %s; %" G_GUINT64_FORMAT " of %"
-                  G_GUINT64_FORMAT " MiB are in use; the OpenGL context %u of '%s' is lost",
+        log_guest("VM '%s': refused %" G_GUINT64_FORMAT " MiB: %s; %" G_GUINT64_FORMAT
+                  " of %" G_GUINT64_FORMAT " MiB are in use; the OpenGL context %u of '%s' is lost",
                   r->vm_name, (bytes + (1 << 20) - 1) >> 20, why, ledger_used(r->ledger) >> 20,
                   ledger_limit(r->ledger) >> 20, ctx->id, ctx->name);
         return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
     }
-    log_guest("VM '%s': refused a command stream: %s; the OpenGL context %u of '%s' is lost",
-              r->vm_name, why, ctx->id, ctx->name);
+    log_guest("VM '%s': refused a command stream: %s; the OpenGL context %u of '%s' is lost", r->vm_name, why,
+              ctx->id, ctx->name);
     return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
 }
 
@@ -202,7 +201,8 @@ static void answer_memory_info(Renderer *r, VirglContext *ctx, uint32_t resource
     if (!resource || !g_hash_table_contains(ctx->attached, GUINT_TO_POINTER(resource_id)) ||
         !memory_info_write(r->ledger, resource->iov, resource->iov_count)) {
         log_guest("VM '%s': '%s' asked for memory information in resource %u, which it does not "
-                  "have or which has too small a backing", r->vm_name, ctx->name, resource_id);
+                  "have or which has too small a backing",
+                  r->vm_name, ctx->name, resource_id);
     }
 }
 
@@ -231,8 +231,8 @@ uint32_t virgl_context_submit(Renderer *r, uint32_t ctx_id, void *commands, uint
     if (ret) {
         ctx->lost = true;
         log_guest("VM '%s': the OpenGL context %u of '%s' is lost: virglrenderer refused its "
-                  "commands (%s), often because a resource was refused before", r->vm_name, ctx->id,
-                  ctx->name, g_strerror(ret < 0 ? -ret : ret));
+                  "commands (%s), often because a resource was refused before",
+                  r->vm_name, ctx->id, ctx->name, g_strerror(ret < 0 ? -ret : ret));
         return virgl_response(ret);
     }
     while (stream_next_memory_info(ctx->books, &asker)) {

@@ -28,7 +28,7 @@
 
 typedef struct VirglFence {
     uint32_t cookie;
-    bool nudge;     /* nobody's: only completes others */
+    bool nudge; /* nobody's: only completes others */
     uint64_t fence;
 } VirglFence;
 
@@ -37,7 +37,7 @@ typedef struct VirglFence {
 
 void virgl_fences_init(VirglFences *f, void (*done)(void *opaque, uint64_t fence), void *opaque)
 {
-    *f = (VirglFences) { .done = done, .opaque = opaque };
+    *f = (VirglFences){ .done = done, .opaque = opaque };
     g_mutex_init(&f->lock);
     g_cond_init(&f->idle);
     g_queue_init(&f->waiting);
@@ -65,7 +65,7 @@ static bool create(VirglFences *f, uint64_t fence, bool nudge)
 
     g_mutex_lock(&f->lock);
     cookie = f->next++;
-    *entry = (VirglFence) { .cookie = cookie, .nudge = nudge, .fence = fence };
+    *entry = (VirglFence){ .cookie = cookie, .nudge = nudge, .fence = fence };
     g_queue_push_tail(&f->waiting, entry);
     g_mutex_unlock(&f->lock);
 

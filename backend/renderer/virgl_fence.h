@@ -11,10 +11,10 @@
 
 typedef struct VirglFences {
     GMutex lock;
-    GCond idle;      /* none waiting, none being reported */
-    GQueue waiting;  /* of VirglFence, oldest first */
-    int reporting;   /* threads inside done() */
-    uint32_t next;   /* cookie */
+    GCond idle;     /* none waiting, none being reported */
+    GQueue waiting; /* of VirglFence, oldest first */
+    int reporting;  /* threads inside done() */
+    uint32_t next;  /* cookie */
     void (*done)(void *opaque, uint64_t fence);
     void *opaque;
 } VirglFences;

@@ -14,8 +14,8 @@
 #include "rect.h"
 
 #define FOURCC(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
-#define FOURCC_XR24 FOURCC('X', 'R', '2', '4')
-#define FOURCC_AR24 FOURCC('A', 'R', '2', '4')
+#define FOURCC_XR24        FOURCC('X', 'R', '2', '4')
+#define FOURCC_AR24        FOURCC('A', 'R', '2', '4')
 
 #define RESOURCE_Y_0_TOP (1u << 0)
 
@@ -69,8 +69,8 @@ static bool read_texture(Renderer *r, uint32_t texture, GLenum target, const Rec
     return status == GL_FRAMEBUFFER_COMPLETE && glGetError() == GL_NO_ERROR;
 }
 
-uint32_t virgl_pixels_read(Renderer *r, uint32_t resource_id, uint32_t x, uint32_t y, uint32_t w,
-                           uint32_t h, void *dst, uint32_t dst_stride, uint32_t *drm_fourcc)
+uint32_t virgl_pixels_read(Renderer *r, uint32_t resource_id, uint32_t x, uint32_t y, uint32_t w, uint32_t h,
+                           void *dst, uint32_t dst_stride, uint32_t *drm_fourcc)
 {
     VirglResource *resource = g_hash_table_lookup(r->resources, GUINT_TO_POINTER(resource_id));
     struct virgl_renderer_resource_info info = { 0 };
@@ -89,8 +89,8 @@ uint32_t virgl_pixels_read(Renderer *r, uint32_t resource_id, uint32_t x, uint32
     }
     if (w == 0 || h == 0 || dst_stride / 4 < w || dst_stride % 4 ||
         !rect_within(&rect, resource->shape.width, resource->shape.height) ||
-        resource->shape.nr_samples > 1 ||
-        virgl_renderer_resource_get_info((int)resource_id, &info) || info.tex_id == 0) {
+        resource->shape.nr_samples > 1 || virgl_renderer_resource_get_info((int)resource_id, &info) ||
+        info.tex_id == 0) {
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
     y_0_top = info.flags & RESOURCE_Y_0_TOP;
@@ -98,10 +98,10 @@ uint32_t virgl_pixels_read(Renderer *r, uint32_t resource_id, uint32_t x, uint32
         rect.y = resource->shape.height - y - h;
     }
     if (egl_make_root_current(r->egl)) {
-        done = read_texture(r, info.tex_id,
-                            resource->shape.target == PIPE_TEXTURE_RECT ? GL_TEXTURE_RECTANGLE
-                                                                        : GL_TEXTURE_2D,
-                            &rect, dst, dst_stride);
+        done =
+            read_texture(r, info.tex_id,
+                         resource->shape.target == PIPE_TEXTURE_RECT ? GL_TEXTURE_RECTANGLE : GL_TEXTURE_2D,
+                         &rect, dst, dst_stride);
     }
     virgl_renderer_force_ctx_0();
     if (!done) {

@@ -76,7 +76,7 @@ static void linger(Renderer *r, uint32_t gl_id, bool buffer, uint64_t bytes)
 {
     VirglLinger *entry = g_new(VirglLinger, 1);
 
-    *entry = (VirglLinger) { .gl_id = gl_id, .buffer = buffer, .bytes = bytes };
+    *entry = (VirglLinger){ .gl_id = gl_id, .buffer = buffer, .bytes = bytes };
     ledger_carry(r->ledger, bytes);
     g_queue_push_tail(&r->lingering, entry);
 }
@@ -139,13 +139,13 @@ uint32_t virgl_resource_create(Renderer *r, uint32_t resource_id, const Resource
     if (resource_id == 0 || lookup(r, resource_id)) {
         return VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID;
     }
-    if (!resource_size(shape, &bytes) ||
-        ((shape->bind & VIRGL_RES_BIND_CUSTOM) && bytes > CUSTOM_MAX)) {
+    if (!resource_size(shape, &bytes) || ((shape->bind & VIRGL_RES_BIND_CUSTOM) && bytes > CUSTOM_MAX)) {
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
     if (bytes > RESOURCE_MAX) {
         log_guest("VM '%s': resource %u of %llu MiB refused: virglrenderer serves at most %llu MiB "
-                  "in one resource", r->vm_name, resource_id, bytes / MIB, RESOURCE_MAX / MIB);
+                  "in one resource",
+                  r->vm_name, resource_id, bytes / MIB, RESOURCE_MAX / MIB);
         return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
     }
     virgl_renderer_force_ctx_0();
@@ -182,8 +182,7 @@ void virgl_resource_destroy(Renderer *r, uint32_t resource_id)
     g_hash_table_remove(r->resources, GUINT_TO_POINTER(resource_id));
 }
 
-uint32_t virgl_resource_attach(Renderer *r, uint32_t resource_id, const struct iovec *iov,
-                               uint32_t count)
+uint32_t virgl_resource_attach(Renderer *r, uint32_t resource_id, const struct iovec *iov, uint32_t count)
 {
     VirglResource *resource = lookup(r, resource_id);
     int ret;
@@ -250,7 +249,7 @@ static uint32_t check_transfer(Renderer *r, const RendererTransfer *t)
 
 static struct virgl_box to_box(const RendererBox *b)
 {
-    return (struct virgl_box) { b->x, b->y, b->z, b->w, b->h, b->d };
+    return (struct virgl_box){ b->x, b->y, b->z, b->w, b->h, b->d };
 }
 
 uint32_t virgl_resource_to_host(Renderer *r, const RendererTransfer *t)
@@ -262,8 +261,7 @@ uint32_t virgl_resource_to_host(Renderer *r, const RendererTransfer *t)
         return response;
     }
     return virgl_response(virgl_renderer_transfer_write_iov(
-        t->resource_id, t->ctx_id, (int)t->level, t->stride, t->layer_stride, &box, t->offset,
-        NULL, 0));
+        t->resource_id, t->ctx_id, (int)t->level, t->stride, t->layer_stride, &box, t->offset, NULL, 0));
 }
 
 uint32_t virgl_resource_from_host(Renderer *r, const RendererTransfer *t)
@@ -274,7 +272,6 @@ uint32_t virgl_resource_from_host(Renderer *r, const RendererTransfer *t)
     if (response != VIRTIO_GPU_RESP_OK_NODATA) {
         return response;
     }
-    return virgl_response(virgl_renderer_transfer_read_iov(
-        t->resource_id, t->ctx_id, t->level, t->stride, t->layer_stride, &box, t->offset,
-        NULL, 0));
+    return virgl_response(virgl_renderer_transfer_read_iov(t->resource_id, t->ctx_id, t->level, t->stride,
+                                                           t->layer_stride, &box, t->offset, NULL, 0));
 }

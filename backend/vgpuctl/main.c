@@ -9,32 +9,32 @@
 #include "table.h"
 
 static const TableColumn vm_columns[] = {
-    {"VM", table_text, "vm", false},
-    {"DEVICE", table_text, "device", false},
-    {"PROFILE", table_text, "profile", false},
-    {"GPU", table_text, "gpu", false},
-    {"STATE", table_text, "state", false},
-    {"USED/MiB", table_mib, "memory_used_bytes", true},
-    {"LIMIT/MiB", table_mib, "memory_limit_bytes", true},
-    {"PID", table_number, "pid", true},
-    {"CAUSE", table_text, "cause", false},
+    { "VM", table_text, "vm", false },
+    { "DEVICE", table_text, "device", false },
+    { "PROFILE", table_text, "profile", false },
+    { "GPU", table_text, "gpu", false },
+    { "STATE", table_text, "state", false },
+    { "USED/MiB", table_mib, "memory_used_bytes", true },
+    { "LIMIT/MiB", table_mib, "memory_limit_bytes", true },
+    { "PID", table_number, "pid", true },
+    { "CAUSE", table_text, "cause", false },
 };
 
 static const TableColumn profile_columns[] = {
-    {"PROFILE", table_text, "name", false},  {"MEMORY/MiB", table_mib, "memory_bytes", true},
-    {"SHARE", table_percent, "share", true}, {"IN USE", table_number, "in_use", true},
-    {"FITS", table_number, "fits", true},    {"FROM", table_text, "origin", false},
+    { "PROFILE", table_text, "name", false },  { "MEMORY/MiB", table_mib, "memory_bytes", true },
+    { "SHARE", table_percent, "share", true }, { "IN USE", table_number, "in_use", true },
+    { "FITS", table_number, "fits", true },    { "FROM", table_text, "origin", false },
 };
 
 static const TableColumn gpu_columns[] = {
-    {"GPU", table_text, "name", false},
-    {"DRIVER", table_text, "driver", false},
-    {"NODE", table_text, "node", false},
-    {"PCI", table_text, "pci", false},
-    {"MEMORY/MiB", table_mib, "memory_bytes", true},
-    {"BOOKED/MiB", table_mib, "memory_booked_bytes", true},
-    {"FREE/MiB", table_mib, "memory_free_bytes", true},
-    {"VMS", table_number, "vms", true},
+    { "GPU", table_text, "name", false },
+    { "DRIVER", table_text, "driver", false },
+    { "NODE", table_text, "node", false },
+    { "PCI", table_text, "pci", false },
+    { "MEMORY/MiB", table_mib, "memory_bytes", true },
+    { "BOOKED/MiB", table_mib, "memory_booked_bytes", true },
+    { "FREE/MiB", table_mib, "memory_free_bytes", true },
+    { "VMS", table_number, "vms", true },
 };
 
 static const struct {
@@ -42,12 +42,12 @@ static const struct {
     const TableColumn *columns;
     unsigned count;
 } commands[] = {
-    {"list", "/v1/vms", "VMs that have a slice of a GPU", "no VM has a slice of a GPU", vm_columns,
-     G_N_ELEMENTS(vm_columns)},
-    {"profiles", "/v1/profiles", "profiles a VM may ask for, and how many more fit", "there are no profiles",
-     profile_columns, G_N_ELEMENTS(profile_columns)},
-    {"gpus", "/v1/gpus", "GPUs of this host and what is booked of them", "there are no GPUs", gpu_columns,
-     G_N_ELEMENTS(gpu_columns)},
+    { "list", "/v1/vms", "VMs that have a slice of a GPU", "no VM has a slice of a GPU", vm_columns,
+      G_N_ELEMENTS(vm_columns) },
+    { "profiles", "/v1/profiles", "profiles a VM may ask for, and how many more fit", "there are no profiles",
+      profile_columns, G_N_ELEMENTS(profile_columns) },
+    { "gpus", "/v1/gpus", "GPUs of this host and what is booked of them", "there are no GPUs", gpu_columns,
+      G_N_ELEMENTS(gpu_columns) },
 };
 
 static int fail(int status, const char *format, ...) G_GNUC_PRINTF(2, 3);
@@ -69,11 +69,11 @@ int main(int argc, char **argv)
     g_autofree char *socket = NULL;
     gboolean json = FALSE, version = FALSE;
     const GOptionEntry entries[] = {
-        {"json", 'j', 0, G_OPTION_ARG_NONE, &json, "an array of objects instead of a table", NULL},
-        {"socket", 's', 0, G_OPTION_ARG_FILENAME, &socket,
-         "vgpud's socket; default: the host's, else this user's", "PATH"},
-        {"version", 0, 0, G_OPTION_ARG_NONE, &version, "show the version and exit", NULL},
-        {NULL},
+        { "json", 'j', 0, G_OPTION_ARG_NONE, &json, "an array of objects instead of a table", NULL },
+        { "socket", 's', 0, G_OPTION_ARG_FILENAME, &socket,
+          "vgpud's socket; default: the host's, else this user's", "PATH" },
+        { "version", 0, 0, G_OPTION_ARG_NONE, &version, "show the version and exit", NULL },
+        { NULL },
     };
     g_autoptr(GOptionContext) context = g_option_context_new("COMMAND");
     g_autoptr(GString) summary = g_string_new("Commands:");

@@ -61,9 +61,9 @@ static bool client_send(Client *c, const void *data, size_t size, const int *fds
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int) * VGPU_ATTACH_FD_COUNT)];
-    } control = {0};
-    struct iovec iov = {.iov_base = (void *)data, .iov_len = size};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    } control = { 0 };
+    struct iovec iov = { .iov_base = (void *)data, .iov_len = size };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
     if (fd_count) {
         struct cmsghdr *cmsg;
@@ -299,9 +299,10 @@ static gboolean on_client(gint fd, GIOCondition condition, gpointer opaque)
         char more;
     } buf;
     char control[CMSG_SPACE(sizeof(int) * 8)];
-    struct iovec iov = {.iov_base = &buf, .iov_len = sizeof(buf)};
+    struct iovec iov = { .iov_base = &buf, .iov_len = sizeof(buf) };
     struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+    };
     ssize_t n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     g_autofree char *why = NULL;
     enum vgpu_refusal code;
@@ -350,7 +351,7 @@ static gboolean on_connect(gint fd, GIOCondition condition, gpointer opaque)
     c->fd = s;
     d->connections++;
     if (getsockopt(s, SOL_SOCKET, SO_PEERCRED, &c->peer, &size) < 0) {
-        c->peer = (struct ucred){.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
+        c->peer = (struct ucred){ .pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1 };
     }
     if (d->connections > MAX_CONNECTIONS) {
         client_refuse(c, VGPU_REFUSED_START, "vgpud has too many connections already");
@@ -364,7 +365,7 @@ static gboolean on_connect(gint fd, GIOCondition condition, gpointer opaque)
 
 guint attach_serve(Daemon *d, int fd)
 {
-    static const VmListener listener = {on_vm_started, on_vm_failed, on_vm_ended};
+    static const VmListener listener = { on_vm_started, on_vm_failed, on_vm_ended };
 
     vm_set_listener(&listener);
     return g_unix_fd_add(fd, G_IO_IN, on_connect, d);

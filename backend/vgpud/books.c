@@ -106,7 +106,7 @@ AdmissionBooking *books_bookings(const Books *books, size_t *count)
 
 const char *vm_state_name(VmState state)
 {
-    static const char *const names[] = {"starting", "running", "lost", "leaving"};
+    static const char *const names[] = { "starting", "running", "lost", "leaving" };
 
     return names[state];
 }

@@ -32,7 +32,7 @@ void config_free(Config *c)
 
 bool config_kind_valid(const char *kind)
 {
-    static const char *const kinds[] = {"auto", "virgl", "2d", "null", NULL};
+    static const char *const kinds[] = { "auto", "virgl", "2d", "null", NULL };
 
     return g_strv_contains(kinds, kind);
 }
@@ -97,13 +97,13 @@ static const struct {
     bool (*set)(Config *c, const char *value);
     const char *expected;
 } config_keys[] = {
-    {"vgpud", "sandbox", set_sandbox, "on or off"},
-    {"vgpud", "gpus", set_gpus, "auto or software"},
-    {"vgpud", "group", set_group, "a group's name"},
-    {"renderer", "path", set_path, "an absolute path"},
-    {"renderer", "kind", set_kind, "auto, virgl, 2d or null"},
-    {"renderer", "memory-overhead", set_overhead, "64M or more"},
-    {"renderer", "environment", set_environment, "KEY=VALUE, several separated by ';'"},
+    { "vgpud", "sandbox", set_sandbox, "on or off" },
+    { "vgpud", "gpus", set_gpus, "auto or software" },
+    { "vgpud", "group", set_group, "a group's name" },
+    { "renderer", "path", set_path, "an absolute path" },
+    { "renderer", "kind", set_kind, "auto, virgl, 2d or null" },
+    { "renderer", "memory-overhead", set_overhead, "64M or more" },
+    { "renderer", "environment", set_environment, "KEY=VALUE, several separated by ';'" },
 };
 
 static bool config_add_gpu(Config *c, const Ini *ini, const char *group, const char *key, GError **error)

@@ -162,9 +162,9 @@ static const struct {
     const char *path;
     void (*add)(JsonBuilder *b, const Daemon *d);
 } http_paths[] = {
-    {"/v1/vms", add_vms},
-    {"/v1/profiles", add_profiles},
-    {"/v1/gpus", add_gpus},
+    { "/v1/vms", add_vms },
+    { "/v1/profiles", add_profiles },
+    { "/v1/gpus", add_gpus },
 };
 
 static void answer(SoupServerMessage *msg, unsigned status, JsonBuilder *b)

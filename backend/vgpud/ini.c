@@ -79,7 +79,7 @@ static bool ini_scan(Ini *ini, const char *text, GError **error)
 
     for (unsigned i = 0; lines[i]; i++) {
         char *s = g_strstrip(lines[i]);
-        IniLine found = {.number = i + 1};
+        IniLine found = { .number = i + 1 };
         unsigned first;
         char *end;
 

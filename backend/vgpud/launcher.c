@@ -111,8 +111,9 @@ static int sealed_memfd(const char *name, size_t size, GError **error)
 static int make_stats(uint64_t memory, Launched *out, GError **error)
 {
     char path[64];
-    struct vgpu_stats first = {
-        .magic = VGPU_STATS_MAGIC, .version = VGPU_STATS_VERSION, .memory_limit = memory};
+    struct vgpu_stats first = { .magic = VGPU_STATS_MAGIC,
+                                .version = VGPU_STATS_VERSION,
+                                .memory_limit = memory };
     int fd = sealed_memfd("vgpu-stats", VGPU_STATS_SIZE, error);
 
     if (fd < 0) {
@@ -132,7 +133,7 @@ static int make_stats(uint64_t memory, Launched *out, GError **error)
 
 void launched_clear(Launched *l)
 {
-    int *fds[] = {&l->pidfd, &l->vhost_user, &l->channel, &l->stats, &l->objects, &l->log, &l->status};
+    int *fds[] = { &l->pidfd, &l->vhost_user, &l->channel, &l->stats, &l->objects, &l->log, &l->status };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++) {
         if (*fds[i] >= 0) {
@@ -211,7 +212,7 @@ static char **make_argv(const LaunchSpec *s)
 static char **make_envp(const LaunchSpec *s)
 {
     /* passed on for debugging and sanitizer builds; nothing else of ours is */
-    static const char *const kept[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "G_MESSAGES_DEBUG"};
+    static const char *const kept[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS", "G_MESSAGES_DEBUG" };
     char **envp = NULL;
 
     envp = g_environ_setenv(envp, "PATH", "/usr/bin:/bin", TRUE);
@@ -240,7 +241,7 @@ static char **make_envp(const LaunchSpec *s)
 static G_NORETURN void child_fail(const char *what)
 {
     const char *why = strerrordesc_np(errno);
-    const char *parts[] = {"cannot start the renderer: ", what, ": ", why ? why : "unknown error"};
+    const char *parts[] = { "cannot start the renderer: ", what, ": ", why ? why : "unknown error" };
     struct iovec iov[G_N_ELEMENTS(parts)];
 
     for (unsigned i = 0; i < G_N_ELEMENTS(parts); i++) {
@@ -333,18 +334,18 @@ bool launcher_start(const LaunchSpec *spec, Launched *out, GError **error)
     g_auto(GStrv) envp = make_envp(spec);
     g_autoptr(Sandbox) box =
         spec->sandbox ? sandbox_new(spec->renderer, spec->node, spec->device_path) : NULL;
-    Child child = {.argv = argv, .envp = envp, .box = box};
+    Child child = { .argv = argv, .envp = envp, .box = box };
     int go_writer = -1, log_writer = -1;
     bool ok = false;
 
-    *out = (Launched){.pid = -1,
-                      .pidfd = -1,
-                      .vhost_user = -1,
-                      .channel = -1,
-                      .stats = -1,
-                      .objects = -1,
-                      .log = -1,
-                      .status = -1};
+    *out = (Launched){ .pid = -1,
+                       .pidfd = -1,
+                       .vhost_user = -1,
+                       .channel = -1,
+                       .stats = -1,
+                       .objects = -1,
+                       .log = -1,
+                       .status = -1 };
     for (int i = 0; i < FIRST_FREE; i++) {
         child.fds[i] = -1;
     }

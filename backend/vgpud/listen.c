@@ -58,7 +58,7 @@ Listen *listen_new(const char *wanted, bool embedded)
 
 void listen_free(Listen *l)
 {
-    int fds[] = {l->lock_fd, l->attach_fd, l->api_fd};
+    int fds[] = { l->lock_fd, l->attach_fd, l->api_fd };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++) {
         if (fds[i] >= 0) {
@@ -126,7 +126,7 @@ ListenLock listen_lock(Listen *l, GError **error)
 
 static bool fill_address(const char *path, struct sockaddr_un *addr, GError **error)
 {
-    *addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+    *addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
     if (strlen(path) >= sizeof(addr->sun_path)) {
         g_set_error(error, VGPUD_ERROR, 0,
                     "the socket's path %s is longer than %zu bytes: choose a shorter one with --socket", path,
@@ -234,7 +234,7 @@ void listen_unlink(const Listen *l)
 
 bool listen_pending(const Listen *l)
 {
-    struct pollfd p = {.fd = l->attach_fd, .events = POLLIN};
+    struct pollfd p = { .fd = l->attach_fd, .events = POLLIN };
 
     return poll(&p, 1, 0) > 0;
 }

@@ -363,18 +363,18 @@ int main(int argc, char **argv)
 {
     static Main m;
     const GOptionEntry entries[] = {
-        {"config", 'c', 0, G_OPTION_ARG_FILENAME, &m.options.config,
-         "read DIR/vgpud.conf and DIR/profiles.d/*.conf instead of those in " CONFIG_FOLDER, "DIR"},
-        {"socket", 's', 0, G_OPTION_ARG_FILENAME, &m.options.socket,
-         "listen on PATH; the API's socket, the lock, the state file and the log are beside it", "PATH"},
-        {"autostart", 0, 0, G_OPTION_ARG_NONE, &m.options.autostart,
-         "go to the background once it listens, leave after the last VM (QEMU starts it so)", NULL},
-        {"renderer", 0, 0, G_OPTION_ARG_STRING, &m.options.kind, "kind of renderer: auto, virgl, 2d or null",
-         "KIND"},
-        {"check", 0, 0, G_OPTION_ARG_NONE, &m.options.check, "read the configuration, show the GPUs and exit",
-         NULL},
-        {"version", 0, 0, G_OPTION_ARG_NONE, &m.options.version, "show the version and exit", NULL},
-        {NULL},
+        { "config", 'c', 0, G_OPTION_ARG_FILENAME, &m.options.config,
+          "read DIR/vgpud.conf and DIR/profiles.d/*.conf instead of those in " CONFIG_FOLDER, "DIR" },
+        { "socket", 's', 0, G_OPTION_ARG_FILENAME, &m.options.socket,
+          "listen on PATH; the API's socket, the lock, the state file and the log are beside it", "PATH" },
+        { "autostart", 0, 0, G_OPTION_ARG_NONE, &m.options.autostart,
+          "go to the background once it listens, leave after the last VM (QEMU starts it so)", NULL },
+        { "renderer", 0, 0, G_OPTION_ARG_STRING, &m.options.kind, "kind of renderer: auto, virgl, 2d or null",
+          "KIND" },
+        { "check", 0, 0, G_OPTION_ARG_NONE, &m.options.check,
+          "read the configuration, show the GPUs and exit", NULL },
+        { "version", 0, 0, G_OPTION_ARG_NONE, &m.options.version, "show the version and exit", NULL },
+        { NULL },
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
     g_autoptr(GError) error = NULL;

@@ -23,7 +23,7 @@ static bool parse_share(Profile *p, const char *value)
 
 static bool parse_priority(Profile *p, const char *value)
 {
-    static const char *const names[] = {"low", "normal", "high"};
+    static const char *const names[] = { "low", "normal", "high" };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
         if (g_str_equal(value, names[i])) {
@@ -126,20 +126,20 @@ static const struct {
     ProfileParse parse;
     const char *expected;
 } profile_keys[] = {
-    {"memory", parse_memory, "16M or more (K, M, G, T), or a percentage of the GPU up to 100%"},
-    {"share", parse_share, "a percentage of the GPU's time up to 100%"},
-    {"priority", parse_priority, "low, normal or high"},
-    {"quantum", parse_quantum, "a time from 100us to 1s"},
-    {"apis", parse_apis, "gl, vulkan or both"},
-    {"displays", parse_displays, "a number from 1 to 16"},
-    {"max-resolution", parse_max_resolution, "WIDTHxHEIGHT, from 320x200 to 16384x16384"},
-    {"frame-rate-limit", parse_frame_rate_limit, "frames per second up to 1000, or 0 for no limit"},
-    {"max-contexts", parse_max_contexts, "a number up to 65536, or 0 for no limit"},
-    {"cpus", parse_cpus, "a number of host CPUs from 1, or all"},
-    {"isolation", parse_isolation, "shared or exclusive"},
-    {"hang-timeout", parse_hang_timeout, "a time from 100ms to 1h"},
-    {"idle-timeout", parse_idle_timeout, "a time from 1s, or 0 for never"},
-    {"groups", parse_groups, "names of groups"},
+    { "memory", parse_memory, "16M or more (K, M, G, T), or a percentage of the GPU up to 100%" },
+    { "share", parse_share, "a percentage of the GPU's time up to 100%" },
+    { "priority", parse_priority, "low, normal or high" },
+    { "quantum", parse_quantum, "a time from 100us to 1s" },
+    { "apis", parse_apis, "gl, vulkan or both" },
+    { "displays", parse_displays, "a number from 1 to 16" },
+    { "max-resolution", parse_max_resolution, "WIDTHxHEIGHT, from 320x200 to 16384x16384" },
+    { "frame-rate-limit", parse_frame_rate_limit, "frames per second up to 1000, or 0 for no limit" },
+    { "max-contexts", parse_max_contexts, "a number up to 65536, or 0 for no limit" },
+    { "cpus", parse_cpus, "a number of host CPUs from 1, or all" },
+    { "isolation", parse_isolation, "shared or exclusive" },
+    { "hang-timeout", parse_hang_timeout, "a time from 100ms to 1h" },
+    { "idle-timeout", parse_idle_timeout, "a time from 1s, or 0 for never" },
+    { "groups", parse_groups, "names of groups" },
 };
 
 static void profile_free(gpointer data)
@@ -174,7 +174,8 @@ ProfileSet *profile_set_new(void)
         const char *name;
         uint32_t ppm;
     } builtin[] = {
-        {"full", 1000000}, {"half", 500000}, {"quarter", 250000}, {"eighth", 125000}, {"sixteenth", 62500},
+        { "full", 1000000 },  { "half", 500000 },     { "quarter", 250000 },
+        { "eighth", 125000 }, { "sixteenth", 62500 },
     };
     ProfileSet *set = g_new0(ProfileSet, 1);
 

@@ -84,7 +84,7 @@ static void step_clear(gpointer data)
 
 static void add_step(Sandbox *box, StepKind kind, const char *source, const char *target, bool device)
 {
-    Step s = {.kind = kind, .device = device};
+    Step s = { .kind = kind, .device = device };
 
     s.target = g_strconcat("/new", target, NULL);
     if (kind == STEP_BIND) {
@@ -317,7 +317,7 @@ static bool make_file(const char *path)
 
 static bool bind_step(const Step *s)
 {
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID};
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID };
 
     /*
      * The folder may hold mounts that a user must not uncover, so all of them
@@ -403,8 +403,8 @@ static bool change_root(const Sandbox *box, const char **what)
 
 static bool drop_rights(const Sandbox *box, const char **what)
 {
-    struct __user_cap_header_struct hdr = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[2] = {{0}};
+    struct __user_cap_header_struct hdr = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct none[2] = { { 0 } };
     gid_t group = INSIDE_NODE_GROUP;
 
     *what = "changing the user";

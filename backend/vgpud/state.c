@@ -91,7 +91,7 @@ static uint64_t read_number(Reader *r, const char *key, uint64_t min, uint64_t m
 
 static bool load_vm(Books *books, GKeyFile *file, const char *group)
 {
-    Reader r = {.file = file, .group = group, .ok = true};
+    Reader r = { .file = file, .group = group, .ok = true };
     g_autofree char *name = read_text(&r, "name", VGPU_VM_NAME_MAX * 6);
     g_autofree char *uuid = read_text(&r, "uuid", VM_UUID_TEXT);
     g_autofree char *device = read_text(&r, "device", VGPU_NAME_MAX * 6);

@@ -88,7 +88,7 @@ bool units_parse_duration(const char *text, uint64_t *us)
     static const struct {
         const char *suffix;
         uint64_t us;
-    } units[] = {{"us", 1}, {"ms", 1000}, {"s", 1000000}, {"min", 60000000}, {"h", 3600000000}};
+    } units[] = { { "us", 1 }, { "ms", 1000 }, { "s", 1000000 }, { "min", 60000000 }, { "h", 3600000000 } };
     uint64_t v;
     const char *s = parse_digits(text, &v);
 

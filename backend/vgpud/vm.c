@@ -75,7 +75,7 @@ static void clear_source(guint *source)
  */
 static char *reap(int pidfd, bool *odd)
 {
-    siginfo_t info = {0};
+    siginfo_t info = { 0 };
 
     *odd = false;
     if (waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG) < 0 || !info.si_pid) {
@@ -251,7 +251,7 @@ static gboolean on_start_deadline(gpointer opaque)
 static gboolean on_status(gint fd, GIOCondition condition, gpointer opaque)
 {
     Vm *vm = opaque;
-    struct pollfd dead = {.fd = vm->pidfd, .events = POLLIN};
+    struct pollfd dead = { .fd = vm->pidfd, .events = POLLIN };
     Launched *l;
     g_autofree char *text = status_text(vm);
 
@@ -403,7 +403,7 @@ uint64_t vm_memory_cap(const Daemon *d, const Vm *vm)
  */
 static bool deserted(const Vm *vm)
 {
-    struct pollfd p = {.fd = process_get_fd(vm->pidfd, LAUNCHER_VHOST_USER_FD), .events = POLLRDHUP};
+    struct pollfd p = { .fd = process_get_fd(vm->pidfd, LAUNCHER_VHOST_USER_FD), .events = POLLRDHUP };
     bool gone = p.fd >= 0 && poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLRDHUP));
 
     if (p.fd >= 0) {

@@ -52,8 +52,8 @@ static const struct {
     uint32_t size;
     uint32_t fds;
 } wire_table[] = {
-    {VGPU_ATTACH_REQUEST, sizeof(struct vgpu_attach_request), 0},
-    {VGPU_ATTACH_LOST, sizeof(struct vgpu_attach_lost), 0},
+    { VGPU_ATTACH_REQUEST, sizeof(struct vgpu_attach_request), 0 },
+    { VGPU_ATTACH_LOST, sizeof(struct vgpu_attach_lost), 0 },
 };
 
 bool wire_check(const void *data, size_t size, unsigned fds, WirePacket *packet, enum vgpu_refusal *code,

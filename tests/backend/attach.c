@@ -10,7 +10,7 @@
 
 int attach_connect(Vgpud *d)
 {
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
     g_strlcpy(addr.sun_path, d->socket, sizeof(addr.sun_path));
@@ -24,7 +24,7 @@ int attach_connect(Vgpud *d)
 struct vgpu_attach_request attach_request(const char *profile, const char *name, unsigned number)
 {
     struct vgpu_attach_request r = {
-        .hdr = {VGPU_ATTACH_MAGIC, VGPU_ATTACH_VERSION, VGPU_ATTACH_REQUEST, sizeof(r), 0},
+        .hdr = { VGPU_ATTACH_MAGIC, VGPU_ATTACH_VERSION, VGPU_ATTACH_REQUEST, sizeof(r), 0 },
         .max_outputs = 1,
     };
 
@@ -38,9 +38,9 @@ struct vgpu_attach_request attach_request(const char *profile, const char *name,
 
 bool attach_send(int fd, const void *packet, size_t size, const int *fds, unsigned n_fds)
 {
-    char control[CMSG_SPACE(sizeof(int) * 8)] = {0};
-    struct iovec iov = {(void *)packet, size};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    char control[CMSG_SPACE(sizeof(int) * 8)] = { 0 };
+    struct iovec iov = { (void *)packet, size };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
     if (n_fds) {
         struct cmsghdr *c;
@@ -77,10 +77,11 @@ bool attach_receive(int fd, AttachPacket *p, FrontendFds *fds, int timeout)
         [VGPU_ATTACH_EVENT] = sizeof(struct vgpu_attach_event),
     };
     char control[CMSG_SPACE(sizeof(int) * 8)];
-    struct iovec iov = {p, sizeof(*p)};
+    struct iovec iov = { p, sizeof(*p) };
     struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
-    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+    };
+    struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
     int all[8];
     unsigned n_fds;
     ssize_t n;
@@ -121,7 +122,7 @@ bool attach_receive(int fd, AttachPacket *p, FrontendFds *fds, int timeout)
 Frontend *attach_vm(Vgpud *d, const char *profile, const char *name, unsigned number, int *fd)
 {
     struct vgpu_attach_request r = attach_request(profile, name, number);
-    FrontendOptions o = {.ram = 32ull << 20};
+    FrontendOptions o = { .ram = 32ull << 20 };
     AttachPacket p;
     FrontendFds fds;
 
@@ -154,7 +155,7 @@ char *attach_refused(int fd, uint32_t code)
 
 bool attach_closed(int fd, int timeout)
 {
-    struct pollfd p = {.fd = fd, .events = POLLIN};
+    struct pollfd p = { .fd = fd, .events = POLLIN };
     char c;
 
     return poll(&p, 1, timeout) > 0 && recv(fd, &c, 1, MSG_DONTWAIT) == 0;

@@ -13,16 +13,16 @@
 static const struct {
     uint32_t request, size, fds;
 } known[] = {
-    {VGPU_CHANNEL_CURSOR_POS, sizeof(struct vgpu_channel_cursor_pos), 0},
-    {VGPU_CHANNEL_CURSOR_POS_HIDE, sizeof(struct vgpu_channel_cursor_pos), 0},
-    {VGPU_CHANNEL_CURSOR_UPDATE, sizeof(struct vgpu_channel_cursor_update), 0},
-    {VGPU_CHANNEL_SCANOUT, sizeof(struct vgpu_channel_scanout), 0},
-    {VGPU_CHANNEL_DMABUF_SCANOUT2, sizeof(struct vgpu_channel_dmabuf_scanout2), 1},
-    {VGPU_CHANNEL_HELLO, sizeof(struct vgpu_channel_hello), 0},
-    {VGPU_CHANNEL_SHM_SCANOUT, sizeof(struct vgpu_channel_shm_scanout), 1},
-    {VGPU_CHANNEL_SHM_UPDATE, sizeof(struct vgpu_channel_shm_update), 0},
-    {VGPU_CHANNEL_PONG, sizeof(struct vgpu_channel_ping), 0},
-    {VGPU_CHANNEL_FATAL, sizeof(struct vgpu_channel_fatal), 0},
+    { VGPU_CHANNEL_CURSOR_POS, sizeof(struct vgpu_channel_cursor_pos), 0 },
+    { VGPU_CHANNEL_CURSOR_POS_HIDE, sizeof(struct vgpu_channel_cursor_pos), 0 },
+    { VGPU_CHANNEL_CURSOR_UPDATE, sizeof(struct vgpu_channel_cursor_update), 0 },
+    { VGPU_CHANNEL_SCANOUT, sizeof(struct vgpu_channel_scanout), 0 },
+    { VGPU_CHANNEL_DMABUF_SCANOUT2, sizeof(struct vgpu_channel_dmabuf_scanout2), 1 },
+    { VGPU_CHANNEL_HELLO, sizeof(struct vgpu_channel_hello), 0 },
+    { VGPU_CHANNEL_SHM_SCANOUT, sizeof(struct vgpu_channel_shm_scanout), 1 },
+    { VGPU_CHANNEL_SHM_UPDATE, sizeof(struct vgpu_channel_shm_update), 0 },
+    { VGPU_CHANNEL_PONG, sizeof(struct vgpu_channel_ping), 0 },
+    { VGPU_CHANNEL_FATAL, sizeof(struct vgpu_channel_fatal), 0 },
 };
 
 void channel_init(Channel *c, int fd)
@@ -106,7 +106,8 @@ static bool read_some(Channel *c)
     size_t want = HDR;
     struct iovec iov;
     struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+    };
     ssize_t n;
 
     if (c->have >= HDR) {
@@ -116,7 +117,7 @@ static bool read_some(Channel *c)
         }
         want = HDR + h.size;
     }
-    iov = (struct iovec){c->buf + c->have, want - c->have};
+    iov = (struct iovec){ c->buf + c->have, want - c->have };
     n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0) {
         return (errno != EAGAIN && errno != EINTR) ? fail(c, strerror(errno), 0) : false;
@@ -148,7 +149,7 @@ static bool read_some(Channel *c)
 
 void channel_pump(Channel *c, int timeout)
 {
-    struct pollfd p = {.fd = c->fd, .events = POLLIN};
+    struct pollfd p = { .fd = c->fd, .events = POLLIN };
 
     if (c->failed || poll(&p, 1, timeout) <= 0) {
         return;
@@ -194,7 +195,7 @@ ChannelMsg *channel_next(Channel *c, int timeout)
 
 bool channel_send(Channel *c, uint32_t request, const void *payload, uint32_t size)
 {
-    struct vgpu_channel_hdr h = {.request = request, .size = size};
+    struct vgpu_channel_hdr h = { .request = request, .size = size };
     g_autofree uint8_t *m = g_malloc(HDR + size);
     size_t done = 0, step = c->pieces ? 1 : HDR + size;
 
@@ -216,7 +217,7 @@ bool channel_send(Channel *c, uint32_t request, const void *payload, uint32_t si
 bool channel_barrier(Channel *c, int timeout)
 {
     static uint64_t cookie = 0x1000;
-    struct vgpu_channel_ping ping = {.cookie = ++cookie};
+    struct vgpu_channel_ping ping = { .cookie = ++cookie };
     g_autoptr(ChannelMsg) pong = NULL;
 
     if (!channel_send(c, VGPU_CHANNEL_PING, &ping, sizeof(ping))) {

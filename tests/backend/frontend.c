@@ -95,10 +95,11 @@ static bool spawn(Frontend *f, FrontendFds *ours)
 {
     g_autoptr(GPtrArray) argv = command_line(&f->o);
     g_autoptr(GError) error = NULL;
-    struct vgpu_stats page = {
-        .magic = VGPU_STATS_MAGIC, .version = VGPU_STATS_VERSION, .memory_limit = f->o.memory};
+    struct vgpu_stats page = { .magic = VGPU_STATS_MAGIC,
+                               .version = VGPU_STATS_VERSION,
+                               .memory_limit = f->o.memory };
     int vhost[2], channel[2], theirs[4];
-    static const int as[4] = {3, 4, 5, 6};
+    static const int as[4] = { 3, 4, 5, 6 };
     bool ok;
 
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, vhost), ==, 0);
@@ -133,13 +134,13 @@ static bool spawn(Frontend *f, FrontendFds *ours)
 
 void frontend_push_display(Frontend *f, unsigned outputs, uint32_t width, uint32_t height)
 {
-    struct vgpu_channel_display_info info = {.count = outputs};
+    struct vgpu_channel_display_info info = { .count = outputs };
 
     for (unsigned i = 0; i < outputs; i++) {
-        struct vgpu_channel_edid edid = {.scanout_id = i, .size = 256};
+        struct vgpu_channel_edid edid = { .scanout_id = i, .size = 256 };
 
         info.mode[i] =
-            (struct vgpu_channel_mode){.enabled = 1, .x = i * width, .width = width, .height = height};
+            (struct vgpu_channel_mode){ .enabled = 1, .x = i * width, .width = width, .height = height };
         for (unsigned b = 0; b < edid.size; b++) {
             edid.edid[b] = b + i;
         }
@@ -264,7 +265,7 @@ bool frontend_stop(Frontend *f)
 
 bool frontend_reset(Frontend *f)
 {
-    struct vgpu_channel_reset r = {.generation = ++f->generation};
+    struct vgpu_channel_reset r = { .generation = ++f->generation };
 
     if (f->running && !frontend_stop(f)) {
         return false;

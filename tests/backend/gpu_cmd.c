@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-#define HDR(t) {.hdr.type = VIRTIO_GPU_CMD_##t}
+#define HDR(t) { .hdr.type = VIRTIO_GPU_CMD_##t }
 
 uint32_t gpu_response(const Pending *p)
 {
-    struct virtio_gpu_ctrl_hdr h = {0};
+    struct virtio_gpu_ctrl_hdr h = { 0 };
 
     if (p && p->done && p->in_len >= sizeof(h)) {
         memcpy(&h, ram_ptr(p->f->ram, p->in_gpa), sizeof(h));
@@ -89,7 +89,7 @@ uint32_t gpu_attach(Frontend *f, uint32_t id, const struct virtio_gpu_mem_entry 
 
 uint32_t gpu_attach_one(Frontend *f, uint32_t id, uint64_t gpa, uint32_t len)
 {
-    struct virtio_gpu_mem_entry e = {.addr = gpa, .length = len};
+    struct virtio_gpu_mem_entry e = { .addr = gpa, .length = len };
 
     return gpu_attach(f, id, &e, 1);
 }
@@ -109,7 +109,7 @@ uint32_t gpu_set_scanout(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x,
 
     c.scanout_id = scanout;
     c.resource_id = id;
-    c.r = (struct virtio_gpu_rect){x, y, w, h};
+    c.r = (struct virtio_gpu_rect){ x, y, w, h };
     return gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0);
 }
 
@@ -118,7 +118,7 @@ uint32_t gpu_flush(Frontend *f, uint32_t id, uint32_t x, uint32_t y, uint32_t w,
     struct virtio_gpu_resource_flush c = HDR(RESOURCE_FLUSH);
 
     c.resource_id = id;
-    c.r = (struct virtio_gpu_rect){x, y, w, h};
+    c.r = (struct virtio_gpu_rect){ x, y, w, h };
     return gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0);
 }
 
@@ -129,13 +129,13 @@ uint32_t gpu_transfer_2d(Frontend *f, uint32_t id, uint64_t offset, uint32_t x, 
 
     c.resource_id = id;
     c.offset = offset;
-    c.r = (struct virtio_gpu_rect){x, y, w, h};
+    c.r = (struct virtio_gpu_rect){ x, y, w, h };
     return gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0);
 }
 
 uint32_t gpu_display_info(Frontend *f, struct virtio_gpu_resp_display_info *info)
 {
-    struct virtio_gpu_ctrl_hdr c = {.type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO};
+    struct virtio_gpu_ctrl_hdr c = { .type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO };
 
     return gpu_run(f, &c, sizeof(c), NULL, 0, info, sizeof(*info));
 }
@@ -207,7 +207,7 @@ uint32_t gpu_context_destroy(Frontend *f, uint32_t ctx)
 
 static uint32_t context_resource(Frontend *f, uint32_t type, uint32_t ctx, uint32_t id)
 {
-    struct virtio_gpu_ctx_resource c = {.hdr.type = type, .hdr.ctx_id = ctx, .resource_id = id};
+    struct virtio_gpu_ctx_resource c = { .hdr.type = type, .hdr.ctx_id = ctx, .resource_id = id };
 
     return gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0);
 }
@@ -226,7 +226,7 @@ uint32_t gpu_create_3d(Frontend *f, uint32_t ctx, const struct virtio_gpu_resour
 {
     struct virtio_gpu_resource_create_3d c = *shape;
 
-    c.hdr = (struct virtio_gpu_ctrl_hdr){.type = VIRTIO_GPU_CMD_RESOURCE_CREATE_3D, .ctx_id = ctx};
+    c.hdr = (struct virtio_gpu_ctrl_hdr){ .type = VIRTIO_GPU_CMD_RESOURCE_CREATE_3D, .ctx_id = ctx };
     return gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0);
 }
 
@@ -303,7 +303,7 @@ bool gpu_update_cursor(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, u
 {
     struct virtio_gpu_update_cursor c = {
         .hdr.type = VIRTIO_GPU_CMD_UPDATE_CURSOR,
-        .pos = {scanout, x, y, 0},
+        .pos = { scanout, x, y, 0 },
         .resource_id = id,
         .hot_x = hot_x,
         .hot_y = hot_y,
@@ -316,7 +316,7 @@ bool gpu_move_cursor(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, uin
 {
     struct virtio_gpu_update_cursor c = {
         .hdr.type = VIRTIO_GPU_CMD_MOVE_CURSOR,
-        .pos = {scanout, x, y, 0},
+        .pos = { scanout, x, y, 0 },
         .resource_id = id,
     };
 

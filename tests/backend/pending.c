@@ -41,11 +41,11 @@ Pending *frontend_send(Frontend *f, unsigned queue, const void *out, uint32_t ou
     if (f->dead) {
         return NULL;
     }
-    o[n_out++] = (VringBuf){ram_dup(f->ram, out, out_len), out_len};
+    o[n_out++] = (VringBuf){ ram_dup(f->ram, out, out_len), out_len };
     if (data) {
-        o[n_out++] = (VringBuf){ram_dup(f->ram, data, data_len), data_len};
+        o[n_out++] = (VringBuf){ ram_dup(f->ram, data, data_len), data_len };
     }
-    i = (VringBuf){in_len ? ram_alloc(f->ram, in_len) : 0, in_len};
+    i = (VringBuf){ in_len ? ram_alloc(f->ram, in_len) : 0, in_len };
     if (in_len) {
         /* an answer that never came is told from one of zeros */
         memset(ram_ptr(f->ram, i.gpa), 0xa5, in_len);
@@ -113,9 +113,9 @@ bool frontend_wait(Frontend *f, const Pending *p, int timeout)
     while (!f->dead && !frontend_collect(f, p)) {
         int64_t left = (deadline - g_get_monotonic_time() + 999) / 1000;
         struct pollfd fds[3] = {
-            {.fd = f->ring[CONTROL]->call_fd, .events = POLLIN},
-            {.fd = f->ring[CURSOR]->call_fd, .events = POLLIN},
-            {.fd = f->channel.failed ? -1 : f->channel.fd, .events = POLLIN},
+            { .fd = f->ring[CONTROL]->call_fd, .events = POLLIN },
+            { .fd = f->ring[CURSOR]->call_fd, .events = POLLIN },
+            { .fd = f->channel.failed ? -1 : f->channel.fd, .events = POLLIN },
         };
 
         if (left <= 0) {

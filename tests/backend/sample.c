@@ -53,17 +53,17 @@ const unsigned sample_count = 26;
 
 Sample sample_get(Frontend *f, unsigned index)
 {
-    static const struct virtio_gpu_rect whole = {0, 0, EDGE, EDGE};
-    struct virtio_gpu_mem_entry entry = {.addr = backing_gpa(f), .length = BYTES};
-    Sample s = {0};
+    static const struct virtio_gpu_rect whole = { 0, 0, EDGE, EDGE };
+    struct virtio_gpu_mem_entry entry = { .addr = backing_gpa(f), .length = BYTES };
+    Sample s = { 0 };
 
     switch (index) {
     case 0: {
-        s = (Sample){.name = "GET_DISPLAY_INFO",
-                     .size = sizeof(s.cmd.hdr),
-                     .resp_size = sizeof(struct virtio_gpu_resp_display_info),
-                     .ok = VIRTIO_GPU_RESP_OK_DISPLAY_INFO,
-                     .cmd.hdr.type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO};
+        s = (Sample){ .name = "GET_DISPLAY_INFO",
+                      .size = sizeof(s.cmd.hdr),
+                      .resp_size = sizeof(struct virtio_gpu_resp_display_info),
+                      .ok = VIRTIO_GPU_RESP_OK_DISPLAY_INFO,
+                      .cmd.hdr.type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO };
         break;
     }
     case 1:
@@ -158,13 +158,13 @@ Sample sample_get(Frontend *f, unsigned index)
         BEGIN(virtio_gpu_transfer_host_3d, TRANSFER_TO_HOST_3D, virtio_gpu_ctrl_hdr, OK_NODATA)
         c->hdr.ctx_id = SAMPLE_CONTEXT;
         c->resource_id = SAMPLE_RESOURCE;
-        c->box = (struct virtio_gpu_box){0, 0, 0, EDGE, EDGE, 1};
+        c->box = (struct virtio_gpu_box){ 0, 0, 0, EDGE, EDGE, 1 };
         s.needs_3d = true;
     END case 20:
         BEGIN(virtio_gpu_transfer_host_3d, TRANSFER_FROM_HOST_3D, virtio_gpu_ctrl_hdr, OK_NODATA)
         c->hdr.ctx_id = SAMPLE_CONTEXT;
         c->resource_id = SAMPLE_RESOURCE;
-        c->box = (struct virtio_gpu_box){0, 0, 0, EDGE, EDGE, 1};
+        c->box = (struct virtio_gpu_box){ 0, 0, 0, EDGE, EDGE, 1 };
         s.needs_3d = true;
     END case 21:
         BEGIN(virtio_gpu_cmd_submit, SUBMIT_3D, virtio_gpu_ctrl_hdr, OK_NODATA)

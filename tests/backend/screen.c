@@ -117,7 +117,7 @@ static void take_update(Screen *s, ChannelMsg *m)
 void screen_done(Screen *s, unsigned output)
 {
     ScreenOutput *o = &s->out[output];
-    struct vgpu_channel_update_done d = {.scanout_id = output, .serial = o->last.serial};
+    struct vgpu_channel_update_done d = { .scanout_id = output, .serial = o->last.serial };
 
     if (o->outstanding) {
         o->outstanding = false;

@@ -57,7 +57,7 @@ static void test_hello(void)
 
 static void test_display_info(void)
 {
-    FrontendOptions o = {.max_outputs = 3};
+    FrontendOptions o = { .max_outputs = 3 };
     g_autoptr(Frontend) f = frontend_new(&o);
     struct virtio_gpu_resp_display_info info;
 
@@ -78,7 +78,7 @@ static void test_display_info(void)
 
 static void test_edid(void)
 {
-    FrontendOptions o = {.max_outputs = 2};
+    FrontendOptions o = { .max_outputs = 2 };
     g_autoptr(Frontend) f = frontend_new(&o);
     struct virtio_gpu_resp_edid edid;
 
@@ -99,10 +99,10 @@ static void test_fence_echo(void)
 {
     g_autoptr(Frontend) f = frontend_new(NULL);
     struct virtio_gpu_resource_create_2d c = {
-        .hdr = {.type = VIRTIO_GPU_CMD_RESOURCE_CREATE_2D,
-                .flags = VIRTIO_GPU_FLAG_FENCE,
-                .fence_id = 0x1122334455667788ull,
-                .ctx_id = 7},
+        .hdr = { .type = VIRTIO_GPU_CMD_RESOURCE_CREATE_2D,
+                 .flags = VIRTIO_GPU_FLAG_FENCE,
+                 .fence_id = 0x1122334455667788ull,
+                 .ctx_id = 7 },
         .resource_id = 1,
         .format = BGRX,
         .width = 16,
@@ -134,7 +134,7 @@ static void test_format(gconstpointer data)
 
 static void test_odd_sizes(void)
 {
-    static const uint32_t size[][2] = {{1, 1}, {37, 11}, {1, 300}, {1023, 1}, {1366, 768}};
+    static const uint32_t size[][2] = { { 1, 1 }, { 37, 11 }, { 1, 300 }, { 1023, 1 }, { 1366, 768 } };
     g_autoptr(Frontend) f = frontend_new(NULL);
 
     for (unsigned i = 0; i < G_N_ELEMENTS(size); i++) {
@@ -176,7 +176,7 @@ static void test_scattered_backing(void)
     enum { W = 128, H = 96, SIZE = W * H * 4 };
     g_autoptr(Frontend) f = frontend_new(NULL);
     g_autofree uint8_t *flat = g_malloc0(SIZE);
-    struct virtio_gpu_mem_entry e[400] = {0};
+    struct virtio_gpu_mem_entry e[400] = { 0 };
     unsigned n = 0;
 
     for (unsigned y = 0; y < H; y++) {
@@ -229,7 +229,7 @@ static void test_scanout_rectangle(void)
 
 static void test_two_outputs(void)
 {
-    FrontendOptions o = {.max_outputs = 2};
+    FrontendOptions o = { .max_outputs = 2 };
     g_autoptr(Frontend) f = frontend_new(&o);
 
     picture_resource(f, 1, BGRX, 5, 128, 64);
@@ -306,7 +306,7 @@ static void test_update_after_a_wait(void)
 static void test_bad_update_done(void)
 {
     g_autoptr(Frontend) f = frontend_new(NULL);
-    struct vgpu_channel_update_done d = {.scanout_id = 0};
+    struct vgpu_channel_update_done d = { .scanout_id = 0 };
     unsigned n;
 
     picture_resource(f, 1, BGRX, 6, 64, 64);
@@ -439,10 +439,10 @@ static void test_uuid(void)
 
 static void test_capset(void)
 {
-    FrontendOptions o = {.memory = 123ull << 20, .max_outputs = 2, .max_contexts = 5};
+    FrontendOptions o = { .memory = 123ull << 20, .max_outputs = 2, .max_contexts = 5 };
     g_autoptr(Frontend) f = frontend_new(&o);
     struct virtio_gpu_resp_capset_info info;
-    struct vgpu_capset c, zero = {0};
+    struct vgpu_capset c, zero = { 0 };
 
     g_assert_true(gpu_find_capset(f, VGPU_CAPSET_ID, &info));
     g_assert_cmpuint(info.capset_max_version, ==, VGPU_CAPSET_VERSION);
@@ -500,7 +500,7 @@ static void test_reset_while_flushing(void)
         for (unsigned i = 0; i < 50; i++) {
             struct virtio_gpu_resource_flush c = {
                 .hdr.type = VIRTIO_GPU_CMD_RESOURCE_FLUSH,
-                .r = {0, 0, 2048, 2048},
+                .r = { 0, 0, 2048, 2048 },
                 .resource_id = 1,
             };
 
@@ -548,10 +548,10 @@ static void test_variant(gconstpointer data)
 
 int main(int argc, char **argv)
 {
-    static const uint32_t formats[] = {1, 2, 3, 4, 67, 68, 121, 134};
-    static const FrontendOptions table = {.mem_table = true}, plain = {.plain_rings = true},
-                                 small = {.ring_size = 4}, pieces = {.channel_in_pieces = true},
-                                 big = {.ring_size = 1024};
+    static const uint32_t formats[] = { 1, 2, 3, 4, 67, 68, 121, 134 };
+    static const FrontendOptions table = { .mem_table = true }, plain = { .plain_rings = true },
+                                 small = { .ring_size = 4 }, pieces = { .channel_in_pieces = true },
+                                 big = { .ring_size = 1024 };
 
     g_test_init(&argc, &argv, NULL);
     g_test_set_nonfatal_assertions();

@@ -29,15 +29,16 @@ static void check(Frontend *f, const char *what, uint32_t got, uint32_t want)
 
 static Frontend *start(gconstpointer renderer)
 {
-    FrontendOptions o = {.renderer = renderer, .ram = 64 * MIB, .max_contexts = 8};
+    FrontendOptions o = { .renderer = renderer, .ram = 64 * MIB, .max_contexts = 8 };
 
     return frontend_new(&o);
 }
 
 static uint32_t create_context(Frontend *f, uint32_t ctx, uint32_t nlen, uint32_t init)
 {
-    struct virtio_gpu_ctx_create c = {
-        .hdr = {.type = VIRTIO_GPU_CMD_CTX_CREATE, .ctx_id = ctx}, .nlen = nlen, .context_init = init};
+    struct virtio_gpu_ctx_create c = { .hdr = { .type = VIRTIO_GPU_CMD_CTX_CREATE, .ctx_id = ctx },
+                                       .nlen = nlen,
+                                       .context_init = init };
 
     memset(c.debug_name, 'n', sizeof(c.debug_name));
     return gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0);
@@ -86,8 +87,9 @@ static void test_context_fields(gconstpointer renderer)
 /* size as told and bytes as sent, apart. */
 static uint32_t submit_lie(Frontend *f, uint32_t ctx, uint32_t told, uint32_t sent)
 {
-    struct virtio_gpu_cmd_submit c = {.hdr = {.type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = ctx}, .size = told};
-    uint32_t zeros[64] = {0};
+    struct virtio_gpu_cmd_submit c = { .hdr = { .type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = ctx },
+                                       .size = told };
+    uint32_t zeros[64] = { 0 };
 
     return gpu_run(f, &c, sizeof(c), sent ? zeros : NULL, sent, NULL, 0);
 }
@@ -121,9 +123,9 @@ static uint32_t transfer(Frontend *f, bool to_host, uint32_t ctx, uint32_t id, u
                          uint32_t z, uint32_t w, uint32_t h, uint32_t d)
 {
     struct virtio_gpu_transfer_host_3d c = {
-        .hdr = {.type = to_host ? VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D : VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D,
-                .ctx_id = ctx},
-        .box = {x, y, z, w, h, d},
+        .hdr = { .type = to_host ? VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D : VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D,
+                 .ctx_id = ctx },
+        .box = { x, y, z, w, h, d },
         .offset = offset,
         .resource_id = id,
         .level = level,
@@ -314,7 +316,7 @@ static void skipped(gconstpointer why)
 /* Why this host has no virgl; NULL: it has. */
 static char *virgl_missing(void)
 {
-    FrontendOptions o = {.renderer = "auto"};
+    FrontendOptions o = { .renderer = "auto" };
     g_autoptr(Frontend) f = frontend_new(&o);
 
     return f->hello.kind == VGPU_RENDERER_VIRGL ? NULL
@@ -323,15 +325,15 @@ static char *virgl_missing(void)
 
 int main(int argc, char **argv)
 {
-    static const char *const renderers[] = {"null", "virgl"};
+    static const char *const renderers[] = { "null", "virgl" };
     static const struct {
         const char *name;
         GTestDataFunc func;
     } tests[] = {
-        {"context-fields", test_context_fields},         {"submit-fields", test_submit_fields},
-        {"transfer-fields", test_transfer_fields},       {"shape-fields", test_shape_fields},
-        {"context-zero-lives", test_context_zero_lives}, {"reset-under-load", test_reset_under_load},
-        {"close-under-load", test_close_under_load},
+        { "context-fields", test_context_fields },         { "submit-fields", test_submit_fields },
+        { "transfer-fields", test_transfer_fields },       { "shape-fields", test_shape_fields },
+        { "context-zero-lives", test_context_zero_lives }, { "reset-under-load", test_reset_under_load },
+        { "close-under-load", test_close_under_load },
     };
     char *missing;
 

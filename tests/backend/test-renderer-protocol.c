@@ -31,7 +31,7 @@ static void check(Frontend *f, const char *what, uint32_t got, uint32_t want)
 
 static Frontend *start(gconstpointer renderer)
 {
-    FrontendOptions o = {.renderer = renderer, .max_outputs = 2, .ram = 256ull << 20, .ring_size = 1024};
+    FrontendOptions o = { .renderer = renderer, .max_outputs = 2, .ram = 256ull << 20, .ring_size = 1024 };
 
     return frontend_new(&o);
 }
@@ -67,14 +67,14 @@ static void test_create_2d(gconstpointer renderer)
 static void test_attach(gconstpointer renderer)
 {
     g_autoptr(Frontend) f = start(renderer);
-    struct virtio_gpu_mem_entry e[4] = {0};
+    struct virtio_gpu_mem_entry e[4] = { 0 };
     uint64_t ok = ram_alloc(f->ram, 4096), end = f->ram->low_size, high = RAM_HIGH_GPA + f->ram->high_size;
     static const struct {
         uint64_t addr;
         uint32_t len;
     } bad[] = {
-        {RAM_NOWHERE, 4096},  {~0ull, 1},    {~0ull - 4095, 4096},
-        {~0ull - 4095, 8192}, {~0ull, NONE}, {0x7fffffffffffffffull, 4096},
+        { RAM_NOWHERE, 4096 },  { ~0ull, 1 },    { ~0ull - 4095, 4096 },
+        { ~0ull - 4095, 8192 }, { ~0ull, NONE }, { 0x7fffffffffffffffull, 4096 },
     };
 
     CHECK(gpu_create_2d(f, 1, BGRX, 16, 16), OK_NODATA);
@@ -221,7 +221,7 @@ static void test_unknown_commands(gconstpointer renderer)
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(type); i++) {
-        struct virtio_gpu_ctrl_hdr c = {.type = type[i], .flags = VIRTIO_GPU_FLAG_FENCE, .fence_id = i};
+        struct virtio_gpu_ctrl_hdr c = { .type = type[i], .flags = VIRTIO_GPU_FLAG_FENCE, .fence_id = i };
         g_autofree char *what = g_strdup_printf("command 0x%x", type[i]);
 
         check(f, what, gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0), ERR_UNSPEC);
@@ -278,7 +278,7 @@ static void test_truncated(gconstpointer renderer)
 /* A byte, or a lot, after what a command is: mis-sized is an error, not a guess. */
 static void test_too_long(gconstpointer renderer)
 {
-    static const uint32_t extra[] = {1, 8, 4096, 20 << 20};
+    static const uint32_t extra[] = { 1, 8, 4096, 20 << 20 };
     g_autoptr(Frontend) f = start(renderer);
     g_autofree uint8_t *all = g_malloc0((20 << 20) + 256);
 
@@ -318,10 +318,10 @@ static void test_split(gconstpointer renderer)
             memcpy(ram_ptr(f->ram, out), s.cmd.bytes, s.size);
             memcpy((uint8_t *)ram_ptr(f->ram, out) + s.size, s.data, s.data_size);
             in_cut = 1 + cut % (s.resp_size - 1);
-            o[0] = (VringBuf){out, cut};
-            o[1] = (VringBuf){out + cut, whole - cut};
-            n[0] = (VringBuf){in, in_cut};
-            n[1] = (VringBuf){in + in_cut, s.resp_size - in_cut};
+            o[0] = (VringBuf){ out, cut };
+            o[1] = (VringBuf){ out + cut, whole - cut };
+            n[0] = (VringBuf){ in, in_cut };
+            n[1] = (VringBuf){ in + in_cut, s.resp_size - in_cut };
             p = frontend_send_raw(f, CONTROL, o, 2, n, 2);
             if (!p || !frontend_wait(f, p, FRONTEND_COMMAND_DEADLINE)) {
                 frontend_fail(f, "%s split at byte %u was not answered", s.name, cut);
@@ -354,10 +354,10 @@ static void test_bytewise(gconstpointer renderer)
         memcpy(ram_ptr(f->ram, out), s.cmd.bytes, s.size);
         memcpy((uint8_t *)ram_ptr(f->ram, out) + s.size, s.data, s.data_size);
         for (unsigned b = 0; b < whole; b++) {
-            o[b] = (VringBuf){out + b, 1};
+            o[b] = (VringBuf){ out + b, 1 };
         }
         for (unsigned b = 0; b < MIN(s.resp_size, 512); b++) {
-            n[b] = (VringBuf){in + b, 1};
+            n[b] = (VringBuf){ in + b, 1 };
         }
         p = frontend_send_raw(f, CONTROL, o, whole, n, MIN(s.resp_size, 512));
         if (!p || !frontend_wait(f, p, FRONTEND_COMMAND_DEADLINE)) {
@@ -383,7 +383,7 @@ static void test_short_response(gconstpointer renderer)
 
         for (uint32_t room = 0; room < s.resp_size && !f->dead; room += room < 40 ? 1 : 61) {
             g_autoptr(Pending) p = NULL;
-            VringBuf o, n = {in, room};
+            VringBuf o, n = { in, room };
             uint64_t out = ram_alloc(f->ram, 256);
 
             sample_prepare(f);
@@ -391,7 +391,7 @@ static void test_short_response(gconstpointer renderer)
             memset(guard, 0x5a, 4096);
             memcpy(ram_ptr(f->ram, out), s.cmd.bytes, s.size);
             memcpy((uint8_t *)ram_ptr(f->ram, out) + s.size, s.data, s.data_size);
-            o = (VringBuf){out, s.size + s.data_size};
+            o = (VringBuf){ out, s.size + s.data_size };
             p = frontend_send_raw(f, CONTROL, &o, 1, &n, room ? 1 : 0);
             if (!p || !frontend_wait(f, p, FRONTEND_COMMAND_DEADLINE)) {
                 frontend_fail(f, "%s with %u bytes for its answer did not come back", s.name, room);
@@ -428,7 +428,7 @@ static void test_wrong_queue(gconstpointer renderer)
         }
     }
     for (uint32_t type = 0x300; type <= 0x301 && !f->dead; type++) {
-        struct virtio_gpu_update_cursor c = {.hdr.type = type};
+        struct virtio_gpu_update_cursor c = { .hdr.type = type };
 
         CHECK(gpu_run(f, &c, sizeof(c), NULL, 0, NULL, 0), ERR_UNSPEC);
     }
@@ -439,21 +439,21 @@ static void test_wrong_queue(gconstpointer renderer)
 static void test_random(gconstpointer renderer)
 {
     g_autoptr(Frontend) f = start(renderer);
-    static const uint32_t interesting[] = {0,
-                                           1,
-                                           2,
-                                           15,
-                                           16,
-                                           17,
-                                           64,
-                                           1024,
-                                           0x7fffffff,
-                                           0x80000000u,
-                                           0xfffffffeu,
-                                           NONE,
-                                           SAMPLE_RESOURCE,
-                                           SAMPLE_BARE,
-                                           SAMPLE_CONTEXT};
+    static const uint32_t interesting[] = { 0,
+                                            1,
+                                            2,
+                                            15,
+                                            16,
+                                            17,
+                                            64,
+                                            1024,
+                                            0x7fffffff,
+                                            0x80000000u,
+                                            0xfffffffeu,
+                                            NONE,
+                                            SAMPLE_RESOURCE,
+                                            SAMPLE_BARE,
+                                            SAMPLE_CONTEXT };
 
     for (unsigned round = 0; round < 4000 && !f->dead; round++) {
         Sample s;
@@ -489,7 +489,7 @@ static void add(const char *renderer, const char *name, GTestDataFunc func)
 
 int main(int argc, char **argv)
 {
-    static const char *const renderers[] = {"2d", "null"};
+    static const char *const renderers[] = { "2d", "null" };
 
     g_test_init(&argc, &argv, NULL);
     g_test_set_nonfatal_assertions();

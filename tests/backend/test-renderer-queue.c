@@ -49,11 +49,11 @@ static void test_flood(void)
     int64_t end = g_get_monotonic_time() + 3 * G_USEC_PER_SEC;
     Vring *vr = f->ring[CONTROL];
     uint64_t rss = proc_rss_kib(f->pid), peak = 0;
-    struct virtio_gpu_ctrl_hdr c = {.type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO};
+    struct virtio_gpu_ctrl_hdr c = { .type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO };
     unsigned offered = 0;
 
-    vr->desc[0] = (struct vring_desc){ram_dup(f->ram, &c, sizeof(c)), sizeof(c), VRING_DESC_F_NEXT, 1};
-    vr->desc[1] = (struct vring_desc){ram_alloc(f->ram, 4096), 4096, VRING_DESC_F_WRITE, 0};
+    vr->desc[0] = (struct vring_desc){ ram_dup(f->ram, &c, sizeof(c)), sizeof(c), VRING_DESC_F_NEXT, 1 };
+    vr->desc[1] = (struct vring_desc){ ram_alloc(f->ram, 4096), 4096, VRING_DESC_F_WRITE, 0 };
     while (g_get_monotonic_time() < end) {
         uint16_t used = __atomic_load_n(&vr->used->idx, __ATOMIC_ACQUIRE);
 
@@ -80,9 +80,9 @@ static void test_flood(void)
 static void test_big_submits(void)
 {
     enum { SIZE = 16 << 20, COUNT = 256 };
-    FrontendOptions o = {.renderer = "null"};
+    FrontendOptions o = { .renderer = "null" };
     g_autoptr(Frontend) f = frontend_new(&o);
-    struct virtio_gpu_cmd_submit c = {.hdr.type = VIRTIO_GPU_CMD_SUBMIT_3D, .hdr.ctx_id = 1, .size = SIZE};
+    struct virtio_gpu_cmd_submit c = { .hdr.type = VIRTIO_GPU_CMD_SUBMIT_3D, .hdr.ctx_id = 1, .size = SIZE };
     uint64_t cmd, data, answers, rss, peak = 0;
     Pending *p[COUNT];
     unsigned good = 0, refused = 0;
@@ -100,7 +100,7 @@ static void test_big_submits(void)
     }
     rss = proc_rss_kib(f->pid);
     for (unsigned i = 0; i < COUNT; i++) {
-        VringBuf out[2] = {{cmd, sizeof(c)}, {data, SIZE}}, in = {answers + i * 32, 24};
+        VringBuf out[2] = { { cmd, sizeof(c) }, { data, SIZE } }, in = { answers + i * 32, 24 };
 
         p[i] = frontend_send_raw(f, CONTROL, out, 2, &in, 1);
         g_assert_nonnull(p[i]);
@@ -125,7 +125,7 @@ static void test_big_submits(void)
 
 static void test_fences_in_order(void)
 {
-    FrontendOptions o = {.renderer = "null"};
+    FrontendOptions o = { .renderer = "null" };
     g_autoptr(Frontend) f = frontend_new(&o);
     uint32_t nop = 0;
     Pending *p[200];
@@ -157,10 +157,10 @@ static void test_fences_in_order(void)
 static void test_stop_in_flight(void)
 {
     enum { SIZE = 16 << 20, COUNT = 100 };
-    FrontendOptions o = {.renderer = "null"};
+    FrontendOptions o = { .renderer = "null" };
     g_autoptr(Frontend) f = frontend_new(&o);
     g_autofree uint32_t *data = g_malloc0(SIZE);
-    struct virtio_gpu_cmd_submit c = {.hdr.type = VIRTIO_GPU_CMD_SUBMIT_3D, .hdr.ctx_id = 1, .size = SIZE};
+    struct virtio_gpu_cmd_submit c = { .hdr.type = VIRTIO_GPU_CMD_SUBMIT_3D, .hdr.ctx_id = 1, .size = SIZE };
     uint64_t gpa;
 
     g_assert_cmphex(gpu_context_create(f, 1, 0), ==, OK_NODATA);
@@ -172,7 +172,7 @@ static void test_stop_in_flight(void)
         int64_t t0;
 
         for (unsigned i = 0; i < COUNT; i++) {
-            VringBuf out[2] = {{cmd, sizeof(c)}, {gpa, SIZE}}, in = {answers + i * 32, 24};
+            VringBuf out[2] = { { cmd, sizeof(c) }, { gpa, SIZE } }, in = { answers + i * 32, 24 };
 
             p[i] = frontend_send_raw(f, CONTROL, out, 2, &in, 1);
         }
@@ -208,9 +208,10 @@ static void test_stop_in_flight(void)
 static void test_reset_in_flight(void)
 {
     enum { SIZE = 16 << 20 };
-    FrontendOptions o = {.renderer = "null"};
+    FrontendOptions o = { .renderer = "null" };
     g_autoptr(Frontend) f = frontend_new(&o);
-    struct virtio_gpu_cmd_submit c = {.hdr = {.type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = 1}, .size = SIZE};
+    struct virtio_gpu_cmd_submit c = { .hdr = { .type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = 1 },
+                                       .size = SIZE };
     uint64_t cmd, answer, data = ram_alloc(f->ram, SIZE);
 
     answer = ram_alloc(f->ram, 64);
@@ -219,7 +220,7 @@ static void test_reset_in_flight(void)
         cmd = ram_dup(f->ram, &c, sizeof(c));
         g_assert_cmphex(gpu_context_create(f, 1, 0), ==, OK_NODATA);
         for (unsigned i = 0; i < 50; i++) {
-            VringBuf out[2] = {{cmd, sizeof(c)}, {data, SIZE}}, in = {answer, 24};
+            VringBuf out[2] = { { cmd, sizeof(c) }, { data, SIZE } }, in = { answer, 24 };
 
             pending_free(frontend_send_raw(f, CONTROL, out, 2, &in, 1));
         }
@@ -237,7 +238,7 @@ static void test_reset_in_flight(void)
 /* The table of memory is sent again (the back-end maps it elsewhere): backings follow. */
 static void test_memory_table_again(gconstpointer slots)
 {
-    FrontendOptions o = {.mem_table = !GPOINTER_TO_INT(slots)};
+    FrontendOptions o = { .mem_table = !GPOINTER_TO_INT(slots) };
     g_autoptr(Frontend) f = frontend_new(&o);
     uint64_t gpa = picture_resource(f, 1, BGRX, 1, 64, 64);
     g_autofree struct virtio_gpu_mem_entry *e = g_new0(struct virtio_gpu_mem_entry, 1);
@@ -275,7 +276,7 @@ static void test_memory_table_again(gconstpointer slots)
 /* Other memory at the same guest address: that is what a backing means from then on. */
 static void test_memory_replaced(void)
 {
-    FrontendOptions o = {.mem_table = true};
+    FrontendOptions o = { .mem_table = true };
     g_autoptr(Frontend) f = frontend_new(&o);
     uint64_t gpa = ram_alloc_high(f->ram, 64 * 64 * 4), at = gpa - RAM_HIGH_GPA;
     g_autofree uint8_t *picture = g_malloc(64 * 64 * 4);
@@ -305,7 +306,7 @@ static void test_memory_replaced(void)
 /* The sockets close while the renderer works: it ends, with status 0 (frontend_free looks). */
 static void test_close_under_load(void)
 {
-    FrontendOptions o = {.renderer = "null"};
+    FrontendOptions o = { .renderer = "null" };
     g_autoptr(Frontend) f = frontend_new(&o);
     g_autofree uint32_t *data = g_malloc0(4 << 20);
 

@@ -10,7 +10,7 @@
 
 static Frontend *start(const char *renderer)
 {
-    FrontendOptions o = {.renderer = renderer, .memory = LIMIT};
+    FrontendOptions o = { .renderer = renderer, .memory = LIMIT };
 
     return frontend_new(&o);
 }
@@ -109,9 +109,9 @@ static void test_overflow(gconstpointer renderer)
 {
     g_autoptr(Frontend) f = start(renderer);
     static const uint32_t bad[][2] = {
-        {0x10000, 0x4000},  {0x8000, 0x8000},         {0x40000000, 1},
-        {0x40000001, 4},    {0xffffffff, 0xffffffff}, {0x80000000, 0x80000000},
-        {0x10000, 0x10000}, {1, 0x40000000},          {5000, 5000},
+        { 0x10000, 0x4000 },  { 0x8000, 0x8000 },         { 0x40000000, 1 },
+        { 0x40000001, 4 },    { 0xffffffff, 0xffffffff }, { 0x80000000, 0x80000000 },
+        { 0x10000, 0x10000 }, { 1, 0x40000000 },          { 5000, 5000 },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
@@ -142,7 +142,7 @@ static void test_backing_is_free(gconstpointer renderer)
 
 static void test_neighbour(gconstpointer renderer)
 {
-    FrontendOptions o = {.renderer = renderer, .memory = LIMIT, .vm_name = "neighbour"};
+    FrontendOptions o = { .renderer = renderer, .memory = LIMIT, .vm_name = "neighbour" };
     g_autoptr(Frontend) f = start(renderer);
     g_autoptr(Frontend) n = frontend_new(&o);
 
@@ -194,19 +194,19 @@ static void test_many(gconstpointer renderer)
 
 int main(int argc, char **argv)
 {
-    static const char *const renderers[] = {"2d", "null"};
+    static const char *const renderers[] = { "2d", "null" };
     static const struct {
         const char *name;
         GTestDataFunc func;
     } tests[] = {
-        {"exact", test_exact},
-        {"refusal", test_refusal},
-        {"reserve", test_reserve},
-        {"overflow", test_overflow},
-        {"backing-is-free", test_backing_is_free},
-        {"neighbour", test_neighbour},
-        {"counters", test_counters},
-        {"many", test_many},
+        { "exact", test_exact },
+        { "refusal", test_refusal },
+        { "reserve", test_reserve },
+        { "overflow", test_overflow },
+        { "backing-is-free", test_backing_is_free },
+        { "neighbour", test_neighbour },
+        { "counters", test_counters },
+        { "many", test_many },
     };
 
     g_test_init(&argc, &argv, NULL);

@@ -14,7 +14,7 @@
 
 static void desc(Frontend *f, unsigned i, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next)
 {
-    f->ring[CONTROL]->desc[i] = (struct vring_desc){addr, len, flags, next};
+    f->ring[CONTROL]->desc[i] = (struct vring_desc){ addr, len, flags, next };
 }
 
 static void offer(Frontend *f, uint16_t head)
@@ -26,7 +26,7 @@ static void offer(Frontend *f, uint16_t head)
 /* A readable command of 24 bytes and room for its answer, as descriptors 0 and 1. */
 static void good_pair(Frontend *f)
 {
-    struct virtio_gpu_ctrl_hdr c = {.type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO};
+    struct virtio_gpu_ctrl_hdr c = { .type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO };
 
     desc(f, 0, ram_dup(f->ram, &c, sizeof(c)), sizeof(c), VRING_DESC_F_NEXT, 1);
     desc(f, 1, ram_alloc(f->ram, 4096), 4096, VRING_DESC_F_WRITE, 0);
@@ -253,7 +253,7 @@ static void indirect_in_indirect(Frontend *f)
     struct vring_desc *t;
     uint64_t gpa = table(f, &t);
 
-    t[0] = (struct vring_desc){gpa, 32, VRING_DESC_F_INDIRECT, 0};
+    t[0] = (struct vring_desc){ gpa, 32, VRING_DESC_F_INDIRECT, 0 };
     indirect(f, gpa, 32);
 }
 
@@ -280,37 +280,37 @@ static const struct {
     const char *name;
     Corrupt corrupt;
 } cases[] = {
-    {"self-loop", self_loop},
-    {"loop-of-two", loop_of_two},
-    {"loop-writable", loop_writable},
-    {"next-out-of-range", next_out_of_range},
-    {"next-far-out-of-range", next_far_out_of_range},
-    {"head-out-of-range", head_out_of_range},
-    {"head-far-out-of-range", head_far_out_of_range},
-    {"readable-in-hole", readable_in_hole},
-    {"writable-in-hole", writable_in_hole},
-    {"writable-over-the-end", writable_over_the_end},
-    {"address-wraps", address_wraps},
-    {"length-huge", length_huge},
-    {"length-zero", length_zero},
-    {"write-before-read", write_before_read},
-    {"no-command", no_command},
-    {"no-answer-room", no_answer_room},
-    {"avail-jumps", avail_jumps},
-    {"avail-jumps-far", avail_jumps_far},
-    {"avail-goes-back", avail_goes_back},
-    {"head-twice", head_twice},
-    {"indirect-empty", indirect_empty},
-    {"indirect-length-odd", indirect_length_odd},
-    {"indirect-length-half", indirect_length_half},
-    {"indirect-length-huge", indirect_length_huge},
-    {"indirect-in-hole", indirect_in_hole},
-    {"indirect-over-the-end", indirect_over_the_end},
-    {"indirect-next-out-of-table", indirect_next_out_of_table},
-    {"indirect-loop", indirect_loop},
-    {"indirect-in-indirect", indirect_in_indirect},
-    {"indirect-and-next", indirect_and_next},
-    {"chain-of-gibibytes", chain_of_gibibytes},
+    { "self-loop", self_loop },
+    { "loop-of-two", loop_of_two },
+    { "loop-writable", loop_writable },
+    { "next-out-of-range", next_out_of_range },
+    { "next-far-out-of-range", next_far_out_of_range },
+    { "head-out-of-range", head_out_of_range },
+    { "head-far-out-of-range", head_far_out_of_range },
+    { "readable-in-hole", readable_in_hole },
+    { "writable-in-hole", writable_in_hole },
+    { "writable-over-the-end", writable_over_the_end },
+    { "address-wraps", address_wraps },
+    { "length-huge", length_huge },
+    { "length-zero", length_zero },
+    { "write-before-read", write_before_read },
+    { "no-command", no_command },
+    { "no-answer-room", no_answer_room },
+    { "avail-jumps", avail_jumps },
+    { "avail-jumps-far", avail_jumps_far },
+    { "avail-goes-back", avail_goes_back },
+    { "head-twice", head_twice },
+    { "indirect-empty", indirect_empty },
+    { "indirect-length-odd", indirect_length_odd },
+    { "indirect-length-half", indirect_length_half },
+    { "indirect-length-huge", indirect_length_huge },
+    { "indirect-in-hole", indirect_in_hole },
+    { "indirect-over-the-end", indirect_over_the_end },
+    { "indirect-next-out-of-table", indirect_next_out_of_table },
+    { "indirect-loop", indirect_loop },
+    { "indirect-in-indirect", indirect_in_indirect },
+    { "indirect-and-next", indirect_and_next },
+    { "chain-of-gibibytes", chain_of_gibibytes },
 };
 
 /* Everything again after the reset, twice in a row. */
@@ -398,14 +398,14 @@ static gpointer flip(gpointer data)
 /* Another CPU of the guest changes descriptors while they are read. */
 static void test_changing_descriptors(void)
 {
-    FrontendOptions o = {.plain_rings = true};
+    FrontendOptions o = { .plain_rings = true };
     g_autoptr(Frontend) f = frontend_new(&o);
     int64_t end = g_get_monotonic_time() + 3 * G_USEC_PER_SEC;
-    struct virtio_gpu_ctrl_hdr c = {.type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO};
+    struct virtio_gpu_ctrl_hdr c = { .type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO };
     uint64_t out = ram_dup(f->ram, &c, sizeof(c)), in = ram_alloc(f->ram, 4096);
 
     while (g_get_monotonic_time() < end && !f->dead) {
-        Flipper fl = {.f = f};
+        Flipper fl = { .f = f };
         Vring *vr = f->ring[CONTROL];
         GThread *t;
 

@@ -16,7 +16,9 @@
 
 static Frontend *start(void)
 {
-    FrontendOptions o = {.renderer = "virgl", .memory = LIMIT, .max_contexts = MAX_CONTEXTS, .ram = 64 * MIB};
+    FrontendOptions o = {
+        .renderer = "virgl", .memory = LIMIT, .max_contexts = MAX_CONTEXTS, .ram = 64 * MIB
+    };
 
     return frontend_new(&o);
 }
@@ -153,7 +155,7 @@ static void test_clear_is_shown(void)
 static void test_transfers(void)
 {
     g_autoptr(Frontend) f = start();
-    struct virtio_gpu_box box = {0, 0, 0, 64, 48, 1};
+    struct virtio_gpu_box box = { 0, 0, 0, 64, 48, 1 };
     uint64_t gpa = ram_alloc(f->ram, 64 * 48 * 4);
     g_autofree uint8_t *was = g_malloc(64 * 48 * 4);
 
@@ -179,9 +181,9 @@ static void test_transfers(void)
     /* outside of the texture, of its memory, of 32 bits */
     box.w = 65;
     g_assert_cmphex(gpu_transfer_3d(f, true, 1, 5, 0, &box, 0), ==, ERR_PARAM);
-    box = (struct virtio_gpu_box){0xffffffff, 0, 0, 2, 1, 1};
+    box = (struct virtio_gpu_box){ 0xffffffff, 0, 0, 2, 1, 1 };
     g_assert_cmphex(gpu_transfer_3d(f, true, 1, 5, 0, &box, 0), ==, ERR_PARAM);
-    box = (struct virtio_gpu_box){0, 0, 0, 64, 48, 1};
+    box = (struct virtio_gpu_box){ 0, 0, 0, 64, 48, 1 };
     g_assert_cmphex(gpu_transfer_3d(f, true, 1, 5, 4, &box, 0), !=, OK_NODATA);
     g_assert_cmphex(gpu_transfer_3d(f, false, 1, 5, ~0ull, &box, 0), !=, OK_NODATA);
     g_assert_cmphex(gpu_transfer_3d(f, true, 1, 5, 0, &box, 0x80000000u), !=, OK_NODATA);
@@ -314,15 +316,15 @@ static void test_bad_streams(void)
 {
     g_autoptr(Frontend) f = start();
     static const uint32_t bad[][4] = {
-        {GL_LAST | 0 << 16},
-        {200},
-        {0xff},
-        {GL_CLEAR | 100u << 16},
-        {0xffff0000u | GL_CLEAR},
-        {GL_CREATE_SUB_CTX | 2 << 16, 1, 2},
-        {GL_PIPE_RESOURCE_CREATE | 1 << 16, 1},
-        {GL_CREATE_OBJECT | 200 << 8 | 1 << 16, 1},
-        {GL_CREATE_OBJECT | GL_OBJECT_SURFACE << 8},
+        { GL_LAST | 0 << 16 },
+        { 200 },
+        { 0xff },
+        { GL_CLEAR | 100u << 16 },
+        { 0xffff0000u | GL_CLEAR },
+        { GL_CREATE_SUB_CTX | 2 << 16, 1, 2 },
+        { GL_PIPE_RESOURCE_CREATE | 1 << 16, 1 },
+        { GL_CREATE_OBJECT | 200 << 8 | 1 << 16, 1 },
+        { GL_CREATE_OBJECT | GL_OBJECT_SURFACE << 8 },
     };
     g_autoptr(GlStream) huge = gl_stream_new();
     uint32_t nop = 0;
@@ -511,7 +513,7 @@ static void test_noise(void)
 /* A host without EGL gets the 2D renderer and a warning; then there is nothing to test here. */
 static char *virgl_missing(void)
 {
-    FrontendOptions o = {.renderer = "auto"};
+    FrontendOptions o = { .renderer = "auto" };
     g_autoptr(Frontend) f = frontend_new(&o);
 
     return f->hello.kind == VGPU_RENDERER_VIRGL ? NULL
@@ -529,22 +531,22 @@ int main(int argc, char **argv)
         const char *path;
         GTestFunc func;
     } tests[] = {
-        {"/virgl/hello", test_hello},
-        {"/virgl/capset-memory", test_capset_memory},
-        {"/virgl/contexts", test_contexts},
-        {"/virgl/context-cap", test_context_cap},
-        {"/virgl/clear-is-shown", test_clear_is_shown},
-        {"/virgl/transfers", test_transfers},
-        {"/virgl/fences", test_fences},
-        {"/virgl/fence-is-asynchronous", test_fence_is_asynchronous},
-        {"/virgl/stream-resources-count", test_stream_resources_count},
-        {"/virgl/sub-contexts-count", test_sub_contexts_count},
-        {"/virgl/bad-streams", test_bad_streams},
-        {"/virgl/lost-context", test_lost_context},
-        {"/virgl/memory-info", test_memory_info},
-        {"/virgl/resources-count", test_resources_count},
-        {"/virgl/bad-shapes", test_bad_shapes},
-        {"/virgl/noise", test_noise},
+        { "/virgl/hello", test_hello },
+        { "/virgl/capset-memory", test_capset_memory },
+        { "/virgl/contexts", test_contexts },
+        { "/virgl/context-cap", test_context_cap },
+        { "/virgl/clear-is-shown", test_clear_is_shown },
+        { "/virgl/transfers", test_transfers },
+        { "/virgl/fences", test_fences },
+        { "/virgl/fence-is-asynchronous", test_fence_is_asynchronous },
+        { "/virgl/stream-resources-count", test_stream_resources_count },
+        { "/virgl/sub-contexts-count", test_sub_contexts_count },
+        { "/virgl/bad-streams", test_bad_streams },
+        { "/virgl/lost-context", test_lost_context },
+        { "/virgl/memory-info", test_memory_info },
+        { "/virgl/resources-count", test_resources_count },
+        { "/virgl/bad-shapes", test_bad_shapes },
+        { "/virgl/noise", test_noise },
     };
     char *missing;
 

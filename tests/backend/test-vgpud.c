@@ -42,7 +42,7 @@ static void test_accepted(void)
 {
     g_autoptr(Vgpud) d = vgpud_new("2d", NULL);
     struct vgpu_attach_request r = attach_request("quarter", "one", 1);
-    FrontendOptions o = {.max_outputs = 2};
+    FrontendOptions o = { .max_outputs = 2 };
     FrontendFds fds;
     AttachPacket p;
     Frontend *f;
@@ -97,7 +97,8 @@ static void test_unknown_names(void)
     g_autofree char *profile = refused(d, &r, VGPU_REFUSED_NO_PROFILE), *gpu = NULL, *noise = NULL;
 
     g_assert_nonnull(strstr(profile, "'quater'"));
-    for (const char *const *n = (const char *const[]){"full", "half", "quarter", "eighth", "sixteenth", NULL};
+    for (const char *const *n =
+             (const char *const[]){ "full", "half", "quarter", "eighth", "sixteenth", NULL };
          *n; n++) {
         if (!strstr(profile, *n)) {
             g_test_fail_printf("'%s' does not name the profile %s", profile, *n);
@@ -188,12 +189,12 @@ static void test_malformed(void)
     g_autoptr(Vgpud) d = vgpud_new("2d", NULL);
     const struct vgpu_attach_request good = attach_request("quarter", "one", 1);
     struct vgpu_attach_lost lost = {
-        .hdr = {VGPU_ATTACH_MAGIC, VGPU_ATTACH_VERSION, VGPU_ATTACH_LOST, sizeof(lost), 0},
+        .hdr = { VGPU_ATTACH_MAGIC, VGPU_ATTACH_VERSION, VGPU_ATTACH_LOST, sizeof(lost), 0 },
     };
     struct {
         struct vgpu_attach_request r;
         char more[4000];
-    } longer = {.r = good};
+    } longer = { .r = good };
     struct vgpu_attach_request r;
     unsigned fds;
 
@@ -290,7 +291,7 @@ static void test_in_use(void)
     g_assert_cmpuint(p.hdr.type, ==, VGPU_ATTACH_ACCEPTED);
     g_assert_true(vgpud_wait_vms(d, 2, SOON));
     if (p.hdr.type == VGPU_ATTACH_ACCEPTED) {
-        FrontendOptions o = {.ram = 32 * MIB};
+        FrontendOptions o = { .ram = 32 * MIB };
 
         frontend_free(frontend_adopt(&o, &fds));
     }
@@ -301,7 +302,7 @@ static void test_in_use(void)
 static Frontend *rejoin(int fd, unsigned number)
 {
     struct vgpu_attach_request r = attach_request("quarter", "one", number);
-    FrontendOptions o = {.ram = 32 * MIB};
+    FrontendOptions o = { .ram = 32 * MIB };
     AttachPacket p;
     FrontendFds fds;
 
@@ -335,7 +336,7 @@ static void test_lost_and_rejoin(void)
 {
     g_autoptr(Vgpud) d = vgpud_new("2d", NULL);
     struct vgpu_attach_lost lost = {
-        .hdr = {VGPU_ATTACH_MAGIC, VGPU_ATTACH_VERSION, VGPU_ATTACH_LOST, sizeof(lost), 0},
+        .hdr = { VGPU_ATTACH_MAGIC, VGPU_ATTACH_VERSION, VGPU_ATTACH_LOST, sizeof(lost), 0 },
         .cause = VGPU_LOST_DEADLINE,
     };
     int fd;
@@ -482,9 +483,9 @@ static void test_connection_closed(void)
 static void test_sandbox(void)
 {
     g_autoptr(Vgpud) d = vgpud_new("auto", NULL);
-    static const char *const spaces[] = {"user", "mnt", "pid", "net", "ipc", "uts"};
-    static const char *const hidden[] = {"home", "work", "root", "etc/passwd", "etc/shadow", "run", "var"};
-    static const char *const zero[] = {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"};
+    static const char *const spaces[] = { "user", "mnt", "pid", "net", "ipc", "uts" };
+    static const char *const hidden[] = { "home", "work", "root", "etc/passwd", "etc/shadow", "run", "var" };
+    static const char *const zero[] = { "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb" };
     int fd;
     g_autoptr(Frontend) f = attach_vm(d, "quarter", "one", 1, &fd);
     pid_t pid = vgpud_renderer_pid(d, "one");

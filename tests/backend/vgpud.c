@@ -44,7 +44,7 @@ bool vgpud_run(Vgpud *d)
 {
     g_autofree char *socket = g_strdup_printf("--socket=%s", d->socket);
     g_autofree char *config = g_strdup_printf("--config=%s", d->config);
-    const char *argv[] = {g_getenv("VGPUD"), socket, config, NULL};
+    const char *argv[] = { g_getenv("VGPUD"), socket, config, NULL };
     g_autoptr(GError) error = NULL;
     int64_t end = g_get_monotonic_time() + ATTACH_DEADLINE * 1000ll;
     int fd = -1;
@@ -119,7 +119,7 @@ void vgpud_free(Vgpud *d)
 JsonNode *vgpud_ask(Vgpud *d, const char *what)
 {
     g_autofree char *socket = g_strdup_printf("--socket=%s", d->socket);
-    char *argv[] = {(char *)g_getenv("VGPUCTL"), socket, (char *)what, (char *)"--json", NULL};
+    char *argv[] = { (char *)g_getenv("VGPUCTL"), socket, (char *)what, (char *)"--json", NULL };
     g_autofree char *out = NULL, *err = NULL;
     g_autoptr(GError) error = NULL;
     JsonNode *root;

@@ -54,12 +54,12 @@ static bool fail(Vhost *v, uint32_t request, const char *what)
 
 static bool send_message(Vhost *v, const VhostHdr *h, const void *payload, const int *fds, unsigned n_fds)
 {
-    char control[CMSG_SPACE(sizeof(int) * FDS_MAX)] = {0};
+    char control[CMSG_SPACE(sizeof(int) * FDS_MAX)] = { 0 };
     struct iovec iov[2] = {
-        {.iov_base = (void *)h, .iov_len = sizeof(*h)},
-        {.iov_base = (void *)payload, .iov_len = h->size},
+        { .iov_base = (void *)h, .iov_len = sizeof(*h) },
+        { .iov_base = (void *)payload, .iov_len = h->size },
     };
-    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+    struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
 
     g_assert_cmpuint(n_fds, <=, FDS_MAX);
     if (n_fds) {
@@ -82,7 +82,7 @@ static bool receive(Vhost *v, void *data, size_t size, int64_t deadline)
     size_t have = 0;
 
     while (have < size) {
-        struct pollfd p = {.fd = v->fd, .events = POLLIN};
+        struct pollfd p = { .fd = v->fd, .events = POLLIN };
         int64_t left = (deadline - g_get_monotonic_time()) / 1000;
         ssize_t n;
 
@@ -102,7 +102,7 @@ bool vhost_exchange(Vhost *v, uint32_t request, const void *payload, uint32_t si
                     unsigned n_fds, void *reply, uint32_t reply_size)
 {
     bool ack = !reply && (v->protocol_features & (1u << VHOST_PROTOCOL_REPLY_ACK));
-    VhostHdr h = {.request = request, .flags = VERSION | (ack ? F_NEED_REPLY : 0), .size = size};
+    VhostHdr h = { .request = request, .flags = VERSION | (ack ? F_NEED_REPLY : 0), .size = size };
     int64_t deadline = g_get_monotonic_time() + VHOST_DEADLINE * 1000;
     uint8_t answer[PAYLOAD_MAX];
 
@@ -129,7 +129,7 @@ bool vhost_exchange(Vhost *v, uint32_t request, const void *payload, uint32_t si
         memcpy(reply, answer, MIN(h.size, reply_size));
         return h.size >= reply_size || fail(v, request, "the answer is too short");
     }
-    return h.size == 8 && !memcmp(answer, &(uint64_t){0}, 8);
+    return h.size == 8 && !memcmp(answer, &(uint64_t){ 0 }, 8);
 }
 
 bool vhost_get_features(Vhost *v, uint64_t *features)
@@ -165,8 +165,8 @@ bool vhost_handshake(Vhost *v, bool mem_slots)
 
 void vhost_ram_regions(Ram *ram, VhostRegion regions[2])
 {
-    regions[0] = (VhostRegion){RAM_LOW_GPA, ram->low_size, RAM_LOW_QVA, 0};
-    regions[1] = (VhostRegion){RAM_HIGH_GPA, ram->high_size, RAM_HIGH_QVA, ram->low_size};
+    regions[0] = (VhostRegion){ RAM_LOW_GPA, ram->low_size, RAM_LOW_QVA, 0 };
+    regions[1] = (VhostRegion){ RAM_HIGH_GPA, ram->high_size, RAM_HIGH_QVA, ram->low_size };
 }
 
 bool vhost_add_region(Vhost *v, Ram *ram, const VhostRegion *r)
@@ -174,7 +174,7 @@ bool vhost_add_region(Vhost *v, Ram *ram, const VhostRegion *r)
     struct {
         uint64_t pad;
         VhostRegion r;
-    } m = {0, *r};
+    } m = { 0, *r };
 
     return vhost_exchange(v, VHOST_ADD_MEM_REG, &m, sizeof(m), &ram->fd, 1, NULL, 0);
 }
@@ -184,7 +184,7 @@ bool vhost_remove_region(Vhost *v, Ram *ram, const VhostRegion *r)
     struct {
         uint64_t pad;
         VhostRegion r;
-    } m = {0, *r};
+    } m = { 0, *r };
 
     return vhost_exchange(v, VHOST_REM_MEM_REG, &m, sizeof(m), &ram->fd, 1, NULL, 0);
 }
@@ -194,8 +194,8 @@ bool vhost_set_mem_table(Vhost *v, Ram *ram, int high_fd, uint64_t high_offset)
     struct {
         uint32_t n, pad;
         VhostRegion r[2];
-    } m = {.n = 2};
-    int fds[2] = {ram->fd, high_fd};
+    } m = { .n = 2 };
+    int fds[2] = { ram->fd, high_fd };
 
     vhost_ram_regions(ram, m.r);
     m.r[1].fd_offset = high_offset;
@@ -216,7 +216,7 @@ bool vhost_set_memory(Vhost *v, Ram *ram)
 /* The order in which QEMU's vhost_virtqueue_start() sends them. */
 bool vhost_start_ring(Vhost *v, unsigned index, Vring *vr, uint16_t base)
 {
-    VhostState num = {index, vr->num}, start = {index, base}, enable = {index, 1};
+    VhostState num = { index, vr->num }, start = { index, base }, enable = { index, 1 };
     VhostAddr addr = {
         .index = index,
         .desc = ram_qva(vr->ram, vr->desc_gpa),
@@ -235,7 +235,7 @@ bool vhost_start_ring(Vhost *v, unsigned index, Vring *vr, uint16_t base)
 
 bool vhost_stop_ring(Vhost *v, unsigned index, uint16_t *base)
 {
-    VhostState enable = {index, 0}, get = {index, 0}, got;
+    VhostState enable = { index, 0 }, get = { index, 0 }, got;
 
     if (!vhost_exchange(v, VHOST_SET_VRING_ENABLE, &enable, sizeof(enable), NULL, 0, NULL, 0) ||
         !vhost_exchange(v, VHOST_GET_VRING_BASE, &get, sizeof(get), NULL, 0, &got, sizeof(got))) {

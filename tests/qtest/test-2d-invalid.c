@@ -116,7 +116,7 @@ static void attach_no_entries(Gpu *g)
 
 static void attach_more_entries_than_sent(Gpu *g)
 {
-    struct virtio_gpu_mem_entry entry = {.addr = vm_alloc(g->vm, 4096), .length = 4096};
+    struct virtio_gpu_mem_entry entry = { .addr = vm_alloc(g->vm, 4096), .length = 4096 };
 
     gpu_expect_ok(g, gpu_create_2d(g, 1, XRGB, 32, 32));
     gpu_expect(g, gpu_attach_entries(g, 1, 2, &entry, 1), GPU_ANY_ERROR);
@@ -133,8 +133,8 @@ static void attach_fewer_entries_than_sent(Gpu *g)
 {
     uint64_t addr = vm_alloc(g->vm, 8192);
     struct virtio_gpu_mem_entry entries[2] = {
-        {.addr = addr, .length = 4096},
-        {.addr = addr + 4096, .length = 4096},
+        { .addr = addr, .length = 4096 },
+        { .addr = addr + 4096, .length = 4096 },
     };
 
     gpu_expect_ok(g, gpu_create_2d(g, 1, XRGB, 32, 32));
@@ -144,12 +144,12 @@ static void attach_fewer_entries_than_sent(Gpu *g)
 static void attach_outside_ram(Gpu *g)
 {
     static const struct virtio_gpu_mem_entry bad[] = {
-        {.addr = GPU_RAM, .length = 4096},        /* right behind RAM */
-        {.addr = GPU_RAM - 2048, .length = 4096}, /* across its end */
-        {.addr = 1ull << 40, .length = 4096},       {.addr = UINT64_MAX - 4095, .length = 4096},
-        {.addr = UINT64_MAX - 100, .length = 4096}, /* wraps */
-        {.addr = 1 << 20, .length = UINT32_MAX},    /* longer than RAM */
-        {.addr = 0xe0000000, .length = 4096},       /* device memory */
+        { .addr = GPU_RAM, .length = 4096 },        /* right behind RAM */
+        { .addr = GPU_RAM - 2048, .length = 4096 }, /* across its end */
+        { .addr = 1ull << 40, .length = 4096 },       { .addr = UINT64_MAX - 4095, .length = 4096 },
+        { .addr = UINT64_MAX - 100, .length = 4096 }, /* wraps */
+        { .addr = 1 << 20, .length = UINT32_MAX },    /* longer than RAM */
+        { .addr = 0xe0000000, .length = 4096 },       /* device memory */
     };
     unsigned i;
 
@@ -164,8 +164,8 @@ static void attach_outside_ram(Gpu *g)
 static void attach_second_entry_outside_ram(Gpu *g)
 {
     struct virtio_gpu_mem_entry entries[2] = {
-        {.addr = vm_alloc(g->vm, 4096), .length = 2048},
-        {.addr = 1ull << 40, .length = 2048},
+        { .addr = vm_alloc(g->vm, 4096), .length = 2048 },
+        { .addr = 1ull << 40, .length = 2048 },
     };
 
     gpu_expect_ok(g, gpu_create_2d(g, 1, XRGB, 32, 32));
@@ -177,9 +177,9 @@ static void attach_zero_length_entry(Gpu *g)
 {
     uint64_t addr = vm_alloc(g->vm, 4096);
     struct virtio_gpu_mem_entry entries[3] = {
-        {.addr = addr, .length = 2048},
-        {.addr = addr, .length = 0},
-        {.addr = addr + 2048, .length = 2048},
+        { .addr = addr, .length = 2048 },
+        { .addr = addr, .length = 0 },
+        { .addr = addr + 2048, .length = 2048 },
     };
 
     gpu_expect_ok(g, gpu_create_2d(g, 1, XRGB, 32, 32));
@@ -194,7 +194,7 @@ static void attach_the_same_page_often(Gpu *g)
     unsigned i;
 
     for (i = 0; i < 16384; i++) {
-        entries[i] = (struct virtio_gpu_mem_entry){.addr = addr, .length = 4096};
+        entries[i] = (struct virtio_gpu_mem_entry){ .addr = addr, .length = 4096 };
     }
     gpu_expect_ok(g, gpu_create_2d(g, 1, XRGB, 32, 32));
     gpu_expect(g, gpu_attach_entries(g, 1, 16384, entries, 16384), GPU_ANY_ANSWER);
@@ -396,48 +396,49 @@ static void uuid_of_unknown(Gpu *g)
 }
 
 const GpuCase cases_2d_invalid[] = {
-    {"2d-invalid/create-id-0", create_id_0},
-    {"2d-invalid/create-id-twice", create_id_twice},
-    {"2d-invalid/create-format-0", create_format_0},
-    {"2d-invalid/create-format-unknown", create_format_unknown},
-    {"2d-invalid/create-width-0", create_width_0},
-    {"2d-invalid/create-height-0", create_height_0},
-    {"2d-invalid/create-width-huge", create_width_huge},
-    {"2d-invalid/create-height-huge", create_height_huge},
-    {"2d-invalid/create-both-huge", create_both_huge},
-    {"2d-invalid/a-refused-create-leaves-no-id", a_refused_create_leaves_no_id},
-    {"2d-invalid/unref-unknown", unref_unknown},
-    {"2d-invalid/unref-twice", unref_twice},
-    {"2d-invalid/attach-id-unknown", attach_id_unknown},
-    {"2d-invalid/attach-twice", attach_twice},
-    {"2d-invalid/attach-no-entries", attach_no_entries},
-    {"2d-invalid/attach-more-entries-than-sent", attach_more_entries_than_sent},
-    {"2d-invalid/attach-fewer-entries-than-sent", attach_fewer_entries_than_sent},
-    {"2d-invalid/attach-outside-ram", attach_outside_ram},
-    {"2d-invalid/attach-second-entry-outside-ram", attach_second_entry_outside_ram},
-    {"2d-invalid/attach-zero-length-entry", attach_zero_length_entry},
-    {"2d-invalid/attach-the-same-page-often", attach_the_same_page_often},
-    {"2d-invalid/detach-id-unknown", detach_id_unknown},
-    {"2d-invalid/detach-without-backing", detach_without_backing},
-    {"2d-invalid/detach-twice", detach_twice},
-    {"2d-invalid/transfer-id-unknown", transfer_id_unknown},
-    {"2d-invalid/transfer-without-backing", transfer_without_backing},
-    {"2d-invalid/transfer-x-out", transfer_x_out},
-    {"2d-invalid/transfer-y-out", transfer_y_out},
-    {"2d-invalid/transfer-width-out", transfer_width_out},
-    {"2d-invalid/transfer-height-out", transfer_height_out},
-    {"2d-invalid/transfer-size-0", transfer_size_0},
-    {"2d-invalid/transfer-offset-out", transfer_offset_out},
-    {"2d-invalid/transfer-backing-too-small", transfer_backing_too_small},
-    {"2d-invalid/scanout-id-out", scanout_id_out},
-    {"2d-invalid/scanout-resource-unknown", scanout_resource_unknown},
-    {"2d-invalid/scanout-x-out", scanout_x_out},
-    {"2d-invalid/scanout-y-out", scanout_y_out},
-    {"2d-invalid/scanout-width-out", scanout_width_out},
-    {"2d-invalid/scanout-height-out", scanout_height_out},
-    {"2d-invalid/scanout-size-0", scanout_size_0},
-    {"2d-invalid/scanout-never-transferred", scanout_never_transferred},
-    {"2d-invalid/flush-id-unknown", flush_id_unknown},
-    {"2d-invalid/flush-rect-out", flush_rect_out},
-    {"2d-invalid/uuid-of-unknown", uuid_of_unknown},
-    {NULL}};
+    { "2d-invalid/create-id-0", create_id_0 },
+    { "2d-invalid/create-id-twice", create_id_twice },
+    { "2d-invalid/create-format-0", create_format_0 },
+    { "2d-invalid/create-format-unknown", create_format_unknown },
+    { "2d-invalid/create-width-0", create_width_0 },
+    { "2d-invalid/create-height-0", create_height_0 },
+    { "2d-invalid/create-width-huge", create_width_huge },
+    { "2d-invalid/create-height-huge", create_height_huge },
+    { "2d-invalid/create-both-huge", create_both_huge },
+    { "2d-invalid/a-refused-create-leaves-no-id", a_refused_create_leaves_no_id },
+    { "2d-invalid/unref-unknown", unref_unknown },
+    { "2d-invalid/unref-twice", unref_twice },
+    { "2d-invalid/attach-id-unknown", attach_id_unknown },
+    { "2d-invalid/attach-twice", attach_twice },
+    { "2d-invalid/attach-no-entries", attach_no_entries },
+    { "2d-invalid/attach-more-entries-than-sent", attach_more_entries_than_sent },
+    { "2d-invalid/attach-fewer-entries-than-sent", attach_fewer_entries_than_sent },
+    { "2d-invalid/attach-outside-ram", attach_outside_ram },
+    { "2d-invalid/attach-second-entry-outside-ram", attach_second_entry_outside_ram },
+    { "2d-invalid/attach-zero-length-entry", attach_zero_length_entry },
+    { "2d-invalid/attach-the-same-page-often", attach_the_same_page_often },
+    { "2d-invalid/detach-id-unknown", detach_id_unknown },
+    { "2d-invalid/detach-without-backing", detach_without_backing },
+    { "2d-invalid/detach-twice", detach_twice },
+    { "2d-invalid/transfer-id-unknown", transfer_id_unknown },
+    { "2d-invalid/transfer-without-backing", transfer_without_backing },
+    { "2d-invalid/transfer-x-out", transfer_x_out },
+    { "2d-invalid/transfer-y-out", transfer_y_out },
+    { "2d-invalid/transfer-width-out", transfer_width_out },
+    { "2d-invalid/transfer-height-out", transfer_height_out },
+    { "2d-invalid/transfer-size-0", transfer_size_0 },
+    { "2d-invalid/transfer-offset-out", transfer_offset_out },
+    { "2d-invalid/transfer-backing-too-small", transfer_backing_too_small },
+    { "2d-invalid/scanout-id-out", scanout_id_out },
+    { "2d-invalid/scanout-resource-unknown", scanout_resource_unknown },
+    { "2d-invalid/scanout-x-out", scanout_x_out },
+    { "2d-invalid/scanout-y-out", scanout_y_out },
+    { "2d-invalid/scanout-width-out", scanout_width_out },
+    { "2d-invalid/scanout-height-out", scanout_height_out },
+    { "2d-invalid/scanout-size-0", scanout_size_0 },
+    { "2d-invalid/scanout-never-transferred", scanout_never_transferred },
+    { "2d-invalid/flush-id-unknown", flush_id_unknown },
+    { "2d-invalid/flush-rect-out", flush_rect_out },
+    { "2d-invalid/uuid-of-unknown", uuid_of_unknown },
+    { NULL }
+};

@@ -44,7 +44,7 @@ static void resource_ids_may_be_any_number(Gpu *g)
 static void odd_sizes(Gpu *g)
 {
     static const uint32_t sizes[][2] = {
-        {1, 1}, {1, 777}, {777, 1}, {3, 5}, {63, 65}, {1366, 768},
+        { 1, 1 }, { 1, 777 }, { 777, 1 }, { 3, 5 }, { 63, 65 }, { 1366, 768 },
     };
     unsigned i;
 
@@ -204,21 +204,21 @@ static void assign_uuid(Gpu *g)
     gpu_expect(g, GPU_ASK(g, req, other), VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID);
 }
 
-const GpuCase cases_2d[] = {
-    {"2d/create-and-unref", create_and_unref},
-    {"2d/every-format", every_format},
-    {"2d/resource-ids-may-be-any-number", resource_ids_may_be_any_number},
-    {"2d/odd-sizes", odd_sizes},
-    {"2d/backing-in-many-pieces", backing_in_many_pieces},
-    {"2d/unref-with-backing", unref_with_backing},
-    {"2d/unref-of-a-scanouts-resource", unref_of_a_scanouts_resource},
-    {"2d/detach-of-a-scanouts-backing", detach_of_a_scanouts_backing},
-    {"2d/flush-without-scanout", flush_without_scanout},
-    {"2d/scanout-of-a-part", scanout_of_a_part},
-    {"2d/scanout-change-of-mode", scanout_change_of_mode},
-    {"2d/sixteen-scanouts", sixteen_scanouts, 0, "max_outputs=16"},
-    {"2d/one-resource-on-all-scanouts", one_resource_on_all_scanouts, 0, "max_outputs=4"},
-    {"2d/disable-an-idle-scanout", disable_an_idle_scanout},
-    {"2d/many-resources", many_resources},
-    {"2d/assign-uuid", assign_uuid},
-    {NULL}};
+const GpuCase cases_2d[] = { { "2d/create-and-unref", create_and_unref },
+                             { "2d/every-format", every_format },
+                             { "2d/resource-ids-may-be-any-number", resource_ids_may_be_any_number },
+                             { "2d/odd-sizes", odd_sizes },
+                             { "2d/backing-in-many-pieces", backing_in_many_pieces },
+                             { "2d/unref-with-backing", unref_with_backing },
+                             { "2d/unref-of-a-scanouts-resource", unref_of_a_scanouts_resource },
+                             { "2d/detach-of-a-scanouts-backing", detach_of_a_scanouts_backing },
+                             { "2d/flush-without-scanout", flush_without_scanout },
+                             { "2d/scanout-of-a-part", scanout_of_a_part },
+                             { "2d/scanout-change-of-mode", scanout_change_of_mode },
+                             { "2d/sixteen-scanouts", sixteen_scanouts, 0, "max_outputs=16" },
+                             { "2d/one-resource-on-all-scanouts", one_resource_on_all_scanouts, 0,
+                               "max_outputs=4" },
+                             { "2d/disable-an-idle-scanout", disable_an_idle_scanout },
+                             { "2d/many-resources", many_resources },
+                             { "2d/assign-uuid", assign_uuid },
+                             { NULL } };

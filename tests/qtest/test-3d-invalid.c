@@ -18,7 +18,7 @@ static void without_virgl(Gpu *g)
 
     gpu_init(g, ~(1ull << VIRTIO_GPU_F_VIRGL));
     for (type = VIRTIO_GPU_CMD_CTX_CREATE; type <= VIRTIO_GPU_CMD_SUBMIT_3D; type++) {
-        uint32_t req[64] = {type, 0, 0, 0, 1, 0, 1};
+        uint32_t req[64] = { type, 0, 0, 0, 1, 0, 1 };
 
         gpu_expect(g, GPU_DO(g, req), GPU_ANY_ERROR);
     }
@@ -47,7 +47,7 @@ static void context_id_huge(Gpu *g)
 static void context_name_too_long(Gpu *g)
 {
     struct virtio_gpu_ctx_create req = {
-        .hdr = {.type = VIRTIO_GPU_CMD_CTX_CREATE, .ctx_id = 1},
+        .hdr = { .type = VIRTIO_GPU_CMD_CTX_CREATE, .ctx_id = 1 },
         .nlen = 65,
     };
 
@@ -65,7 +65,7 @@ static void context_name_too_long(Gpu *g)
 static void context_init_unknown_capset(Gpu *g)
 {
     struct virtio_gpu_ctx_create req = {
-        .hdr = {.type = VIRTIO_GPU_CMD_CTX_CREATE, .ctx_id = 1},
+        .hdr = { .type = VIRTIO_GPU_CMD_CTX_CREATE, .ctx_id = 1 },
         .context_init = 63,
     };
 
@@ -197,7 +197,8 @@ static void create_past_any_memory(Gpu *g)
 {
     /* 16384 x 16384 x 4 x 2048 layers */
     VirglShape s = {
-        PIPE_TEXTURE_2D_ARRAY, VIRGL_FORMAT_BGRA8, VIRGL_BIND_SAMPLER, 16384, 16384, 1, 2048, 0, 0};
+        PIPE_TEXTURE_2D_ARRAY, VIRGL_FORMAT_BGRA8, VIRGL_BIND_SAMPLER, 16384, 16384, 1, 2048, 0, 0
+    };
 
     gpu_expect(g, virgl_create(g, 1, &s), VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY);
     gpu_expect(g, gpu_unref(g, 1), ERR_ID);
@@ -226,7 +227,7 @@ static void both_ways(Gpu *g, struct virtio_gpu_transfer_host_3d req, uint32_t w
 static const struct virtio_gpu_transfer_host_3d whole = {
     .hdr.ctx_id = 1,
     .resource_id = 1,
-    .box = {.w = 64, .h = 64, .d = 1},
+    .box = { .w = 64, .h = 64, .d = 1 },
 };
 
 #define TRANSFER_BAD(g, ...)                                                                                 \
@@ -334,10 +335,10 @@ static void submit_context(Gpu *g)
 static void submit_sized(Gpu *g, uint32_t says, uint32_t sends, uint32_t want)
 {
     struct virtio_gpu_cmd_submit req = {
-        .hdr = {.type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = 1},
+        .hdr = { .type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = 1 },
         .size = says,
     };
-    GpuDesc extra = {.addr = vm_alloc(g->vm, 65536), .len = sends};
+    GpuDesc extra = { .addr = vm_alloc(g->vm, 65536), .len = sends };
 
     gpu_expect(g, gpu_call(g, GPU_CTRL, &req, sizeof(req), &extra, sends ? 1 : 0, NULL, 24), want);
 }
@@ -357,13 +358,13 @@ static void submit_size(Gpu *g)
 static void submit_stream(Gpu *g)
 {
     static const uint32_t bad[][4] = {
-        {0x000000ff}, /* unknown command */
-        {0x00ff0000}, /* longer than the stream */
-        {0xffff0001, 1, 2, 3},
-        {0x00000001},                     /* an object without a handle */
-        {0x00020001 | 200 << 8, 1, 2, 0}, /* an unknown object type */
-        {0x00030005, 200, 0, 1},          /* more colour buffers than there can be */
-        {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
+        { 0x000000ff }, /* unknown command */
+        { 0x00ff0000 }, /* longer than the stream */
+        { 0xffff0001, 1, 2, 3 },
+        { 0x00000001 },                     /* an object without a handle */
+        { 0x00020001 | 200 << 8, 1, 2, 0 }, /* an unknown object type */
+        { 0x00030005, 200, 0, 1 },          /* more colour buffers than there can be */
+        { 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff },
     };
     unsigned i;
 
@@ -376,36 +377,37 @@ static void submit_stream(Gpu *g)
 }
 
 const GpuCase cases_3d_invalid[] = {
-    {"3d-invalid/without-virgl", without_virgl},
-    {"3d-invalid/context-id-0", context_id_0, CASE_VIRGL},
-    {"3d-invalid/context-id-twice", context_id_twice, CASE_VIRGL},
-    {"3d-invalid/context-id-huge", context_id_huge, CASE_VIRGL},
-    {"3d-invalid/context-name-too-long", context_name_too_long, CASE_VIRGL},
-    {"3d-invalid/context-init-unknown-capset", context_init_unknown_capset, CASE_VIRGL},
-    {"3d-invalid/context-destroy-unknown", context_destroy_unknown, CASE_VIRGL},
-    {"3d-invalid/context-destroy-twice", context_destroy_twice, CASE_VIRGL},
-    {"3d-invalid/context-attach-unknown", context_attach_unknown, CASE_VIRGL},
-    {"3d-invalid/context-attach-twice", context_attach_twice, CASE_VIRGL},
-    {"3d-invalid/create-id", create_id, CASE_VIRGL},
-    {"3d-invalid/create-target", create_target, CASE_VIRGL},
-    {"3d-invalid/create-format", create_format, CASE_VIRGL},
-    {"3d-invalid/create-width", create_width, CASE_VIRGL},
-    {"3d-invalid/create-height", create_height, CASE_VIRGL},
-    {"3d-invalid/create-depth", create_depth, CASE_VIRGL},
-    {"3d-invalid/create-array-size", create_array_size, CASE_VIRGL},
-    {"3d-invalid/create-last-level", create_last_level, CASE_VIRGL},
-    {"3d-invalid/create-samples", create_samples, CASE_VIRGL},
-    {"3d-invalid/create-buffer-shape", create_buffer_shape, CASE_VIRGL},
-    {"3d-invalid/create-past-any-memory", create_past_any_memory, CASE_VIRGL},
-    {"3d-invalid/transfer-ids", transfer_ids, CASE_VIRGL},
-    {"3d-invalid/transfer-box", transfer_box, CASE_VIRGL},
-    {"3d-invalid/transfer-box-empty", transfer_box_empty, CASE_VIRGL},
-    {"3d-invalid/transfer-level", transfer_level, CASE_VIRGL},
-    {"3d-invalid/transfer-offset", transfer_offset, CASE_VIRGL},
-    {"3d-invalid/transfer-strides", transfer_strides, CASE_VIRGL},
-    {"3d-invalid/transfer-layer-stride", transfer_layer_stride, CASE_VIRGL},
-    {"3d-invalid/transfer-without-backing", transfer_without_backing, CASE_VIRGL},
-    {"3d-invalid/submit-context", submit_context, CASE_VIRGL},
-    {"3d-invalid/submit-size", submit_size, CASE_VIRGL},
-    {"3d-invalid/submit-stream", submit_stream, CASE_VIRGL},
-    {NULL}};
+    { "3d-invalid/without-virgl", without_virgl },
+    { "3d-invalid/context-id-0", context_id_0, CASE_VIRGL },
+    { "3d-invalid/context-id-twice", context_id_twice, CASE_VIRGL },
+    { "3d-invalid/context-id-huge", context_id_huge, CASE_VIRGL },
+    { "3d-invalid/context-name-too-long", context_name_too_long, CASE_VIRGL },
+    { "3d-invalid/context-init-unknown-capset", context_init_unknown_capset, CASE_VIRGL },
+    { "3d-invalid/context-destroy-unknown", context_destroy_unknown, CASE_VIRGL },
+    { "3d-invalid/context-destroy-twice", context_destroy_twice, CASE_VIRGL },
+    { "3d-invalid/context-attach-unknown", context_attach_unknown, CASE_VIRGL },
+    { "3d-invalid/context-attach-twice", context_attach_twice, CASE_VIRGL },
+    { "3d-invalid/create-id", create_id, CASE_VIRGL },
+    { "3d-invalid/create-target", create_target, CASE_VIRGL },
+    { "3d-invalid/create-format", create_format, CASE_VIRGL },
+    { "3d-invalid/create-width", create_width, CASE_VIRGL },
+    { "3d-invalid/create-height", create_height, CASE_VIRGL },
+    { "3d-invalid/create-depth", create_depth, CASE_VIRGL },
+    { "3d-invalid/create-array-size", create_array_size, CASE_VIRGL },
+    { "3d-invalid/create-last-level", create_last_level, CASE_VIRGL },
+    { "3d-invalid/create-samples", create_samples, CASE_VIRGL },
+    { "3d-invalid/create-buffer-shape", create_buffer_shape, CASE_VIRGL },
+    { "3d-invalid/create-past-any-memory", create_past_any_memory, CASE_VIRGL },
+    { "3d-invalid/transfer-ids", transfer_ids, CASE_VIRGL },
+    { "3d-invalid/transfer-box", transfer_box, CASE_VIRGL },
+    { "3d-invalid/transfer-box-empty", transfer_box_empty, CASE_VIRGL },
+    { "3d-invalid/transfer-level", transfer_level, CASE_VIRGL },
+    { "3d-invalid/transfer-offset", transfer_offset, CASE_VIRGL },
+    { "3d-invalid/transfer-strides", transfer_strides, CASE_VIRGL },
+    { "3d-invalid/transfer-layer-stride", transfer_layer_stride, CASE_VIRGL },
+    { "3d-invalid/transfer-without-backing", transfer_without_backing, CASE_VIRGL },
+    { "3d-invalid/submit-context", submit_context, CASE_VIRGL },
+    { "3d-invalid/submit-size", submit_size, CASE_VIRGL },
+    { "3d-invalid/submit-stream", submit_stream, CASE_VIRGL },
+    { NULL }
+};

@@ -16,7 +16,7 @@ static void context_create_destroy(Gpu *g)
 
 static void context_ids(Gpu *g)
 {
-    static const uint32_t ids[] = {1, 2, 63, 64, 255};
+    static const uint32_t ids[] = { 1, 2, 63, 64, 255 };
     unsigned i;
 
     for (i = 0; i < G_N_ELEMENTS(ids); i++) {
@@ -30,7 +30,7 @@ static void context_ids(Gpu *g)
 static void context_init_with_capset(Gpu *g)
 {
     struct virtio_gpu_ctx_create req = {
-        .hdr = {.type = VIRTIO_GPU_CMD_CTX_CREATE, .ctx_id = 1},
+        .hdr = { .type = VIRTIO_GPU_CMD_CTX_CREATE, .ctx_id = 1 },
         .nlen = 1,
         .context_init = VIRTIO_GPU_CAPSET_VIRGL2,
         .debug_name = "x",
@@ -43,13 +43,13 @@ static void context_init_with_capset(Gpu *g)
 static void resource_shapes(Gpu *g)
 {
     static const VirglShape shapes[] = {
-        {PIPE_BUFFER, VIRGL_FORMAT_R8, VIRGL_BIND_VERTEX, 65536, 1, 1, 1, 0, 0},
-        {PIPE_TEXTURE_2D, VIRGL_FORMAT_BGRA8, VIRGL_BIND_SAMPLER, 64, 64, 1, 1, 6, 0},
-        {PIPE_TEXTURE_3D, VIRGL_FORMAT_BGRA8, VIRGL_BIND_SAMPLER, 16, 16, 16, 1, 0, 0},
-        {PIPE_TEXTURE_CUBE, VIRGL_FORMAT_BGRA8, VIRGL_BIND_SAMPLER, 32, 32, 1, 6, 0, 0},
-        {PIPE_TEXTURE_2D_ARRAY, VIRGL_FORMAT_BGRA8, VIRGL_BIND_SAMPLER, 32, 32, 1, 9, 0, 0},
-        {PIPE_TEXTURE_2D, VIRGL_FORMAT_BGRA8, VIRGL_BIND_RENDER_TARGET, 32, 32, 1, 1, 0, 4},
-        {PIPE_TEXTURE_1D, VIRGL_FORMAT_BGRA8, VIRGL_BIND_SAMPLER, 128, 1, 1, 1, 0, 0},
+        { PIPE_BUFFER, VIRGL_FORMAT_R8, VIRGL_BIND_VERTEX, 65536, 1, 1, 1, 0, 0 },
+        { PIPE_TEXTURE_2D, VIRGL_FORMAT_BGRA8, VIRGL_BIND_SAMPLER, 64, 64, 1, 1, 6, 0 },
+        { PIPE_TEXTURE_3D, VIRGL_FORMAT_BGRA8, VIRGL_BIND_SAMPLER, 16, 16, 16, 1, 0, 0 },
+        { PIPE_TEXTURE_CUBE, VIRGL_FORMAT_BGRA8, VIRGL_BIND_SAMPLER, 32, 32, 1, 6, 0, 0 },
+        { PIPE_TEXTURE_2D_ARRAY, VIRGL_FORMAT_BGRA8, VIRGL_BIND_SAMPLER, 32, 32, 1, 9, 0, 0 },
+        { PIPE_TEXTURE_2D, VIRGL_FORMAT_BGRA8, VIRGL_BIND_RENDER_TARGET, 32, 32, 1, 1, 0, 4 },
+        { PIPE_TEXTURE_1D, VIRGL_FORMAT_BGRA8, VIRGL_BIND_SAMPLER, 128, 1, 1, 1, 0, 0 },
     };
     unsigned i;
 
@@ -133,18 +133,18 @@ static void empty_submit(Gpu *g)
 
 static void submit_in_many_descriptors(Gpu *g)
 {
-    uint32_t dwords[16] = {0};
+    uint32_t dwords[16] = { 0 };
     GpuDesc extra[16];
     uint64_t addr = vm_alloc(g->vm, 4096 * 16);
     struct virtio_gpu_cmd_submit req = {
-        .hdr = {.type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = 1},
+        .hdr = { .type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = 1 },
         .size = sizeof(dwords),
     };
     unsigned i;
 
     gpu_expect_ok(g, gpu_ctx_create(g, 1, "m"));
     for (i = 0; i < 16; i++) {
-        extra[i] = (GpuDesc){.addr = addr + 4096 * i + 4, .len = 4};
+        extra[i] = (GpuDesc){ .addr = addr + 4096 * i + 4, .len = 4 };
     }
     gpu_expect_ok(g, gpu_call(g, GPU_CTRL, &req, sizeof(req), extra, 16, NULL, 24));
 }
@@ -152,7 +152,7 @@ static void submit_in_many_descriptors(Gpu *g)
 /* A context that went wrong is that context's affair. */
 static void bad_stream_spares_the_others(Gpu *g)
 {
-    uint32_t garbage[8] = {0x000700ff, 1, 2, 3, 4, 5, 6, 7};
+    uint32_t garbage[8] = { 0x000700ff, 1, 2, 3, 4, 5, 6, 7 };
 
     gpu_expect_ok(g, gpu_ctx_create(g, 2, "bad"));
     gpu_expect(g, gpu_submit(g, 2, garbage, 8), GPU_ANY_ERROR);
@@ -174,17 +174,17 @@ static void many_contexts_and_resources(Gpu *g)
     }
 }
 
-const GpuCase cases_3d[] = {{"3d/context-create-destroy", context_create_destroy, CASE_VIRGL},
-                            {"3d/context-ids", context_ids, CASE_VIRGL},
-                            {"3d/context-init-with-capset", context_init_with_capset, CASE_VIRGL},
-                            {"3d/resource-shapes", resource_shapes, CASE_VIRGL},
-                            {"3d/attach-detach", attach_detach, CASE_VIRGL},
-                            {"3d/clear-and-read-back", clear_and_read_back, CASE_VIRGL},
-                            {"3d/upload-and-read-back", upload_and_read_back, CASE_VIRGL},
-                            {"3d/detach-lets-pages-go", detach_lets_pages_go, CASE_VIRGL},
-                            {"3d/scanout-of-a-3d-resource", scanout_of_a_3d_resource, CASE_VIRGL},
-                            {"3d/empty-submit", empty_submit, CASE_VIRGL},
-                            {"3d/submit-in-many-descriptors", submit_in_many_descriptors, CASE_VIRGL},
-                            {"3d/bad-stream-spares-the-others", bad_stream_spares_the_others, CASE_VIRGL},
-                            {"3d/many-contexts-and-resources", many_contexts_and_resources, CASE_VIRGL},
-                            {NULL}};
+const GpuCase cases_3d[] = { { "3d/context-create-destroy", context_create_destroy, CASE_VIRGL },
+                             { "3d/context-ids", context_ids, CASE_VIRGL },
+                             { "3d/context-init-with-capset", context_init_with_capset, CASE_VIRGL },
+                             { "3d/resource-shapes", resource_shapes, CASE_VIRGL },
+                             { "3d/attach-detach", attach_detach, CASE_VIRGL },
+                             { "3d/clear-and-read-back", clear_and_read_back, CASE_VIRGL },
+                             { "3d/upload-and-read-back", upload_and_read_back, CASE_VIRGL },
+                             { "3d/detach-lets-pages-go", detach_lets_pages_go, CASE_VIRGL },
+                             { "3d/scanout-of-a-3d-resource", scanout_of_a_3d_resource, CASE_VIRGL },
+                             { "3d/empty-submit", empty_submit, CASE_VIRGL },
+                             { "3d/submit-in-many-descriptors", submit_in_many_descriptors, CASE_VIRGL },
+                             { "3d/bad-stream-spares-the-others", bad_stream_spares_the_others, CASE_VIRGL },
+                             { "3d/many-contexts-and-resources", many_contexts_and_resources, CASE_VIRGL },
+                             { NULL } };

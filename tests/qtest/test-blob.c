@@ -8,7 +8,7 @@
 
 static void create(Gpu *g)
 {
-    static const uint32_t mems[] = {0, 1, 2, 3, 4, UINT32_MAX};
+    static const uint32_t mems[] = { 0, 1, 2, 3, 4, UINT32_MAX };
     unsigned i;
 
     for (i = 0; i < G_N_ELEMENTS(mems); i++) {
@@ -33,8 +33,8 @@ static void create_with_entries(Gpu *g)
         .size = 4096,
         .nr_entries = 1,
     };
-    struct virtio_gpu_mem_entry entry = {.addr = vm_alloc(g->vm, 4096), .length = 4096};
-    GpuDesc extra = {.addr = vm_alloc(g->vm, 4096), .len = sizeof(entry)};
+    struct virtio_gpu_mem_entry entry = { .addr = vm_alloc(g->vm, 4096), .length = 4096 };
+    GpuDesc extra = { .addr = vm_alloc(g->vm, 4096), .len = sizeof(entry) };
 
     qtest_bufwrite(g->vm->qts, extra.addr, &entry, sizeof(entry));
     gpu_expect(g, gpu_call(g, GPU_CTRL, &req, sizeof(req), &extra, 1, NULL, 24), GPU_ANY_ERROR);
@@ -48,12 +48,12 @@ static void scanout(Gpu *g)
 {
     struct virtio_gpu_set_scanout_blob req = {
         .hdr.type = VIRTIO_GPU_CMD_SET_SCANOUT_BLOB,
-        .r = {0, 0, 64, 64},
+        .r = { 0, 0, 64, 64 },
         .resource_id = 1,
         .width = 64,
         .height = 64,
         .format = VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM,
-        .strides = {256},
+        .strides = { 256 },
     };
 
     gpu_expect(g, GPU_DO(g, req), GPU_ANY_ERROR);
@@ -90,6 +90,8 @@ static void unmap(Gpu *g)
     gpu_expect(g, GPU_DO(g, req), GPU_ANY_ERROR);
 }
 
-const GpuCase cases_blob[] = {{"blob/create", create},   {"blob/create-with-entries", create_with_entries},
-                              {"blob/scanout", scanout}, {"blob/map", map},
-                              {"blob/unmap", unmap},     {NULL}};
+const GpuCase cases_blob[] = {
+    { "blob/create", create },   { "blob/create-with-entries", create_with_entries },
+    { "blob/scanout", scanout }, { "blob/map", map },
+    { "blob/unmap", unmap },     { NULL }
+};

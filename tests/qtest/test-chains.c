@@ -20,8 +20,8 @@ typedef struct Buffers {
 
 static Buffers buffers(Gpu *g)
 {
-    struct virtio_gpu_ctrl_hdr req = {.type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO};
-    Buffers b = {.req = vm_alloc(g->vm, 4096), .resp = vm_alloc(g->vm, 4096)};
+    struct virtio_gpu_ctrl_hdr req = { .type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO };
+    Buffers b = { .req = vm_alloc(g->vm, 4096), .resp = vm_alloc(g->vm, 4096) };
 
     qtest_bufwrite(g->vm->qts, b.req, &req, sizeof(req));
     return b;
@@ -66,7 +66,7 @@ static void post(Gpu *g, const GpuDesc *desc, unsigned count)
 
 #define POST(g, ...)                                                                                         \
     do {                                                                                                     \
-        const GpuDesc d_[] = {__VA_ARGS__};                                                                  \
+        const GpuDesc d_[] = { __VA_ARGS__ };                                                                \
         post((g), d_, G_N_ELEMENTS(d_));                                                                     \
     } while (0)
 
@@ -79,7 +79,7 @@ static void response_in_pieces(Gpu *g)
     unsigned i, n = 34;
     uint32_t len;
 
-    gpu_write_desc(g, GPU_CTRL, 0, &(GpuDesc){b.req, 24, NEXT, 1});
+    gpu_write_desc(g, GPU_CTRL, 0, &(GpuDesc){ b.req, 24, NEXT, 1 });
     for (i = 0; i < n; i++) {
         gpu_write_desc(g, GPU_CTRL, 1 + i,
                        &(GpuDesc){
@@ -103,9 +103,9 @@ static void request_in_single_bytes(Gpu *g)
     unsigned i;
 
     for (i = 0; i < 24; i++) {
-        gpu_write_desc(g, GPU_CTRL, i, &(GpuDesc){b.req + i, 1, NEXT, i + 1});
+        gpu_write_desc(g, GPU_CTRL, i, &(GpuDesc){ b.req + i, 1, NEXT, i + 1 });
     }
-    gpu_write_desc(g, GPU_CTRL, 24, &(GpuDesc){b.resp, 512, WRITE});
+    gpu_write_desc(g, GPU_CTRL, 24, &(GpuDesc){ b.resp, 512, WRITE });
     gpu_post_head(g, GPU_CTRL, 0);
     g_assert_true(gpu_wait(g, GPU_CTRL, NULL, NULL, GPU_TIMEOUT_MS));
     g_assert_cmphex(qtest_readl(g->vm->qts, b.resp), ==, VIRTIO_GPU_RESP_OK_DISPLAY_INFO);
@@ -115,11 +115,11 @@ static void indirect(Gpu *g)
 {
     Buffers b = buffers(g);
     uint64_t table = vm_alloc(g->vm, 4096);
-    GpuDesc d[2] = {{b.req, 24, NEXT, 1}, {b.resp, 512, WRITE}};
+    GpuDesc d[2] = { { b.req, 24, NEXT, 1 }, { b.resp, 512, WRITE } };
 
     g_assert_true(gpu_has(g, VIRTIO_RING_F_INDIRECT_DESC));
     qtest_bufwrite(g->vm->qts, table, d, sizeof(d));
-    POST(g, {table, sizeof(d), INDIRECT});
+    POST(g, { table, sizeof(d), INDIRECT });
     g_assert_true(gpu_wait(g, GPU_CTRL, NULL, NULL, GPU_TIMEOUT_MS));
     g_assert_cmphex(qtest_readl(g->vm->qts, b.resp), ==, VIRTIO_GPU_RESP_OK_DISPLAY_INFO);
 }
@@ -129,8 +129,8 @@ static void high_descriptor_first(Gpu *g)
     Buffers b = buffers(g);
     uint16_t last = g->q[GPU_CTRL].vq->size - 1;
 
-    gpu_write_desc(g, GPU_CTRL, last, &(GpuDesc){b.req, 24, NEXT, 0});
-    gpu_write_desc(g, GPU_CTRL, 0, &(GpuDesc){b.resp, 512, WRITE});
+    gpu_write_desc(g, GPU_CTRL, last, &(GpuDesc){ b.req, 24, NEXT, 0 });
+    gpu_write_desc(g, GPU_CTRL, 0, &(GpuDesc){ b.resp, 512, WRITE });
     gpu_post_head(g, GPU_CTRL, last);
     g_assert_true(gpu_wait(g, GPU_CTRL, NULL, NULL, GPU_TIMEOUT_MS));
     g_assert_cmphex(qtest_readl(g->vm->qts, b.resp), ==, VIRTIO_GPU_RESP_OK_DISPLAY_INFO);
@@ -140,13 +140,13 @@ static void high_descriptor_first(Gpu *g)
 
 static void no_response_buffer(Gpu *g)
 {
-    POST(g, {buffers(g).req, 24});
+    POST(g, { buffers(g).req, 24 });
     survive(g);
 }
 
 static void no_request_buffer(Gpu *g)
 {
-    POST(g, {buffers(g).resp, 512, WRITE});
+    POST(g, { buffers(g).resp, 512, WRITE });
     survive(g);
 }
 
@@ -154,11 +154,11 @@ static void empty_descriptor(Gpu *g)
 {
     Buffers b = buffers(g);
 
-    POST(g, {b.req, 0});
+    POST(g, { b.req, 0 });
     survive(g);
-    POST(g, {b.req, 0, NEXT, 1}, {b.resp, 0, WRITE});
+    POST(g, { b.req, 0, NEXT, 1 }, { b.resp, 0, WRITE });
     survive(g);
-    POST(g, {b.req, 0, NEXT, 1}, {b.req, 24, NEXT, 2}, {b.resp, 512, WRITE});
+    POST(g, { b.req, 0, NEXT, 1 }, { b.req, 24, NEXT, 2 }, { b.resp, 512, WRITE });
     survive(g);
 }
 
@@ -168,21 +168,21 @@ static void request_cut(Gpu *g)
     unsigned size;
 
     for (size = 1; size < 24; size++) {
-        POST(g, {b.req, size, NEXT, 1}, {b.resp, 512, WRITE});
+        POST(g, { b.req, size, NEXT, 1 }, { b.resp, 512, WRITE });
         survive(g);
     }
 }
 
 static void response_cut(Gpu *g)
 {
-    static const uint32_t sizes[] = {1, 4, 23, 24, 25, 100, 407};
+    static const uint32_t sizes[] = { 1, 4, 23, 24, 25, 100, 407 };
     unsigned i;
 
     for (i = 0; i < G_N_ELEMENTS(sizes); i++) {
         Buffers b = buffers(g);
 
         qtest_memset(g->vm->qts, b.resp, 0x5a, 512);
-        POST(g, {b.req, 24, NEXT, 1}, {b.resp, sizes[i], WRITE});
+        POST(g, { b.req, 24, NEXT, 1 }, { b.resp, sizes[i], WRITE });
         survive(g);
         /* not one byte past the buffer */
         g_assert_cmphex(qtest_readb(g->vm->qts, b.resp + sizes[i]), ==, 0x5a);
@@ -193,7 +193,7 @@ static void response_cut(Gpu *g)
 
 static void loop_on_itself(Gpu *g)
 {
-    POST(g, {buffers(g).req, 24, NEXT, 0});
+    POST(g, { buffers(g).req, 24, NEXT, 0 });
     survive(g);
 }
 
@@ -201,7 +201,7 @@ static void loop_of_two(Gpu *g)
 {
     Buffers b = buffers(g);
 
-    POST(g, {b.req, 24, NEXT, 1}, {b.req, 24, NEXT, 0});
+    POST(g, { b.req, 24, NEXT, 1 }, { b.req, 24, NEXT, 0 });
     survive(g);
 }
 
@@ -209,7 +209,7 @@ static void loop_in_the_response(Gpu *g)
 {
     Buffers b = buffers(g);
 
-    POST(g, {b.req, 24, NEXT, 1}, {b.resp, 512, WRITE | NEXT, 1});
+    POST(g, { b.req, 24, NEXT, 1 }, { b.resp, 512, WRITE | NEXT, 1 });
     survive(g);
 }
 
@@ -235,9 +235,9 @@ static void next_past_ring(Gpu *g)
 {
     Buffers b = buffers(g);
 
-    POST(g, {b.req, 24, NEXT, g->q[GPU_CTRL].vq->size});
+    POST(g, { b.req, 24, NEXT, g->q[GPU_CTRL].vq->size });
     survive(g);
-    POST(g, {b.req, 24, NEXT, 0xffff});
+    POST(g, { b.req, 24, NEXT, 0xffff });
     survive(g);
 }
 
@@ -253,7 +253,7 @@ static void response_before_request(Gpu *g)
 {
     Buffers b = buffers(g);
 
-    POST(g, {b.resp, 512, WRITE | NEXT, 1}, {b.req, 24});
+    POST(g, { b.resp, 512, WRITE | NEXT, 1 }, { b.req, 24 });
     survive(g);
 }
 
@@ -286,10 +286,10 @@ static void avail_index_backwards(Gpu *g)
 static void indirect_in_indirect(Gpu *g)
 {
     uint64_t table = vm_alloc(g->vm, 4096);
-    GpuDesc d = {table, 16, INDIRECT};
+    GpuDesc d = { table, 16, INDIRECT };
 
     qtest_bufwrite(g->vm->qts, table, &d, sizeof(d));
-    POST(g, {table, 16, INDIRECT});
+    POST(g, { table, 16, INDIRECT });
     survive(g);
 }
 
@@ -297,30 +297,30 @@ static void indirect_loop(Gpu *g)
 {
     uint64_t table = vm_alloc(g->vm, 4096);
     Buffers b = buffers(g);
-    GpuDesc d[2] = {{b.req, 24, NEXT, 1}, {b.req, 24, NEXT, 0}};
+    GpuDesc d[2] = { { b.req, 24, NEXT, 1 }, { b.req, 24, NEXT, 0 } };
 
     qtest_bufwrite(g->vm->qts, table, d, sizeof(d));
-    POST(g, {table, sizeof(d), INDIRECT});
+    POST(g, { table, sizeof(d), INDIRECT });
     survive(g);
 }
 
 static void indirect_next_past_table(Gpu *g)
 {
     uint64_t table = vm_alloc(g->vm, 4096);
-    GpuDesc d = {buffers(g).req, 24, NEXT, 5};
+    GpuDesc d = { buffers(g).req, 24, NEXT, 5 };
 
     qtest_bufwrite(g->vm->qts, table, &d, sizeof(d));
-    POST(g, {table, sizeof(d), INDIRECT});
+    POST(g, { table, sizeof(d), INDIRECT });
     survive(g);
 }
 
 static void indirect_bad_length(Gpu *g)
 {
-    static const uint32_t lengths[] = {0, 1, 15, 17, 0xfffffff0, UINT32_MAX};
+    static const uint32_t lengths[] = { 0, 1, 15, 17, 0xfffffff0, UINT32_MAX };
     unsigned i;
 
     for (i = 0; i < G_N_ELEMENTS(lengths); i++) {
-        POST(g, {vm_alloc(g->vm, 4096), lengths[i], INDIRECT});
+        POST(g, { vm_alloc(g->vm, 4096), lengths[i], INDIRECT });
         survive(g);
     }
 }
@@ -329,10 +329,10 @@ static void indirect_with_next(Gpu *g)
 {
     uint64_t table = vm_alloc(g->vm, 4096);
     Buffers b = buffers(g);
-    GpuDesc d = {b.req, 24};
+    GpuDesc d = { b.req, 24 };
 
     qtest_bufwrite(g->vm->qts, table, &d, sizeof(d));
-    POST(g, {table, sizeof(d), INDIRECT | NEXT, 1}, {b.resp, 512, WRITE});
+    POST(g, { table, sizeof(d), INDIRECT | NEXT, 1 }, { b.resp, 512, WRITE });
     survive(g);
 }
 
@@ -348,7 +348,7 @@ static void request_outside_ram(Gpu *g)
 
     for (i = 0; i < G_N_ELEMENTS(bad_addresses); i++) {
         g_test_message("request at 0x%" PRIx64, bad_addresses[i]);
-        POST(g, {bad_addresses[i], 24, NEXT, 1}, {buffers(g).resp, 512, WRITE});
+        POST(g, { bad_addresses[i], 24, NEXT, 1 }, { buffers(g).resp, 512, WRITE });
         survive(g);
     }
 }
@@ -359,7 +359,7 @@ static void response_outside_ram(Gpu *g)
 
     for (i = 0; i < G_N_ELEMENTS(bad_addresses); i++) {
         g_test_message("response at 0x%" PRIx64, bad_addresses[i]);
-        POST(g, {buffers(g).req, 24, NEXT, 1}, {bad_addresses[i], 512, WRITE});
+        POST(g, { buffers(g).req, 24, NEXT, 1 }, { bad_addresses[i], 512, WRITE });
         survive(g);
     }
 }
@@ -370,7 +370,7 @@ static void indirect_table_outside_ram(Gpu *g)
 
     for (i = 0; i < G_N_ELEMENTS(bad_addresses); i++) {
         g_test_message("table at 0x%" PRIx64, bad_addresses[i]);
-        POST(g, {bad_addresses[i], 32, INDIRECT});
+        POST(g, { bad_addresses[i], 32, INDIRECT });
         survive(g);
     }
 }
@@ -379,11 +379,11 @@ static void length_past_ram(Gpu *g)
 {
     Buffers b = buffers(g);
 
-    POST(g, {b.req, UINT32_MAX, NEXT, 1}, {b.resp, 512, WRITE});
+    POST(g, { b.req, UINT32_MAX, NEXT, 1 }, { b.resp, 512, WRITE });
     survive(g);
-    POST(g, {b.req, 24, NEXT, 1}, {b.resp, UINT32_MAX, WRITE});
+    POST(g, { b.req, 24, NEXT, 1 }, { b.resp, UINT32_MAX, WRITE });
     survive(g);
-    POST(g, {b.req, 0x80000000, NEXT, 1}, {b.req, 0x80000000, NEXT, 2}, {b.resp, 512, WRITE});
+    POST(g, { b.req, 0x80000000, NEXT, 1 }, { b.req, 0x80000000, NEXT, 2 }, { b.resp, 512, WRITE });
     survive(g);
 }
 
@@ -391,7 +391,7 @@ static void length_past_ram(Gpu *g)
 
 static void set_rings(Gpu *g, uint64_t desc, uint64_t avail, uint64_t used)
 {
-    QVirtQueue vq = {.desc = desc, .avail = avail, .used = used};
+    QVirtQueue vq = { .desc = desc, .avail = avail, .used = used };
 
     g->dev->bus->set_queue_address(g->dev, &vq);
 }
@@ -424,32 +424,32 @@ static void ring_outside_ram(Gpu *g)
     }
 }
 
-const GpuCase cases_chains[] = {{"chains/response-in-pieces", response_in_pieces},
-                                {"chains/request-in-single-bytes", request_in_single_bytes},
-                                {"chains/indirect", indirect},
-                                {"chains/high-descriptor-first", high_descriptor_first},
-                                {"chains/no-response-buffer", no_response_buffer},
-                                {"chains/no-request-buffer", no_request_buffer},
-                                {"chains/empty-descriptor", empty_descriptor},
-                                {"chains/request-cut", request_cut},
-                                {"chains/response-cut", response_cut},
-                                {"chains/loop-on-itself", loop_on_itself},
-                                {"chains/loop-of-two", loop_of_two},
-                                {"chains/loop-in-the-response", loop_in_the_response},
-                                {"chains/whole-ring-in-one-chain", whole_ring_in_one_chain},
-                                {"chains/next-past-ring", next_past_ring},
-                                {"chains/head-past-ring", head_past_ring},
-                                {"chains/response-before-request", response_before_request},
-                                {"chains/avail-index-jumps", avail_index_jumps},
-                                {"chains/avail-index-backwards", avail_index_backwards},
-                                {"chains/indirect-in-indirect", indirect_in_indirect},
-                                {"chains/indirect-loop", indirect_loop},
-                                {"chains/indirect-next-past-table", indirect_next_past_table},
-                                {"chains/indirect-bad-length", indirect_bad_length},
-                                {"chains/indirect-with-next", indirect_with_next},
-                                {"chains/request-outside-ram", request_outside_ram},
-                                {"chains/response-outside-ram", response_outside_ram},
-                                {"chains/indirect-table-outside-ram", indirect_table_outside_ram},
-                                {"chains/length-past-ram", length_past_ram},
-                                {"chains/ring-outside-ram", ring_outside_ram},
-                                {NULL}};
+const GpuCase cases_chains[] = { { "chains/response-in-pieces", response_in_pieces },
+                                 { "chains/request-in-single-bytes", request_in_single_bytes },
+                                 { "chains/indirect", indirect },
+                                 { "chains/high-descriptor-first", high_descriptor_first },
+                                 { "chains/no-response-buffer", no_response_buffer },
+                                 { "chains/no-request-buffer", no_request_buffer },
+                                 { "chains/empty-descriptor", empty_descriptor },
+                                 { "chains/request-cut", request_cut },
+                                 { "chains/response-cut", response_cut },
+                                 { "chains/loop-on-itself", loop_on_itself },
+                                 { "chains/loop-of-two", loop_of_two },
+                                 { "chains/loop-in-the-response", loop_in_the_response },
+                                 { "chains/whole-ring-in-one-chain", whole_ring_in_one_chain },
+                                 { "chains/next-past-ring", next_past_ring },
+                                 { "chains/head-past-ring", head_past_ring },
+                                 { "chains/response-before-request", response_before_request },
+                                 { "chains/avail-index-jumps", avail_index_jumps },
+                                 { "chains/avail-index-backwards", avail_index_backwards },
+                                 { "chains/indirect-in-indirect", indirect_in_indirect },
+                                 { "chains/indirect-loop", indirect_loop },
+                                 { "chains/indirect-next-past-table", indirect_next_past_table },
+                                 { "chains/indirect-bad-length", indirect_bad_length },
+                                 { "chains/indirect-with-next", indirect_with_next },
+                                 { "chains/request-outside-ram", request_outside_ram },
+                                 { "chains/response-outside-ram", response_outside_ram },
+                                 { "chains/indirect-table-outside-ram", indirect_table_outside_ram },
+                                 { "chains/length-past-ram", length_past_ram },
+                                 { "chains/ring-outside-ram", ring_outside_ram },
+                                 { NULL } };

@@ -84,7 +84,7 @@ static void display_info_xres_yres(Gpu *g)
 
 static void assert_edid(const struct virtio_gpu_resp_edid *edid, unsigned width, unsigned height)
 {
-    static const uint8_t magic[8] = {0, 255, 255, 255, 255, 255, 255, 0};
+    static const uint8_t magic[8] = { 0, 255, 255, 255, 255, 255, 255, 0 };
     const uint8_t *e = edid->edid;
     uint8_t sum = 0;
     unsigned i;
@@ -259,7 +259,7 @@ static void extension_commands(Gpu *g)
     uint32_t type;
 
     for (type = VGPU_CMD_FIRST; type <= VGPU_CMD_LAST; type += 51) {
-        struct virtio_gpu_ctrl_hdr req = {.type = type};
+        struct virtio_gpu_ctrl_hdr req = { .type = type };
 
         gpu_expect(g, GPU_DO(g, req), VIRTIO_GPU_RESP_ERR_UNSPEC);
     }
@@ -273,7 +273,7 @@ static void unknown_commands(Gpu *g)
     unsigned i;
 
     for (i = 0; i < G_N_ELEMENTS(types); i++) {
-        struct virtio_gpu_ctrl_hdr req = {.type = types[i]};
+        struct virtio_gpu_ctrl_hdr req = { .type = types[i] };
 
         gpu_expect(g, GPU_DO(g, req), VIRTIO_GPU_RESP_ERR_UNSPEC);
     }
@@ -282,33 +282,34 @@ static void unknown_commands(Gpu *g)
 /* A cursor command has no business on the control queue. */
 static void cursor_command_on_control_queue(Gpu *g)
 {
-    struct virtio_gpu_update_cursor req = {.hdr.type = VIRTIO_GPU_CMD_MOVE_CURSOR};
+    struct virtio_gpu_update_cursor req = { .hdr.type = VIRTIO_GPU_CMD_MOVE_CURSOR };
 
     gpu_expect(g, GPU_DO(g, req), GPU_ANY_ERROR);
 }
 
 const GpuCase cases_config[] = {
-    {"config/num-scanouts-default", num_scanouts_default},
-    {"config/num-scanouts-16", num_scanouts_16, 0, "max_outputs=16"},
-    {"config/num-capsets", num_capsets},
-    {"config/read-only-fields", read_only_fields},
-    {"config/events-clear-unknown-bits", events_clear_unknown_bits},
-    {"config/beyond", beyond_config},
-    {"config/display-info-default", display_info_default},
-    {"config/display-info-xres-yres", display_info_xres_yres, 0, "xres=1024,yres=600"},
-    {"config/edid-preferred-mode", edid_preferred_mode, 0, "xres=1024,yres=600"},
-    {"config/edid-of-every-output", edid_of_every_output, 0, "max_outputs=16"},
-    {"config/edid-scanout-past-num", edid_scanout_past_num},
-    {"config/edid-scanout-huge", edid_scanout_huge},
-    {"config/capset-info-of-each", capset_info_of_each, CASE_OURS},
-    {"config/capset-info-index-past-num", capset_info_index_past_num},
-    {"config/capset-of-each", capset_of_each, CASE_OURS},
-    {"config/capset-extension", capset_extension, CASE_OURS, "profile=quarter"},
-    {"config/capset-limit-is-the-profiles", capset_limit_is_the_profiles, CASE_OURS, "profile=eighth"},
-    {"config/capset-unknown-id", capset_unknown_id},
-    {"config/capset-unknown-version", capset_unknown_version, CASE_OURS},
-    {"config/capset-short-response", capset_short_response, CASE_OURS},
-    {"config/extension-commands", extension_commands, CASE_OURS},
-    {"config/unknown-commands", unknown_commands},
-    {"config/cursor-command-on-control-queue", cursor_command_on_control_queue},
-    {NULL}};
+    { "config/num-scanouts-default", num_scanouts_default },
+    { "config/num-scanouts-16", num_scanouts_16, 0, "max_outputs=16" },
+    { "config/num-capsets", num_capsets },
+    { "config/read-only-fields", read_only_fields },
+    { "config/events-clear-unknown-bits", events_clear_unknown_bits },
+    { "config/beyond", beyond_config },
+    { "config/display-info-default", display_info_default },
+    { "config/display-info-xres-yres", display_info_xres_yres, 0, "xres=1024,yres=600" },
+    { "config/edid-preferred-mode", edid_preferred_mode, 0, "xres=1024,yres=600" },
+    { "config/edid-of-every-output", edid_of_every_output, 0, "max_outputs=16" },
+    { "config/edid-scanout-past-num", edid_scanout_past_num },
+    { "config/edid-scanout-huge", edid_scanout_huge },
+    { "config/capset-info-of-each", capset_info_of_each, CASE_OURS },
+    { "config/capset-info-index-past-num", capset_info_index_past_num },
+    { "config/capset-of-each", capset_of_each, CASE_OURS },
+    { "config/capset-extension", capset_extension, CASE_OURS, "profile=quarter" },
+    { "config/capset-limit-is-the-profiles", capset_limit_is_the_profiles, CASE_OURS, "profile=eighth" },
+    { "config/capset-unknown-id", capset_unknown_id },
+    { "config/capset-unknown-version", capset_unknown_version, CASE_OURS },
+    { "config/capset-short-response", capset_short_response, CASE_OURS },
+    { "config/extension-commands", extension_commands, CASE_OURS },
+    { "config/unknown-commands", unknown_commands },
+    { "config/cursor-command-on-control-queue", cursor_command_on_control_queue },
+    { NULL }
+};

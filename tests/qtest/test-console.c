@@ -173,10 +173,10 @@ static void every_format(Gpu *g)
     static const struct {
         uint32_t format, pixel;
     } formats[] = {
-        {VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, 0xff112233}, {VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, 0xff112233},
-        {VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM, 0x332211ff}, {VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM, 0x332211ff},
-        {VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM, 0xff332211}, {VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM, 0xff332211},
-        {VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM, 0x112233ff}, {VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM, 0x112233ff},
+        { VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, 0xff112233 }, { VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, 0xff112233 },
+        { VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM, 0x332211ff }, { VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM, 0x332211ff },
+        { VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM, 0xff332211 }, { VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM, 0xff332211 },
+        { VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM, 0x112233ff }, { VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM, 0x112233ff },
     };
     unsigned i, j;
 
@@ -246,7 +246,7 @@ static void vnc_read(int fd, void *buf, size_t len)
 
 static int vnc_connect(const char *path)
 {
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     uint8_t buf[64];
     uint32_t name_len;
@@ -317,17 +317,17 @@ static void window_changes_size(Gpu *none)
     vm_stop(vm);
 }
 
-const GpuCase cases_console[] = {{"console/flush-shows-pixels", flush_shows_pixels},
-                                 {"console/odd-width", odd_width},
-                                 {"console/large-picture", large_picture},
-                                 {"console/partial-update", partial_update},
-                                 {"console/part-of-a-resource", part_of_a_resource},
-                                 {"console/every-head-its-own", every_head_its_own, 0, "max_outputs=4"},
-                                 {"console/page-flip", page_flip},
-                                 {"console/mode-changes", mode_changes},
-                                 {"console/every-format", every_format},
-                                 {"console/before-any-scanout", before_any_scanout},
-                                 {"console/after-disable", after_disable},
-                                 {"console/after-reset", after_reset},
-                                 {"console/window-changes-size", window_changes_size, CASE_RAW},
-                                 {NULL}};
+const GpuCase cases_console[] = { { "console/flush-shows-pixels", flush_shows_pixels },
+                                  { "console/odd-width", odd_width },
+                                  { "console/large-picture", large_picture },
+                                  { "console/partial-update", partial_update },
+                                  { "console/part-of-a-resource", part_of_a_resource },
+                                  { "console/every-head-its-own", every_head_its_own, 0, "max_outputs=4" },
+                                  { "console/page-flip", page_flip },
+                                  { "console/mode-changes", mode_changes },
+                                  { "console/every-format", every_format },
+                                  { "console/before-any-scanout", before_any_scanout },
+                                  { "console/after-disable", after_disable },
+                                  { "console/after-reset", after_reset },
+                                  { "console/window-changes-size", window_changes_size, CASE_RAW },
+                                  { NULL } };

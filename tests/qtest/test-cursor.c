@@ -76,7 +76,7 @@ static void resource_unknown(Gpu *g)
 
 static void resource_wrong_size(Gpu *g)
 {
-    static const uint32_t sizes[][2] = {{1, 1}, {63, 64}, {64, 65}, {256, 256}, {1000, 2}};
+    static const uint32_t sizes[][2] = { { 1, 1 }, { 63, 64 }, { 64, 65 }, { 256, 256 }, { 1000, 2 } };
     unsigned i;
 
     for (i = 0; i < G_N_ELEMENTS(sizes); i++) {
@@ -89,7 +89,7 @@ static void resource_wrong_size(Gpu *g)
 
 static void scanout_out(Gpu *g)
 {
-    static const uint32_t scanouts[] = {1, 15, 16, 0x7fffffff, UINT32_MAX};
+    static const uint32_t scanouts[] = { 1, 15, 16, 0x7fffffff, UINT32_MAX };
     unsigned i;
 
     make_cursor(g, 1, 64, 64);
@@ -146,7 +146,7 @@ static void control_command_on_cursor_queue(Gpu *g)
 static void no_room_for_a_response(Gpu *g)
 {
     struct virtio_gpu_update_cursor c = cursor(VIRTIO_GPU_CMD_UPDATE_CURSOR, 1, 0);
-    GpuDesc desc = {.addr = vm_alloc(g->vm, 4096), .len = sizeof(c)};
+    GpuDesc desc = { .addr = vm_alloc(g->vm, 4096), .len = sizeof(c) };
     uint32_t used, len;
     unsigned i;
 
@@ -192,16 +192,17 @@ static void flood(Gpu *g)
     }
 }
 
-const GpuCase cases_cursor[] = {{"cursor/update-and-move", update_and_move},
-                                {"cursor/hide", hide},
-                                {"cursor/unref-while-shown", unref_while_shown},
-                                {"cursor/resource-unknown", resource_unknown},
-                                {"cursor/resource-wrong-size", resource_wrong_size},
-                                {"cursor/scanout-out", scanout_out},
-                                {"cursor/hot-spot-out", hot_spot_out},
-                                {"cursor/position-out", position_out},
-                                {"cursor/control-command-on-cursor-queue", control_command_on_cursor_queue},
-                                {"cursor/no-room-for-a-response", no_room_for_a_response},
-                                {"cursor/short-command", short_command},
-                                {"cursor/flood", flood},
-                                {NULL}};
+const GpuCase cases_cursor[] = { { "cursor/update-and-move", update_and_move },
+                                 { "cursor/hide", hide },
+                                 { "cursor/unref-while-shown", unref_while_shown },
+                                 { "cursor/resource-unknown", resource_unknown },
+                                 { "cursor/resource-wrong-size", resource_wrong_size },
+                                 { "cursor/scanout-out", scanout_out },
+                                 { "cursor/hot-spot-out", hot_spot_out },
+                                 { "cursor/position-out", position_out },
+                                 { "cursor/control-command-on-cursor-queue",
+                                   control_command_on_cursor_queue },
+                                 { "cursor/no-room-for-a-response", no_room_for_a_response },
+                                 { "cursor/short-command", short_command },
+                                 { "cursor/flood", flood },
+                                 { NULL } };

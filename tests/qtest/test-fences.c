@@ -28,14 +28,14 @@ static void assert_fenced(Gpu *g, struct virtio_gpu_ctrl_hdr req)
 
 static void response_repeats_fence(Gpu *g)
 {
-    assert_fenced(g, (struct virtio_gpu_ctrl_hdr){.type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO});
+    assert_fenced(g, (struct virtio_gpu_ctrl_hdr){ .type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO });
 }
 
 /* A refused command signals its fence as well, or the guest waits for ever. */
 static void error_repeats_fence(Gpu *g)
 {
-    assert_fenced(g, (struct virtio_gpu_ctrl_hdr){.type = 0x4321});
-    assert_fenced(g, (struct virtio_gpu_ctrl_hdr){.type = VIRTIO_GPU_CMD_RESOURCE_UNREF});
+    assert_fenced(g, (struct virtio_gpu_ctrl_hdr){ .type = 0x4321 });
+    assert_fenced(g, (struct virtio_gpu_ctrl_hdr){ .type = VIRTIO_GPU_CMD_RESOURCE_UNREF });
     assert_fenced(g, (struct virtio_gpu_ctrl_hdr){
                          .type = VIRTIO_GPU_CMD_SUBMIT_3D,
                          .ctx_id = 77,
@@ -56,7 +56,7 @@ static void no_fence_no_flag(Gpu *g)
 
 static void zero_and_largest_id(Gpu *g)
 {
-    static const uint64_t ids[] = {0, 1, UINT64_MAX, 1ull << 63};
+    static const uint64_t ids[] = { 0, 1, UINT64_MAX, 1ull << 63 };
     unsigned i;
 
     for (i = 0; i < G_N_ELEMENTS(ids); i++) {
@@ -77,8 +77,8 @@ static void in_order(Gpu *g, uint32_t ctx)
 {
     unsigned slots = g->q[GPU_CTRL].vq->size / 2, round, i;
     struct virtio_gpu_resource_flush req = {
-        .hdr = {.type = VIRTIO_GPU_CMD_RESOURCE_FLUSH, .flags = VIRTIO_GPU_FLAG_FENCE, .ctx_id = ctx},
-        .r = {0, 0, 64, 64},
+        .hdr = { .type = VIRTIO_GPU_CMD_RESOURCE_FLUSH, .flags = VIRTIO_GPU_FLAG_FENCE, .ctx_id = ctx },
+        .r = { 0, 0, 64, 64 },
         .resource_id = 1,
     };
 
@@ -110,9 +110,9 @@ static void in_order_2d(Gpu *g)
 /* Fences of the global timeline and of a context do not block one another. */
 static void submits_in_order(Gpu *g)
 {
-    uint32_t nop[4] = {0, 0, 0, 0}; /* VIRGL_CCMD_NOP, no payload */
+    uint32_t nop[4] = { 0, 0, 0, 0 }; /* VIRGL_CCMD_NOP, no payload */
     unsigned i, n = 20;
-    GpuDesc extra = {.addr = vm_alloc(g->vm, 4096), .len = sizeof(nop)};
+    GpuDesc extra = { .addr = vm_alloc(g->vm, 4096), .len = sizeof(nop) };
 
     qtest_bufwrite(g->vm->qts, extra.addr, nop, sizeof(nop));
     gpu_expect_ok(g, gpu_ctx_create(g, 1, "one"));
@@ -120,10 +120,10 @@ static void submits_in_order(Gpu *g)
     g->q[GPU_CTRL].next_slot = 0;
     for (i = 0; i < n; i++) {
         struct virtio_gpu_cmd_submit req = {
-            .hdr = {.type = VIRTIO_GPU_CMD_SUBMIT_3D,
-                    .flags = VIRTIO_GPU_FLAG_FENCE,
-                    .fence_id = 1000 + i,
-                    .ctx_id = 1 + i % 2},
+            .hdr = { .type = VIRTIO_GPU_CMD_SUBMIT_3D,
+                     .flags = VIRTIO_GPU_FLAG_FENCE,
+                     .fence_id = 1000 + i,
+                     .ctx_id = 1 + i % 2 },
             .size = sizeof(nop),
         };
 
@@ -186,12 +186,12 @@ static void reset_with_fences_pending(Gpu *g)
     }
 }
 
-const GpuCase cases_fences[] = {{"fences/response-repeats-fence", response_repeats_fence},
-                                {"fences/error-repeats-fence", error_repeats_fence},
-                                {"fences/no-fence-no-flag", no_fence_no_flag},
-                                {"fences/zero-and-largest-id", zero_and_largest_id},
-                                {"fences/in-order", in_order_2d},
-                                {"fences/submits-in-order", submits_in_order, CASE_VIRGL},
-                                {"fences/ring-index", ring_index},
-                                {"fences/reset-with-fences-pending", reset_with_fences_pending},
-                                {NULL}};
+const GpuCase cases_fences[] = { { "fences/response-repeats-fence", response_repeats_fence },
+                                 { "fences/error-repeats-fence", error_repeats_fence },
+                                 { "fences/no-fence-no-flag", no_fence_no_flag },
+                                 { "fences/zero-and-largest-id", zero_and_largest_id },
+                                 { "fences/in-order", in_order_2d },
+                                 { "fences/submits-in-order", submits_in_order, CASE_VIRGL },
+                                 { "fences/ring-index", ring_index },
+                                 { "fences/reset-with-fences-pending", reset_with_fences_pending },
+                                 { NULL } };

@@ -120,7 +120,7 @@ static void unplug(Gpu *none)
     g_assert_cmpuint(renderers->len, >, 0);
     open_root_ports(vm);
     g = drive(vm, "gpu0", 1);
-    g_free(qmp_screendump(g, 0, &(unsigned){0}, &(unsigned){0}));
+    g_free(qmp_screendump(g, 0, &(unsigned){ 0 }, &(unsigned){ 0 }));
     del_and_eject(vm, "gpu0");
     g_assert_true(process_gone(renderers, 5000));
     g_assert_cmpuint(console_count(vm), ==, consoles);
@@ -245,12 +245,13 @@ static void four_devices(Gpu *none)
 
 #define OURS CASE_OURS | CASE_RAW
 
-const GpuCase cases_hotplug[] = {{"hotplug/plug-and-drive", plug_and_drive, OURS},
-                                 {"hotplug/unplug", unplug, OURS},
-                                 {"hotplug/unplug-and-plug-again", unplug_and_plug_again, OURS},
-                                 {"hotplug/unplug-by-reset", unplug_by_reset, OURS},
-                                 {"hotplug/unplug-with-lost-renderer", unplug_with_lost_renderer, OURS},
-                                 {"hotplug/refused-plug-leaves-nothing", refused_plug_leaves_nothing, OURS},
-                                 {"hotplug/two-devices", two_devices, CASE_RAW},
-                                 {"hotplug/four-devices", four_devices, OURS},
-                                 {NULL}};
+const GpuCase cases_hotplug[] = { { "hotplug/plug-and-drive", plug_and_drive, OURS },
+                                  { "hotplug/unplug", unplug, OURS },
+                                  { "hotplug/unplug-and-plug-again", unplug_and_plug_again, OURS },
+                                  { "hotplug/unplug-by-reset", unplug_by_reset, OURS },
+                                  { "hotplug/unplug-with-lost-renderer", unplug_with_lost_renderer, OURS },
+                                  { "hotplug/refused-plug-leaves-nothing", refused_plug_leaves_nothing,
+                                    OURS },
+                                  { "hotplug/two-devices", two_devices, CASE_RAW },
+                                  { "hotplug/four-devices", four_devices, OURS },
+                                  { NULL } };

@@ -52,7 +52,7 @@ static void control_queue(Gpu *g)
 
 static void cursor_queue(Gpu *g)
 {
-    struct virtio_gpu_update_cursor c = {.hdr.type = VIRTIO_GPU_CMD_MOVE_CURSOR};
+    struct virtio_gpu_update_cursor c = { .hdr.type = VIRTIO_GPU_CMD_MOVE_CURSOR };
 
     init_with_msix(g, false);
     gpu_expect(g, gpu_cursor(g, &c), GPU_ANY_ANSWER);
@@ -103,6 +103,7 @@ static void vectors(Gpu *g)
 }
 
 const GpuCase cases_interrupts[] = {
-    {"interrupts/vectors", vectors},           {"interrupts/control-queue", control_queue},
-    {"interrupts/cursor-queue", cursor_queue}, {"interrupts/no-interrupt-flag", no_interrupt_flag},
-    {"interrupts/event-index", event_index},   {NULL}};
+    { "interrupts/vectors", vectors },           { "interrupts/control-queue", control_queue },
+    { "interrupts/cursor-queue", cursor_queue }, { "interrupts/no-interrupt-flag", no_interrupt_flag },
+    { "interrupts/event-index", event_index },   { NULL }
+};

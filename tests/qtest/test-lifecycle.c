@@ -50,7 +50,7 @@ static void load(Gpu *g)
 {
     struct virtio_gpu_resource_flush req = {
         .hdr.type = VIRTIO_GPU_CMD_RESOURCE_FLUSH,
-        .r = {0, 0, 640, 480},
+        .r = { 0, 0, 640, 480 },
         .resource_id = 5,
     };
     unsigned i;
@@ -93,7 +93,7 @@ static void expect_listed(Gpu *g, const char *state)
     g_autofree char *vgpuctl = g_find_program_in_path("vgpuctl"), *out = NULL;
     g_autofree char *vm = g_strdup_printf("\"%s\"", g->vm->name);
     g_autofree char *want = g_strdup_printf("\"%s\"", state);
-    char *argv[] = {vgpuctl, (char *)"list", (char *)"--json", NULL};
+    char *argv[] = { vgpuctl, (char *)"list", (char *)"--json", NULL };
     int status;
 
     g_assert_nonnull(vgpuctl);
@@ -355,27 +355,28 @@ static void qemu_killed(Gpu *none)
 #define OURS CASE_OURS | CASE_NO_EPILOGUE
 
 const GpuCase cases_lifecycle[] = {
-    {"lifecycle/state-is-running", state_is_running, CASE_OURS},
-    {"lifecycle/memory-used-follows", memory_used_follows, CASE_OURS},
-    {"lifecycle/list-shows-lost", list_shows_lost, OURS},
-    {"lifecycle/kill-idle", kill_idle, OURS},
-    {"lifecycle/kill-under-load", kill_under_load, OURS},
-    {"lifecycle/kill-before-driver", kill_before_driver, OURS},
-    {"lifecycle/kill-again-and-again", kill_again_and_again, OURS},
-    {"lifecycle/guest-goes-on-while-lost", guest_goes_on_while_lost, OURS},
-    {"lifecycle/driver-reset-while-lost", driver_reset_while_lost, OURS},
-    {"lifecycle/screendump-while-lost", screendump_while_lost, OURS},
-    {"lifecycle/stopped-query-status", stopped_query_status, OURS},
-    {"lifecycle/stopped-stop", stopped_stop, OURS},
-    {"lifecycle/stopped-under-load", stopped_under_load, OURS},
-    {"lifecycle/stopped-system-reset", stopped_system_reset, OURS},
-    {"lifecycle/stopped-driver-reset", stopped_driver_reset, OURS},
-    {"lifecycle/stopped-and-continued", stopped_and_continued, CASE_OURS},
-    {"lifecycle/stopped-device-add", stopped_device_add, CASE_OURS | CASE_RAW},
-    {"lifecycle/quit-while-stopped", quit_while_stopped, OURS},
-    {"lifecycle/vgpud-killed", vgpud_killed, CASE_OURS},
-    {"lifecycle/vgpud-stopped", vgpud_stopped, CASE_OURS},
-    {"lifecycle/renderer-killed-after-vgpud", renderer_killed_after_vgpud, OURS},
-    {"lifecycle/all-ends-with-the-vm", all_ends_with_the_vm, CASE_OURS | CASE_RAW},
-    {"lifecycle/qemu-killed", qemu_killed, CASE_OURS | CASE_RAW},
-    {NULL}};
+    { "lifecycle/state-is-running", state_is_running, CASE_OURS },
+    { "lifecycle/memory-used-follows", memory_used_follows, CASE_OURS },
+    { "lifecycle/list-shows-lost", list_shows_lost, OURS },
+    { "lifecycle/kill-idle", kill_idle, OURS },
+    { "lifecycle/kill-under-load", kill_under_load, OURS },
+    { "lifecycle/kill-before-driver", kill_before_driver, OURS },
+    { "lifecycle/kill-again-and-again", kill_again_and_again, OURS },
+    { "lifecycle/guest-goes-on-while-lost", guest_goes_on_while_lost, OURS },
+    { "lifecycle/driver-reset-while-lost", driver_reset_while_lost, OURS },
+    { "lifecycle/screendump-while-lost", screendump_while_lost, OURS },
+    { "lifecycle/stopped-query-status", stopped_query_status, OURS },
+    { "lifecycle/stopped-stop", stopped_stop, OURS },
+    { "lifecycle/stopped-under-load", stopped_under_load, OURS },
+    { "lifecycle/stopped-system-reset", stopped_system_reset, OURS },
+    { "lifecycle/stopped-driver-reset", stopped_driver_reset, OURS },
+    { "lifecycle/stopped-and-continued", stopped_and_continued, CASE_OURS },
+    { "lifecycle/stopped-device-add", stopped_device_add, CASE_OURS | CASE_RAW },
+    { "lifecycle/quit-while-stopped", quit_while_stopped, OURS },
+    { "lifecycle/vgpud-killed", vgpud_killed, CASE_OURS },
+    { "lifecycle/vgpud-stopped", vgpud_stopped, CASE_OURS },
+    { "lifecycle/renderer-killed-after-vgpud", renderer_killed_after_vgpud, OURS },
+    { "lifecycle/all-ends-with-the-vm", all_ends_with_the_vm, CASE_OURS | CASE_RAW },
+    { "lifecycle/qemu-killed", qemu_killed, CASE_OURS | CASE_RAW },
+    { NULL }
+};

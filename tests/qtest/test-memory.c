@@ -72,6 +72,6 @@ static void dimm_not_shareable(Gpu *none)
     vm_stop(vm);
 }
 
-const GpuCase cases_memory[] = {{"memory/dimm-shareable", dimm_shareable, CASE_OURS | CASE_RAW},
-                                {"memory/dimm-not-shareable", dimm_not_shareable, CASE_OURS | CASE_RAW},
-                                {NULL}};
+const GpuCase cases_memory[] = { { "memory/dimm-shareable", dimm_shareable, CASE_OURS | CASE_RAW },
+                                 { "memory/dimm-not-shareable", dimm_not_shareable, CASE_OURS | CASE_RAW },
+                                 { NULL } };

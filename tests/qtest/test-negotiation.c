@@ -148,7 +148,7 @@ static void kick_before_driver_ok(Gpu *g)
 /* ... and after a reset it must leave the old rings alone. */
 static void reset_stops_queues(Gpu *g)
 {
-    struct virtio_gpu_ctrl_hdr req = {.type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO};
+    struct virtio_gpu_ctrl_hdr req = { .type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO };
     GpuQueue old;
     uint16_t before;
 
@@ -188,7 +188,7 @@ static void reset_many_times(Gpu *g)
 
 static void reset_while_busy(Gpu *g)
 {
-    struct virtio_gpu_ctrl_hdr req = {.type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO};
+    struct virtio_gpu_ctrl_hdr req = { .type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO };
     unsigned round, i;
 
     for (round = 0; round < 10; round++) {
@@ -237,24 +237,25 @@ static void stop_and_cont(Gpu *g)
 }
 
 const GpuCase cases_negotiation[] = {
-    {"negotiation/pci-ids", pci_ids},
-    {"negotiation/offers-version-1", offers_version_1},
-    {"negotiation/offers-edid", offers_edid},
-    {"negotiation/offers-nothing-unserved", offers_nothing_unserved, CASE_OURS},
-    {"negotiation/offers-extension", offers_extension, CASE_OURS},
-    {"negotiation/edid-off", edid_off, 0, "edid=off"},
-    {"negotiation/accepts-unoffered-features", accepts_unoffered_features},
-    {"negotiation/no-optional-feature", no_optional_feature},
-    {"negotiation/unnegotiated-3d", unnegotiated_3d},
-    {"negotiation/unnegotiated-edid", unnegotiated_edid},
-    {"negotiation/unnegotiated-uuid", unnegotiated_uuid},
-    {"negotiation/queue-sizes", queue_sizes},
-    {"negotiation/no-third-queue", no_third_queue},
-    {"negotiation/kick-before-driver-ok", kick_before_driver_ok},
-    {"negotiation/reset-stops-queues", reset_stops_queues},
-    {"negotiation/reset-frees-resources", reset_frees_resources},
-    {"negotiation/reset-many-times", reset_many_times},
-    {"negotiation/reset-while-busy", reset_while_busy},
-    {"negotiation/system-reset", system_reset_and_init, CASE_RAW},
-    {"negotiation/stop-and-cont", stop_and_cont},
-    {NULL}};
+    { "negotiation/pci-ids", pci_ids },
+    { "negotiation/offers-version-1", offers_version_1 },
+    { "negotiation/offers-edid", offers_edid },
+    { "negotiation/offers-nothing-unserved", offers_nothing_unserved, CASE_OURS },
+    { "negotiation/offers-extension", offers_extension, CASE_OURS },
+    { "negotiation/edid-off", edid_off, 0, "edid=off" },
+    { "negotiation/accepts-unoffered-features", accepts_unoffered_features },
+    { "negotiation/no-optional-feature", no_optional_feature },
+    { "negotiation/unnegotiated-3d", unnegotiated_3d },
+    { "negotiation/unnegotiated-edid", unnegotiated_edid },
+    { "negotiation/unnegotiated-uuid", unnegotiated_uuid },
+    { "negotiation/queue-sizes", queue_sizes },
+    { "negotiation/no-third-queue", no_third_queue },
+    { "negotiation/kick-before-driver-ok", kick_before_driver_ok },
+    { "negotiation/reset-stops-queues", reset_stops_queues },
+    { "negotiation/reset-frees-resources", reset_frees_resources },
+    { "negotiation/reset-many-times", reset_many_times },
+    { "negotiation/reset-while-busy", reset_while_busy },
+    { "negotiation/system-reset", system_reset_and_init, CASE_RAW },
+    { "negotiation/stop-and-cont", stop_and_cont },
+    { NULL }
+};

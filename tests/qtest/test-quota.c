@@ -145,7 +145,7 @@ typedef struct Rss {
 
 static Rss rss_begin(Gpu *g)
 {
-    Rss r = {.renderers = process_renderers(g->vm->name)};
+    Rss r = { .renderers = process_renderers(g->vm->name) };
 
     r.renderer = process_rss_kib(r.renderers);
     r.qemu = qemu_rss(g);
@@ -193,7 +193,7 @@ static void flood_of_flushes(Gpu *g)
 {
     struct virtio_gpu_resource_flush req = {
         .hdr.type = VIRTIO_GPU_CMD_RESOURCE_FLUSH,
-        .r = {0, 0, 1920, 1080},
+        .r = { 0, 0, 1920, 1080 },
         .resource_id = 1,
     };
     unsigned slots = g->q[GPU_CTRL].vq->size / 2, round, i;
@@ -218,10 +218,10 @@ static void flood_of_flushes(Gpu *g)
 static void submit_of_16_mib(Gpu *g)
 {
     struct virtio_gpu_cmd_submit req = {
-        .hdr = {.type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = 1},
+        .hdr = { .type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = 1 },
         .size = 16 * MIB,
     };
-    GpuDesc extra = {.addr = vm_alloc(g->vm, 16 * MIB), .len = 16 * MIB};
+    GpuDesc extra = { .addr = vm_alloc(g->vm, 16 * MIB), .len = 16 * MIB };
     unsigned i;
     Rss r;
 
@@ -238,10 +238,10 @@ static void submit_of_16_mib(Gpu *g)
 static void submits_of_16_mib_at_once(Gpu *g)
 {
     struct virtio_gpu_cmd_submit req = {
-        .hdr = {.type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = 1},
+        .hdr = { .type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = 1 },
         .size = 16 * MIB,
     };
-    GpuDesc extra = {.addr = vm_alloc(g->vm, 16 * MIB), .len = 16 * MIB};
+    GpuDesc extra = { .addr = vm_alloc(g->vm, 16 * MIB), .len = 16 * MIB };
     unsigned n = g->q[GPU_CTRL].vq->size / 4, i;
     Rss r;
 
@@ -258,14 +258,15 @@ static void submits_of_16_mib_at_once(Gpu *g)
 }
 
 const GpuCase cases_quota[] = {
-    {"quota/limit-2d", limit_2d, CASE_OURS, "profile=sixteenth"},
-    {"quota/small-ones-fit-when-full", small_ones_fit_when_full, CASE_OURS, "profile=sixteenth"},
-    {"quota/reset-gives-all-back", reset_gives_all_back, CASE_OURS, "profile=sixteenth"},
-    {"quota/limit-3d", limit_3d, CASE_VIRGL, "profile=sixteenth"},
-    {"quota/limit-holds-inside-a-stream", limit_holds_inside_a_stream, CASE_VIRGL, "profile=sixteenth"},
-    {"quota/neighbours", neighbours, CASE_OURS | CASE_RAW},
-    {"quota/used-ring-never-read", used_ring_never_read, CASE_OURS, "profile=quarter"},
-    {"quota/flood-of-flushes", flood_of_flushes, CASE_OURS, "profile=quarter"},
-    {"quota/submit-of-16-mib", submit_of_16_mib, CASE_VIRGL, "profile=quarter"},
-    {"quota/submits-of-16-mib-at-once", submits_of_16_mib_at_once, CASE_VIRGL, "profile=quarter"},
-    {NULL}};
+    { "quota/limit-2d", limit_2d, CASE_OURS, "profile=sixteenth" },
+    { "quota/small-ones-fit-when-full", small_ones_fit_when_full, CASE_OURS, "profile=sixteenth" },
+    { "quota/reset-gives-all-back", reset_gives_all_back, CASE_OURS, "profile=sixteenth" },
+    { "quota/limit-3d", limit_3d, CASE_VIRGL, "profile=sixteenth" },
+    { "quota/limit-holds-inside-a-stream", limit_holds_inside_a_stream, CASE_VIRGL, "profile=sixteenth" },
+    { "quota/neighbours", neighbours, CASE_OURS | CASE_RAW },
+    { "quota/used-ring-never-read", used_ring_never_read, CASE_OURS, "profile=quarter" },
+    { "quota/flood-of-flushes", flood_of_flushes, CASE_OURS, "profile=quarter" },
+    { "quota/submit-of-16-mib", submit_of_16_mib, CASE_VIRGL, "profile=quarter" },
+    { "quota/submits-of-16-mib-at-once", submits_of_16_mib_at_once, CASE_VIRGL, "profile=quarter" },
+    { NULL }
+};

@@ -11,7 +11,7 @@ typedef struct Command {
     uint32_t type, size;
 } Command;
 
-#define COMMAND(type, s) {VIRTIO_GPU_CMD_##type, sizeof(struct virtio_gpu_##s)}
+#define COMMAND(type, s) { VIRTIO_GPU_CMD_##type, sizeof(struct virtio_gpu_##s) }
 
 static const Command commands[] = {
     COMMAND(GET_DISPLAY_INFO, ctrl_hdr),
@@ -43,7 +43,7 @@ static const Command commands[] = {
 /* The header says what it is; all else are 1s, which no id or size is here. */
 static void fill(const Command *c, uint8_t *req, uint8_t byte)
 {
-    struct virtio_gpu_ctrl_hdr hdr = {.type = c->type, .ctx_id = byte};
+    struct virtio_gpu_ctrl_hdr hdr = { .type = c->type, .ctx_id = byte };
 
     memset(req, byte, 4096);
     memcpy(req, &hdr, sizeof(hdr));
@@ -75,7 +75,7 @@ static void header_only(Gpu *g)
     unsigned i;
 
     for (i = 0; i < G_N_ELEMENTS(commands); i++) {
-        struct virtio_gpu_ctrl_hdr hdr = {.type = commands[i].type};
+        struct virtio_gpu_ctrl_hdr hdr = { .type = commands[i].type };
         uint32_t type = gpu_do(g, &hdr, sizeof(hdr));
 
         if (commands[i].size > sizeof(hdr)) {
@@ -174,7 +174,8 @@ static void random_fields(Gpu *g)
 }
 
 const GpuCase cases_sizes[] = {
-    {"sizes/truncated", truncated},         {"sizes/header-only", header_only},
-    {"sizes/too-long", too_long},           {"sizes/all-zeroes", all_zeroes},
-    {"sizes/all-ones", all_ones},           {"sizes/response-too-small", response_too_small},
-    {"sizes/random-fields", random_fields}, {NULL}};
+    { "sizes/truncated", truncated },         { "sizes/header-only", header_only },
+    { "sizes/too-long", too_long },           { "sizes/all-zeroes", all_zeroes },
+    { "sizes/all-ones", all_ones },           { "sizes/response-too-small", response_too_small },
+    { "sizes/random-fields", random_fields }, { NULL }
+};

@@ -249,7 +249,7 @@ static void *fake_vgpud(void *opaque)
 static FakeVgpud *fake_start(void *answer, size_t size)
 {
     FakeVgpud *f = g_new0(FakeVgpud, 1);
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
     g_autofree char *dir = g_build_filename(getenv("XDG_RUNTIME_DIR"), "vgpu", NULL);
 
     f->answer = answer;
@@ -302,7 +302,7 @@ static void version_refused(Gpu *none)
 
 static void version_unknown_to_us(Gpu *none)
 {
-    struct vgpu_attach_accepted a = {.hdr = header(7, VGPU_ATTACH_ACCEPTED, sizeof(a))};
+    struct vgpu_attach_accepted a = { .hdr = header(7, VGPU_ATTACH_ACCEPTED, sizeof(a)) };
     FakeVgpud *f = fake_start(&a, sizeof(a));
     g_autofree char *err = refusal(f->env, SHARED "-device vgpu-pci");
 
@@ -315,11 +315,11 @@ static void version_unknown_to_us(Gpu *none)
 /* vgpud is trusted, what sits on its socket may not be vgpud */
 static void answer_malformed(Gpu *none)
 {
-    static const size_t sizes[] = {1, 8, 16, sizeof(struct vgpu_attach_refused) - 1};
+    static const size_t sizes[] = { 1, 8, 16, sizeof(struct vgpu_attach_refused) - 1 };
     unsigned i;
 
     for (i = 0; i < G_N_ELEMENTS(sizes); i++) {
-        struct vgpu_attach_refused r = {.hdr = header(1, VGPU_ATTACH_REFUSED, sizeof(r))};
+        struct vgpu_attach_refused r = { .hdr = header(1, VGPU_ATTACH_REFUSED, sizeof(r)) };
         FakeVgpud *f = fake_start(&r, sizes[i]);
         g_autofree char *err = refusal(f->env, SHARED "-device vgpu-pci");
         g_autofree char *sock = g_build_filename(getenv("XDG_RUNTIME_DIR"), "vgpu/vgpud.sock", NULL);
@@ -348,7 +348,7 @@ static void answer_without_nul(Gpu *none)
 
 static void accepted_without_fds(Gpu *none)
 {
-    struct vgpu_attach_accepted a = {.hdr = header(1, VGPU_ATTACH_ACCEPTED, sizeof(a))};
+    struct vgpu_attach_accepted a = { .hdr = header(1, VGPU_ATTACH_ACCEPTED, sizeof(a)) };
     FakeVgpud *f;
     g_autofree char *err = NULL;
 
@@ -446,30 +446,30 @@ static void without_egl_2d(Gpu *none)
 
 #define OURS CASE_OURS | CASE_RAW
 
-const GpuCase cases_startup[] = {{"startup/unknown-profile", unknown_profile, OURS},
-                                 {"startup/unknown-gpu", unknown_gpu, OURS},
-                                 {"startup/ram-no-backend", ram_no_backend, OURS},
-                                 {"startup/ram-share-off", ram_share_off, OURS},
-                                 {"startup/ram-one-numa-node-of-two", ram_one_numa_node_of_two, OURS},
-                                 {"startup/ram-dimm", ram_dimm, OURS},
-                                 {"startup/no-vgpud", no_vgpud, OURS},
-                                 {"startup/socket-nobody-listens", socket_nobody_listens, OURS},
-                                 {"startup/spawn-denied", spawn_denied, OURS},
-                                 {"startup/full-gpu", full_gpu, OURS},
-                                 {"startup/iommu-platform", iommu_platform, OURS},
-                                 {"startup/max-outputs-0", max_outputs_0, OURS},
-                                 {"startup/max-outputs-17", max_outputs_17, OURS},
-                                 {"startup/name-too-long", name_too_long, OURS},
-                                 {"startup/profile-name-too-long", profile_name_too_long, OURS},
-                                 {"startup/version-refused", version_refused, OURS},
-                                 {"startup/version-unknown-to-us", version_unknown_to_us, OURS},
-                                 {"startup/answer-malformed", answer_malformed, OURS},
-                                 {"startup/answer-without-nul", answer_without_nul, OURS},
-                                 {"startup/accepted-without-fds", accepted_without_fds, OURS},
-                                 {"startup/vgpud-closes", vgpud_closes, OURS},
-                                 {"startup/vgpud-never-answers", vgpud_never_answers, OURS},
-                                 {"startup/help", help, OURS},
-                                 {"startup/migration-refused", migration_refused, CASE_OURS},
-                                 {"startup/snapshot-refused", snapshot_refused, CASE_OURS},
-                                 {"startup/without-egl-2d", without_egl_2d, OURS},
-                                 {NULL}};
+const GpuCase cases_startup[] = { { "startup/unknown-profile", unknown_profile, OURS },
+                                  { "startup/unknown-gpu", unknown_gpu, OURS },
+                                  { "startup/ram-no-backend", ram_no_backend, OURS },
+                                  { "startup/ram-share-off", ram_share_off, OURS },
+                                  { "startup/ram-one-numa-node-of-two", ram_one_numa_node_of_two, OURS },
+                                  { "startup/ram-dimm", ram_dimm, OURS },
+                                  { "startup/no-vgpud", no_vgpud, OURS },
+                                  { "startup/socket-nobody-listens", socket_nobody_listens, OURS },
+                                  { "startup/spawn-denied", spawn_denied, OURS },
+                                  { "startup/full-gpu", full_gpu, OURS },
+                                  { "startup/iommu-platform", iommu_platform, OURS },
+                                  { "startup/max-outputs-0", max_outputs_0, OURS },
+                                  { "startup/max-outputs-17", max_outputs_17, OURS },
+                                  { "startup/name-too-long", name_too_long, OURS },
+                                  { "startup/profile-name-too-long", profile_name_too_long, OURS },
+                                  { "startup/version-refused", version_refused, OURS },
+                                  { "startup/version-unknown-to-us", version_unknown_to_us, OURS },
+                                  { "startup/answer-malformed", answer_malformed, OURS },
+                                  { "startup/answer-without-nul", answer_without_nul, OURS },
+                                  { "startup/accepted-without-fds", accepted_without_fds, OURS },
+                                  { "startup/vgpud-closes", vgpud_closes, OURS },
+                                  { "startup/vgpud-never-answers", vgpud_never_answers, OURS },
+                                  { "startup/help", help, OURS },
+                                  { "startup/migration-refused", migration_refused, CASE_OURS },
+                                  { "startup/snapshot-refused", snapshot_refused, CASE_OURS },
+                                  { "startup/without-egl-2d", without_egl_2d, OURS },
+                                  { NULL } };

@@ -13,7 +13,7 @@ uint32_t gpu_do(Gpu *g, const void *req, size_t size)
 
 uint32_t gpu_display_info(Gpu *g, struct virtio_gpu_resp_display_info *info)
 {
-    struct virtio_gpu_ctrl_hdr req = {.type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO};
+    struct virtio_gpu_ctrl_hdr req = { .type = VIRTIO_GPU_CMD_GET_DISPLAY_INFO };
     struct virtio_gpu_resp_display_info dummy;
 
     return GPU_ASK(g, req, *(info ?: &dummy));
@@ -90,7 +90,7 @@ uint32_t gpu_attach_entries(Gpu *g, uint32_t id, uint32_t nr_entries,
         .nr_entries = nr_entries,
     };
     size_t size = sent * sizeof(*entries);
-    GpuDesc extra = {.len = size};
+    GpuDesc extra = { .len = size };
     uint32_t type;
 
     if (!sent) {
@@ -105,7 +105,7 @@ uint32_t gpu_attach_entries(Gpu *g, uint32_t id, uint32_t nr_entries,
 
 uint32_t gpu_attach(Gpu *g, uint32_t id, uint64_t addr, uint32_t size)
 {
-    struct virtio_gpu_mem_entry entry = {.addr = addr, .length = size};
+    struct virtio_gpu_mem_entry entry = { .addr = addr, .length = size };
 
     return gpu_attach_entries(g, id, 1, &entry, 1);
 }
@@ -125,7 +125,7 @@ uint32_t gpu_transfer_2d(Gpu *g, uint32_t id, uint32_t x, uint32_t y, uint32_t w
 {
     struct virtio_gpu_transfer_to_host_2d req = {
         .hdr.type = VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D,
-        .r = {x, y, width, height},
+        .r = { x, y, width, height },
         .offset = offset,
         .resource_id = id,
     };
@@ -138,7 +138,7 @@ uint32_t gpu_set_scanout(Gpu *g, uint32_t scanout, uint32_t id, uint32_t x, uint
 {
     struct virtio_gpu_set_scanout req = {
         .hdr.type = VIRTIO_GPU_CMD_SET_SCANOUT,
-        .r = {x, y, width, height},
+        .r = { x, y, width, height },
         .scanout_id = scanout,
         .resource_id = id,
     };
@@ -150,7 +150,7 @@ uint32_t gpu_flush(Gpu *g, uint32_t id, uint32_t x, uint32_t y, uint32_t width, 
 {
     struct virtio_gpu_resource_flush req = {
         .hdr.type = VIRTIO_GPU_CMD_RESOURCE_FLUSH,
-        .r = {x, y, width, height},
+        .r = { x, y, width, height },
         .resource_id = id,
     };
 
@@ -160,7 +160,7 @@ uint32_t gpu_flush(Gpu *g, uint32_t id, uint32_t x, uint32_t y, uint32_t width, 
 uint32_t gpu_ctx_create(Gpu *g, uint32_t ctx, const char *name)
 {
     struct virtio_gpu_ctx_create req = {
-        .hdr = {.type = VIRTIO_GPU_CMD_CTX_CREATE, .ctx_id = ctx},
+        .hdr = { .type = VIRTIO_GPU_CMD_CTX_CREATE, .ctx_id = ctx },
         .nlen = strlen(name),
     };
 
@@ -171,7 +171,7 @@ uint32_t gpu_ctx_create(Gpu *g, uint32_t ctx, const char *name)
 uint32_t gpu_ctx_destroy(Gpu *g, uint32_t ctx)
 {
     struct virtio_gpu_ctx_destroy req = {
-        .hdr = {.type = VIRTIO_GPU_CMD_CTX_DESTROY, .ctx_id = ctx},
+        .hdr = { .type = VIRTIO_GPU_CMD_CTX_DESTROY, .ctx_id = ctx },
     };
 
     return GPU_DO(g, req);
@@ -180,7 +180,7 @@ uint32_t gpu_ctx_destroy(Gpu *g, uint32_t ctx)
 static uint32_t ctx_resource(Gpu *g, uint32_t type, uint32_t ctx, uint32_t id)
 {
     struct virtio_gpu_ctx_resource req = {
-        .hdr = {.type = type, .ctx_id = ctx},
+        .hdr = { .type = type, .ctx_id = ctx },
         .resource_id = id,
     };
 
@@ -200,10 +200,10 @@ uint32_t gpu_ctx_detach(Gpu *g, uint32_t ctx, uint32_t id)
 uint32_t gpu_submit(Gpu *g, uint32_t ctx, const uint32_t *dwords, size_t count)
 {
     struct virtio_gpu_cmd_submit req = {
-        .hdr = {.type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = ctx},
+        .hdr = { .type = VIRTIO_GPU_CMD_SUBMIT_3D, .ctx_id = ctx },
         .size = count * 4,
     };
-    GpuDesc extra = {.len = count * 4};
+    GpuDesc extra = { .len = count * 4 };
     uint32_t type;
 
     if (!count) {

@@ -16,7 +16,8 @@ typedef struct Difference {
 
 static Difference differences[] = {
 #include "vgpu-differences.h"
-    {NULL}};
+    { NULL }
+};
 
 static const char *current;
 

@@ -54,7 +54,7 @@ uint64_t vm_alloc(GpuVm *vm, size_t size)
 
 Gpu *gpu_at(GpuVm *vm, const char *id, int devfn)
 {
-    QPCIAddress addr = {.devfn = devfn};
+    QPCIAddress addr = { .devfn = devfn };
     Gpu *g = g_new0(Gpu, 1);
 
     g->vm = vm;
@@ -97,7 +97,7 @@ static void gpu_drop_queues(Gpu *g)
             guest_free(&g->vm->alloc, q->slots);
             qvirtqueue_cleanup(g->dev->bus, q->vq, &g->vm->alloc);
         }
-        *q = (GpuQueue){0};
+        *q = (GpuQueue){ 0 };
     }
 }
 

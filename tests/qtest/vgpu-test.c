@@ -30,9 +30,9 @@ typedef struct Target {
 } Target;
 
 static const Target targets[] = {
-    {"virtio-gpu", "virtio-gpu-pci", false},
-    {"vgpu", "vgpu-pci", true},
-    {"vgpu-2d", "vgpu-pci", true, "[renderer]\nkind=2d\n", true},
+    { "virtio-gpu", "virtio-gpu-pci", false },
+    { "vgpu", "vgpu-pci", true },
+    { "vgpu-2d", "vgpu-pci", true, "[renderer]\nkind=2d\n", true },
 };
 
 static const GpuCase *const groups[] = {

@@ -46,9 +46,9 @@ uint32_t virgl_transfer(Gpu *g, uint32_t type, uint32_t ctx, uint32_t id, uint32
                         uint32_t width, uint32_t height, uint64_t offset)
 {
     struct virtio_gpu_transfer_host_3d req = {
-        .hdr = {.type = type, .ctx_id = ctx},
+        .hdr = { .type = type, .ctx_id = ctx },
         .resource_id = id,
-        .box = {.x = x, .y = y, .w = width, .h = height, .d = 1},
+        .box = { .x = x, .y = y, .w = width, .h = height, .d = 1 },
         .offset = offset,
     };
 
@@ -59,7 +59,7 @@ uint64_t virgl_clear(Gpu *g, uint32_t ctx, uint32_t id, uint32_t width, uint32_t
                      float green, float blue)
 {
     uint64_t addr = vm_alloc(g->vm, width * height * 4);
-    float colour[4] = {red, green, blue, 1.0f};
+    float colour[4] = { red, green, blue, 1.0f };
     uint32_t dwords[19] = {
         CMD(CREATE_OBJECT, OBJECT_SURFACE, 5),
         1,

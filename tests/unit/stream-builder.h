@@ -28,7 +28,7 @@ static inline void stream_put(Stream *s, uint32_t dword)
 static inline void stream_clear(Stream *s)
 {
     g_free(s->dwords);
-    *s = (Stream) { 0 };
+    *s = (Stream){ 0 };
 }
 
 /* A command with length dwords of zero. */
@@ -67,10 +67,16 @@ static inline void stream_destroy_sub(Stream *s, uint32_t id)
 static inline void stream_create_object(Stream *s, uint32_t type, uint32_t handle)
 {
     static const uint32_t lengths[VIRGL_MAX_OBJECTS] = {
-        [VIRGL_OBJECT_BLEND] = 11, [VIRGL_OBJECT_RASTERIZER] = 9, [VIRGL_OBJECT_DSA] = 5,
-        [VIRGL_OBJECT_VERTEX_ELEMENTS] = 9, [VIRGL_OBJECT_SAMPLER_VIEW] = 6,
-        [VIRGL_OBJECT_SAMPLER_STATE] = 9, [VIRGL_OBJECT_SURFACE] = 5, [VIRGL_OBJECT_QUERY] = 4,
-        [VIRGL_OBJECT_STREAMOUT_TARGET] = 4, [VIRGL_OBJECT_MSAA_SURFACE] = 6,
+        [VIRGL_OBJECT_BLEND] = 11,
+        [VIRGL_OBJECT_RASTERIZER] = 9,
+        [VIRGL_OBJECT_DSA] = 5,
+        [VIRGL_OBJECT_VERTEX_ELEMENTS] = 9,
+        [VIRGL_OBJECT_SAMPLER_VIEW] = 6,
+        [VIRGL_OBJECT_SAMPLER_STATE] = 9,
+        [VIRGL_OBJECT_SURFACE] = 5,
+        [VIRGL_OBJECT_QUERY] = 4,
+        [VIRGL_OBJECT_STREAMOUT_TARGET] = 4,
+        [VIRGL_OBJECT_MSAA_SURFACE] = 6,
     };
 
     stream_command(s, VIRGL_CCMD_CREATE_OBJECT, type, lengths[type])[0] = handle;
@@ -82,8 +88,8 @@ static inline void stream_destroy_object(Stream *s, uint32_t handle)
 }
 
 /* offset: the length of the whole text, or VIRGL_OBJ_SHADER_OFFSET_CONT | where it goes on. */
-static inline void stream_create_shader(Stream *s, uint32_t type, uint32_t handle,
-                                        uint32_t offset, uint32_t text_dwords)
+static inline void stream_create_shader(Stream *s, uint32_t type, uint32_t handle, uint32_t offset,
+                                        uint32_t text_dwords)
 {
     uint32_t *p = stream_command(s, VIRGL_CCMD_CREATE_OBJECT, VIRGL_OBJECT_SHADER, 5 + text_dwords);
 
@@ -94,8 +100,7 @@ static inline void stream_create_shader(Stream *s, uint32_t type, uint32_t handl
 }
 
 /* A plain 2D picture of 4 bytes a texel. */
-static inline uint32_t *stream_create_resource(Stream *s, uint32_t blob_id,
-                                               uint32_t width, uint32_t height)
+static inline uint32_t *stream_create_resource(Stream *s, uint32_t blob_id, uint32_t width, uint32_t height)
 {
     uint32_t *p = stream_command(s, VIRGL_CCMD_PIPE_RESOURCE_CREATE, 0, 11);
 

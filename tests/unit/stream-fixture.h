@@ -23,7 +23,7 @@ typedef struct Fixture {
 
 static inline void set_up(Fixture *f, gconstpointer limit)
 {
-    *f = (Fixture) { 0 };
+    *f = (Fixture){ 0 };
     ledger_init(&f->ledger, GPOINTER_TO_SIZE(limit), &f->stats);
     f->ctx = stream_context_new(&f->ledger, &f->limits);
     g_assert_nonnull(f->ctx);

@@ -48,8 +48,8 @@ static char *ask(const GPtrArray *gpus, const AdmissionBooking *b, size_t n, con
 static void test_full(void)
 {
     static const AdmissionBooking b[] = {
-        {"win10", "gpu0", 4096 * MIB, false},
-        {"ci-7", "gpu0", 3072 * MIB, false},
+        { "win10", "gpu0", 4096 * MIB, false },
+        { "ci-7", "gpu0", 3072 * MIB, false },
     };
     g_autoptr(GPtrArray) gpus = one_gpu(8192);
     AdmissionGrant grant;
@@ -66,7 +66,7 @@ static void test_full(void)
 
 static void test_nothing_fits(void)
 {
-    static const AdmissionBooking b[] = {{"a", "gpu0", 8000 * MIB, false}};
+    static const AdmissionBooking b[] = { { "a", "gpu0", 8000 * MIB, false } };
     g_autoptr(GPtrArray) gpus = one_gpu(8192);
     AdmissionGrant grant;
     enum vgpu_refusal code;
@@ -87,7 +87,7 @@ static void test_edge(void)
 
     for (unsigned i = 0; i < 16; i++) {
         g_assert_null(ask(gpus, b, i, "sixteenth", "", &grant, &code));
-        b[i] = (AdmissionBooking){"vm", "gpu0", grant.memory, false};
+        b[i] = (AdmissionBooking){ "vm", "gpu0", grant.memory, false };
     }
     g_autofree char *why = ask(gpus, b, 16, "sixteenth", "", &grant, &code);
     g_assert_nonnull(why);
@@ -98,8 +98,8 @@ static void test_edge(void)
 static void test_overbooked(void)
 {
     static const AdmissionBooking b[] = {
-        {"a", "gpu0", UINT64_MAX / 2 + 1, false},
-        {"b", "gpu0", UINT64_MAX / 2 + 1, false},
+        { "a", "gpu0", UINT64_MAX / 2 + 1, false },
+        { "b", "gpu0", UINT64_MAX / 2 + 1, false },
     };
     g_autoptr(GPtrArray) gpus = one_gpu(8192);
     AdmissionGrant grant;
@@ -132,7 +132,7 @@ static void test_unknown_names(void)
 
 static void test_choice_of_gpu(void)
 {
-    static const AdmissionBooking b[] = {{"a", "gpu1", 3072 * MIB, false}};
+    static const AdmissionBooking b[] = { { "a", "gpu1", 3072 * MIB, false } };
     g_autoptr(GPtrArray) gpus = one_gpu(2048);
     AdmissionGrant grant;
     enum vgpu_refusal code;
@@ -150,8 +150,8 @@ static void test_choice_of_gpu(void)
 
 static void test_exclusive(void)
 {
-    static const AdmissionBooking shared[] = {{"a", "gpu0", 512 * MIB, false}};
-    static const AdmissionBooking alone[] = {{"b", "gpu0", 512 * MIB, true}};
+    static const AdmissionBooking shared[] = { { "a", "gpu0", 512 * MIB, false } };
+    static const AdmissionBooking alone[] = { { "b", "gpu0", 512 * MIB, true } };
     static const char text[] = "[alone]\nmemory=25%\nisolation=exclusive\n";
     g_autoptr(GPtrArray) gpus = one_gpu(8192);
     g_autoptr(ProfileSet) set = profile_set_new();
@@ -180,7 +180,7 @@ static void test_long_sentence(void)
     g_autofree char *why = NULL;
 
     for (unsigned i = 0; i < 1000; i++) {
-        b[i] = (AdmissionBooking){name, "gpu0", 4 * MIB, false};
+        b[i] = (AdmissionBooking){ name, "gpu0", 4 * MIB, false };
     }
     why = ask(gpus, b, 1000, "full", "", &grant, &code);
     g_assert_nonnull(strstr(why, " more). Profiles that fit: half, quarter, eighth, sixteenth."));

@@ -6,7 +6,9 @@
 
 static struct vgpu_attach_request good_request(void)
 {
-    struct vgpu_attach_request r = {.profile = "quarter", .name = "vm", .device = "vgpu0", .max_outputs = 1};
+    struct vgpu_attach_request r = {
+        .profile = "quarter", .name = "vm", .device = "vgpu0", .max_outputs = 1
+    };
 
     wire_header(&r.hdr, VGPU_ATTACH_REQUEST, sizeof(r), 0);
     return r;
@@ -41,7 +43,7 @@ static char *check(const void *data, size_t size, unsigned fds, enum vgpu_refusa
 static void test_good(void)
 {
     struct vgpu_attach_request r = good_request();
-    struct vgpu_attach_lost l = {.cause = VGPU_LOST_PROTOCOL};
+    struct vgpu_attach_lost l = { .cause = VGPU_LOST_PROTOCOL };
     enum vgpu_refusal code;
 
     g_assert_null(check(&r, sizeof(r), 0, &code));
@@ -119,7 +121,7 @@ static void test_request_fields(void)
 
 static void test_lost_fields(void)
 {
-    struct vgpu_attach_lost l = {.cause = VGPU_LOST_PROTOCOL + 1};
+    struct vgpu_attach_lost l = { .cause = VGPU_LOST_PROTOCOL + 1 };
 
     wire_header(&l.hdr, VGPU_ATTACH_LOST, sizeof(l), 0);
     ASSERT_REFUSED(&l, sizeof(l), 0, VGPU_REFUSED_MALFORMED, "cause 4");

@@ -111,10 +111,15 @@ static void test_objects(Fixture *f, gconstpointer limit)
     static const struct {
         uint32_t type, bytes;
     } objects[] = {
-        { VIRGL_OBJECT_BLEND, 512 }, { VIRGL_OBJECT_RASTERIZER, 256 }, { VIRGL_OBJECT_DSA, 512 },
-        { VIRGL_OBJECT_VERTEX_ELEMENTS, 2048 }, { VIRGL_OBJECT_SAMPLER_VIEW, 2048 },
-        { VIRGL_OBJECT_SAMPLER_STATE, 1024 }, { VIRGL_OBJECT_SURFACE, 2048 },
-        { VIRGL_OBJECT_QUERY, 1024 }, { VIRGL_OBJECT_STREAMOUT_TARGET, 512 },
+        { VIRGL_OBJECT_BLEND, 512 },
+        { VIRGL_OBJECT_RASTERIZER, 256 },
+        { VIRGL_OBJECT_DSA, 512 },
+        { VIRGL_OBJECT_VERTEX_ELEMENTS, 2048 },
+        { VIRGL_OBJECT_SAMPLER_VIEW, 2048 },
+        { VIRGL_OBJECT_SAMPLER_STATE, 1024 },
+        { VIRGL_OBJECT_SURFACE, 2048 },
+        { VIRGL_OBJECT_QUERY, 1024 },
+        { VIRGL_OBJECT_STREAMOUT_TARGET, 512 },
         { VIRGL_OBJECT_MSAA_SURFACE, 2048 },
     };
     uint64_t used = SUB;
@@ -145,7 +150,7 @@ static void test_objects_per_sub_context(Fixture *f, gconstpointer limit)
     assert_ok(f);
     assert_used(f, 2 * SUB + 1024);
 
-    stream_set_sub(&f->s, 99); /* unknown: 5 stays current */
+    stream_set_sub(&f->s, 99);   /* unknown: 5 stays current */
     stream_create_sub(&f->s, 0); /* exists: 5 stays current */
     stream_destroy_object(&f->s, 1);
     stream_destroy_object(&f->s, 1);
@@ -164,7 +169,7 @@ static void test_object_replaced(Fixture *f, gconstpointer limit)
 {
     stream_create_object(&f->s, VIRGL_OBJECT_VERTEX_ELEMENTS, 1); /* 2048 */
     assert_ok(f);
-    stream_create_object(&f->s, VIRGL_OBJECT_BLEND, 1);           /* 512 */
+    stream_create_object(&f->s, VIRGL_OBJECT_BLEND, 1); /* 512 */
     g_assert_cmpint(walk(f), ==, STREAM_OK);
     assert_used(f, SUB + 2048 + 512); /* not executed yet: both */
     stream_done(f->ctx, true);
@@ -401,8 +406,7 @@ static void test_rollback(Fixture *f, gconstpointer limit)
 
     for (turn = 0; turn < 3; turn++) {
         stream_create_object(&f->s, VIRGL_OBJECT_BLEND, 20);
-        stream_create_shader(&f->s, PIPE_SHADER_VERTEX, 8,
-                             VIRGL_OBJ_SHADER_OFFSET_CONT | 1000, 250);
+        stream_create_shader(&f->s, PIPE_SHADER_VERTEX, 8, VIRGL_OBJ_SHADER_OFFSET_CONT | 1000, 250);
         stream_destroy_object(&f->s, 8);
         stream_set_sub(&f->s, 0);
         stream_destroy_object(&f->s, 1);
@@ -485,7 +489,7 @@ static void test_reserve(Fixture *f, gconstpointer limit)
     assert_used(f, SUB + 512);
 }
 
-#define ADD(name, function, limit) \
+#define ADD(name, function, limit)                                                                           \
     g_test_add("/quota/books/" name, Fixture, GSIZE_TO_POINTER(limit), set_up, function, tear_down)
 
 int main(int argc, char **argv)

@@ -176,8 +176,8 @@ static void test_refund_too_much(void)
 typedef struct Crowd {
     Ledger ledger;
     struct vgpu_stats stats;
-    uint64_t held;  /* atomic: what the threads together believe they hold */
-    int worst;      /* atomic: held was seen past the limit */
+    uint64_t held; /* atomic: what the threads together believe they hold */
+    int worst;     /* atomic: held was seen past the limit */
 } Crowd;
 
 static gpointer crowd_member(gpointer opaque)

@@ -17,33 +17,49 @@
 /* The plainest picture: tests change what they are about. */
 static ResourceShape picture(uint32_t format, uint32_t width, uint32_t height)
 {
-    return (ResourceShape) {
-        .target = PIPE_TEXTURE_2D, .format = format, .bind = 1u << 3,
-        .width = width, .height = height, .depth = 1, .array_size = 1,
+    return (ResourceShape){
+        .target = PIPE_TEXTURE_2D,
+        .format = format,
+        .bind = 1u << 3,
+        .width = width,
+        .height = height,
+        .depth = 1,
+        .array_size = 1,
     };
 }
 
 static ResourceShape buffer(uint32_t width)
 {
-    return (ResourceShape) {
-        .target = PIPE_BUFFER, .format = VIRGL_FORMAT_R8_UNORM, .bind = 1u << 4,
-        .width = width, .height = 1, .depth = 1, .array_size = 1,
+    return (ResourceShape){
+        .target = PIPE_BUFFER,
+        .format = VIRGL_FORMAT_R8_UNORM,
+        .bind = 1u << 4,
+        .width = width,
+        .height = 1,
+        .depth = 1,
+        .array_size = 1,
     };
 }
 
-#define assert_size(shape, expected) G_STMT_START { \
-    ResourceShape s_ = (shape); \
-    uint64_t bytes_ = 0; \
-    g_assert_true(resource_size(&s_, &bytes_)); \
-    g_assert_cmpuint(bytes_, ==, (expected)); \
-} G_STMT_END
+#define assert_size(shape, expected)                                                                         \
+    G_STMT_START                                                                                             \
+    {                                                                                                        \
+        ResourceShape s_ = (shape);                                                                          \
+        uint64_t bytes_ = 0;                                                                                 \
+        g_assert_true(resource_size(&s_, &bytes_));                                                          \
+        g_assert_cmpuint(bytes_, ==, (expected));                                                            \
+    }                                                                                                        \
+    G_STMT_END
 
-#define assert_refused(shape) G_STMT_START { \
-    ResourceShape s_ = (shape); \
-    uint64_t bytes_ = 12345; \
-    g_assert_false(resource_size(&s_, &bytes_)); \
-    g_assert_cmpuint(bytes_, ==, 12345); \
-} G_STMT_END
+#define assert_refused(shape)                                                                                \
+    G_STMT_START                                                                                             \
+    {                                                                                                        \
+        ResourceShape s_ = (shape);                                                                          \
+        uint64_t bytes_ = 12345;                                                                             \
+        g_assert_false(resource_size(&s_, &bytes_));                                                         \
+        g_assert_cmpuint(bytes_, ==, 12345);                                                                 \
+    }                                                                                                        \
+    G_STMT_END
 
 static void test_plain(void)
 {
@@ -75,11 +91,11 @@ static void test_plain(void)
  */
 static void test_padding(void)
 {
-    assert_size(picture(VIRGL_FORMAT_R8_UNORM, 3, 8000), 512000);         /* 64 * 8000 */
-    assert_size(picture(VIRGL_FORMAT_R8_UNORM, 1, 16384), 1048576);       /* 64 * 16384 */
-    assert_size(picture(VIRGL_FORMAT_R8G8B8A8_UNORM, 17, 4000), 512000);  /* 68 -> 128, * 4000 */
-    assert_size(picture(VIRGL_FORMAT_R8G8B8A8_UNORM, 4096, 1), 65536);    /* 16384 * 4 */
-    assert_size(picture(VIRGL_FORMAT_R8G8B8A8_UNORM, 4096, 5), 131072);   /* 16384 * 8 */
+    assert_size(picture(VIRGL_FORMAT_R8_UNORM, 3, 8000), 512000);        /* 64 * 8000 */
+    assert_size(picture(VIRGL_FORMAT_R8_UNORM, 1, 16384), 1048576);      /* 64 * 16384 */
+    assert_size(picture(VIRGL_FORMAT_R8G8B8A8_UNORM, 17, 4000), 512000); /* 68 -> 128, * 4000 */
+    assert_size(picture(VIRGL_FORMAT_R8G8B8A8_UNORM, 4096, 1), 65536);   /* 16384 * 4 */
+    assert_size(picture(VIRGL_FORMAT_R8G8B8A8_UNORM, 4096, 5), 131072);  /* 16384 * 8 */
     /* 1000 * 4 = 4000 -> 4032; * 1000 = 4032000 -> 985 pages */
     assert_size(picture(VIRGL_FORMAT_R8G8B8A8_UNORM, 1000, 1000), 4034560);
     /* compressed: 1024 * 8 = 8192 is one row of blocks, and stays one */
@@ -428,7 +444,7 @@ static void test_dimensions(void)
 static void test_depth_of_flat_targets(void)
 {
     static const uint32_t flat[] = {
-        PIPE_TEXTURE_1D, PIPE_TEXTURE_2D, PIPE_TEXTURE_RECT, PIPE_TEXTURE_CUBE,
+        PIPE_TEXTURE_1D,       PIPE_TEXTURE_2D,       PIPE_TEXTURE_RECT,       PIPE_TEXTURE_CUBE,
         PIPE_TEXTURE_1D_ARRAY, PIPE_TEXTURE_2D_ARRAY, PIPE_TEXTURE_CUBE_ARRAY,
     };
     unsigned int i;
@@ -450,8 +466,21 @@ static void test_unknown(void)
 {
     ResourceShape s = picture(VIRGL_FORMAT_R8_UNORM, 1, 1);
     static const uint32_t holes[] = {
-        0, 73, 78, 81, 86, 259, 262, 307, 309, 310, VIRGL_FORMAT_MAX, VIRGL_FORMAT_MAX + 1,
-        1000, 0x80000000u, UINT32_MAX,
+        0,
+        73,
+        78,
+        81,
+        86,
+        259,
+        262,
+        307,
+        309,
+        310,
+        VIRGL_FORMAT_MAX,
+        VIRGL_FORMAT_MAX + 1,
+        1000,
+        0x80000000u,
+        UINT32_MAX,
     };
     unsigned int i;
 
@@ -470,35 +499,74 @@ static const struct {
     uint32_t bytes; /* of 240 x 240, a quarter of what is tested */
 } special[] = {
     /* 60 x 60 = 3600 blocks of 8 or 16 bytes */
-    { "DXT1", 28800 }, { "DXT3", 57600 }, { "DXT5", 57600 },
-    { "RGTC1", 28800 }, { "RGTC2", 57600 }, { "LATC1", 28800 }, { "LATC2", 57600 },
-    { "BPTC", 57600 }, { "ETC1", 28800 },
-    { "ETC2_RGB8", 28800 }, { "ETC2_SRGB8", 28800 }, /* and RGB8A1, SRGB8A1 */
-    { "ETC2_RGBA8", 57600 }, { "ETC2_SRGBA8", 57600 },
-    { "ETC2_R11", 28800 }, { "ETC2_RG11", 57600 },
-    { "ATC_RGB", 28800 }, { "ATC_RGBA", 57600 },
-    { "FXT1", 28800 }, /* 30 x 60 blocks of 16 */
+    { "DXT1", 28800 },
+    { "DXT3", 57600 },
+    { "DXT5", 57600 },
+    { "RGTC1", 28800 },
+    { "RGTC2", 57600 },
+    { "LATC1", 28800 },
+    { "LATC2", 57600 },
+    { "BPTC", 57600 },
+    { "ETC1", 28800 },
+    { "ETC2_RGB8", 28800 },
+    { "ETC2_SRGB8", 28800 }, /* and RGB8A1, SRGB8A1 */
+    { "ETC2_RGBA8", 57600 },
+    { "ETC2_SRGBA8", 57600 },
+    { "ETC2_R11", 28800 },
+    { "ETC2_RG11", 57600 },
+    { "ATC_RGB", 28800 },
+    { "ATC_RGBA", 57600 },
+    { "FXT1", 28800 },    /* 30 x 60 blocks of 16 */
     { "R1_UNORM", 7680 }, /* 960 / 8 = 120 -> 128 a row; * 240 / 4 */
     /* two texels in 4 bytes: 57600 * 2 */
-    { "UYVY", 115200 }, { "YUYV", 115200 }, { "YVYU", 115200 }, { "VYUY", 115200 },
-    { "R8G8_B8G8", 115200 }, { "G8R8_G8B8", 115200 }, { "R8G8_R8B8", 115200 },
-    { "G8R8_B8R8", 115200 }, { "B8G8_R8G8", 115200 }, { "B8R8_G8R8", 115200 },
-    { "G8B8_G8R8", 115200 }, { "R8B8_R8G8", 115200 },
+    { "UYVY", 115200 },
+    { "YUYV", 115200 },
+    { "YVYU", 115200 },
+    { "VYUY", 115200 },
+    { "R8G8_B8G8", 115200 },
+    { "G8R8_G8B8", 115200 },
+    { "R8G8_R8B8", 115200 },
+    { "G8R8_B8R8", 115200 },
+    { "B8G8_R8G8", 115200 },
+    { "B8R8_G8R8", 115200 },
+    { "G8B8_G8R8", 115200 },
+    { "R8B8_R8G8", 115200 },
     /* 12 bits a texel: 57600 * 1.5 */
-    { "YV12", 86400 }, { "IYUV", 86400 }, { "NV12", 86400 }, { "NV21", 86400 },
-    { "G8_B8_R8_420", 86400 }, { "G8_B8R8_420", 86400 }, { "R8_B8_G8_420", 86400 },
-    { "R8_B8G8_420", 86400 }, { "R8_G8_B8_420", 86400 }, { "R8_G8B8_420", 86400 },
+    { "YV12", 86400 },
+    { "IYUV", 86400 },
+    { "NV12", 86400 },
+    { "NV21", 86400 },
+    { "G8_B8_R8_420", 86400 },
+    { "G8_B8R8_420", 86400 },
+    { "R8_B8_G8_420", 86400 },
+    { "R8_B8G8_420", 86400 },
+    { "R8_G8_B8_420", 86400 },
+    { "R8_G8B8_420", 86400 },
     /* planes: 16, 24, 32, 48 bits a texel */
-    { "YV16", 115200 }, { "Y8_U8_V8_422", 115200 }, { "Y8_U8V8_422", 115200 },
-    { "Y8_U8_V8_444", 172800 }, { "R8_G8_B8_UNORM", 172800 },
-    { "Y16_U16_V16_420", 172800 }, { "P010", 172800 }, { "P012", 172800 }, { "P016", 172800 },
-    { "Y16_U16_V16_422", 230400 }, { "Y16_U16V16_422", 230400 }, { "Y16_U16_V16_444", 345600 },
+    { "YV16", 115200 },
+    { "Y8_U8_V8_422", 115200 },
+    { "Y8_U8V8_422", 115200 },
+    { "Y8_U8_V8_444", 172800 },
+    { "R8_G8_B8_UNORM", 172800 },
+    { "Y16_U16_V16_420", 172800 },
+    { "P010", 172800 },
+    { "P012", 172800 },
+    { "P016", 172800 },
+    { "Y16_U16_V16_422", 230400 },
+    { "Y16_U16V16_422", 230400 },
+    { "Y16_U16_V16_444", 345600 },
     { "P030", 115200 }, /* 40 x 120 blocks of 24 */
-    { "Y8_400", 57600 }, { "Y8_UNORM", 57600 },
-    { "Y210", 230400 }, { "Y212", 230400 }, { "Y216", 230400 },
-    { "Y410", 230400 }, { "Y412", 460800 }, { "Y416", 460800 },
-    { "AYUV", 230400 }, { "XYUV", 230400 },
-    { "R8G8Bx", 115200 }, /* the third is worked out of the two */
+    { "Y8_400", 57600 },
+    { "Y8_UNORM", 57600 },
+    { "Y210", 230400 },
+    { "Y212", 230400 },
+    { "Y216", 230400 },
+    { "Y410", 230400 },
+    { "Y412", 460800 },
+    { "Y416", 460800 },
+    { "AYUV", 230400 },
+    { "XYUV", 230400 },
+    { "R8G8Bx", 115200 },       /* the third is worked out of the two */
     { "Z16_UNORM_S8", 230400 }, /* padded to 32 bits */
     /* "AS": the name has two layouts in it */
     { "Z24_UNORM_S8_UINT_AS", 230400 },
@@ -561,8 +629,8 @@ static void test_every_format(void)
         known++;
         g_assert_true(resource_size(&s, &bytes));
         if (bytes != ((uint64_t)expected_bytes(format_names[format]) + 4095) / 4096 * 4096) {
-            g_error("format %u, %s: %" G_GUINT64_FORMAT " bytes, its name says %u",
-                    format, format_names[format], bytes, expected_bytes(format_names[format]));
+            g_error("format %u, %s: %" G_GUINT64_FORMAT " bytes, its name says %u", format,
+                    format_names[format], bytes, expected_bytes(format_names[format]));
         }
     }
     /* 443 numbers less none (0), 73, 78-81, 86, 259-262, 307, 309, 310 */

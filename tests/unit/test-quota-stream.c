@@ -180,7 +180,7 @@ static void test_strides(Fixture *f, gconstpointer limit)
         p[3] = 4 * 1920; /* stride */
         p[4] = 4 * 1920 * 1080;
         p[9] = 1080; /* height */
-        p[10] = 6; /* depth */
+        p[10] = 6;   /* depth */
         assert_ok(f);
         p = stream_command(&f->s, transfers[i].opcode, 0, transfers[i].length);
         p[4] = 256 * MIB;
@@ -392,12 +392,15 @@ static void test_random(Fixture *f, gconstpointer limit)
             case 2:
                 stream_set_sub(&f->s, small);
                 break;
-            case 3: case 4: case 5:
+            case 3:
+            case 4:
+            case 5:
                 if (type != VIRGL_OBJECT_SHADER) {
                     stream_create_object(&f->s, type, small + 1);
                 }
                 break;
-            case 6: case 7:
+            case 6:
+            case 7:
                 stream_destroy_object(&f->s, small + 1);
                 break;
             case 8:
@@ -447,7 +450,7 @@ static void test_random(Fixture *f, gconstpointer limit)
     g_test_message("%u ok, %u out of memory, %u invalid", verdicts[0], verdicts[1], verdicts[2]);
 }
 
-#define ADD(name, function, limit) \
+#define ADD(name, function, limit)                                                                           \
     g_test_add("/quota/stream/" name, Fixture, GSIZE_TO_POINTER(limit), set_up, function, tear_down)
 
 int main(int argc, char **argv)

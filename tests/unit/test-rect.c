@@ -8,7 +8,7 @@
 
 static bool within(uint32_t x, uint32_t y, uint32_t w, uint32_t h, uint32_t width, uint32_t height)
 {
-    Rect r = {x, y, w, h};
+    Rect r = { x, y, w, h };
 
     return rect_within(&r, width, height);
 }
@@ -52,25 +52,25 @@ static void assert_rect(const Rect *r, uint32_t x, uint32_t y, uint32_t w, uint3
 
 static void test_intersect(void)
 {
-    Rect a = {10, 10, 20, 20}, out;
+    Rect a = { 10, 10, 20, 20 }, out;
 
-    g_assert_true(rect_intersect(&a, &(Rect){0, 0, 100, 100}, &out));
+    g_assert_true(rect_intersect(&a, &(Rect){ 0, 0, 100, 100 }, &out));
     assert_rect(&out, 10, 10, 20, 20);
-    g_assert_true(rect_intersect(&a, &(Rect){25, 5, 10, 10}, &out));
+    g_assert_true(rect_intersect(&a, &(Rect){ 25, 5, 10, 10 }, &out));
     assert_rect(&out, 25, 10, 5, 5);
-    g_assert_false(rect_intersect(&a, &(Rect){30, 10, 5, 5}, &out));
-    g_assert_false(rect_intersect(&a, &(Rect){10, 0, 5, 10}, &out));
+    g_assert_false(rect_intersect(&a, &(Rect){ 30, 10, 5, 5 }, &out));
+    g_assert_false(rect_intersect(&a, &(Rect){ 10, 0, 5, 10 }, &out));
 }
 
 static void test_unite(void)
 {
-    Rect a = {0};
+    Rect a = { 0 };
 
-    rect_unite(&a, &(Rect){5, 6, 7, 8});
+    rect_unite(&a, &(Rect){ 5, 6, 7, 8 });
     assert_rect(&a, 5, 6, 7, 8);
-    rect_unite(&a, &(Rect){1, 10, 2, 20});
+    rect_unite(&a, &(Rect){ 1, 10, 2, 20 });
     assert_rect(&a, 1, 6, 11, 24);
-    rect_unite(&a, &(Rect){2, 7, 1, 1});
+    rect_unite(&a, &(Rect){ 2, 7, 1, 1 });
     assert_rect(&a, 1, 6, 11, 24);
 }
 

@@ -43,8 +43,9 @@ static bool can_open(const char *path, int flags)
 
 static bool can_connect_to_loopback(void)
 {
-    struct sockaddr_in addr = {
-        .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in addr = { .sin_family = AF_INET,
+                                .sin_port = htons(9),
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
     bool ok = fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 && send(fd, "x", 1, 0) == 1;
 
@@ -57,7 +58,7 @@ static bool can_connect_to_loopback(void)
 /* boxed: whether to try what would do harm outside of a box. */
 static G_NORETURN void inside(bool boxed)
 {
-    struct vgpu_stats stats = {0};
+    struct vgpu_stats stats = { 0 };
     struct stat st;
     cpu_set_t cpus;
     char host[64] = "", c;
@@ -134,7 +135,7 @@ static LaunchSpec spec_for(bool sandbox)
 static char *listen_to(const Launched *l)
 {
     g_autoptr(GString) said = g_string_new("\n");
-    struct pollfd p = {.fd = l->log, .events = POLLIN};
+    struct pollfd p = { .fd = l->log, .events = POLLIN };
     char buf[512];
 
     while (!strstr(said->str, "\nend\n")) {
@@ -154,7 +155,7 @@ static char *listen_to(const Launched *l)
 
 static char *status_of(const Launched *l)
 {
-    struct pollfd p = {.fd = l->status, .events = POLLIN};
+    struct pollfd p = { .fd = l->status, .events = POLLIN };
     char buf[512] = "";
 
     g_assert_cmpint(poll(&p, 1, 20000), ==, 1);
@@ -165,7 +166,7 @@ static char *status_of(const Launched *l)
 /* Closes QEMU's ends: the renderer ends by itself; its exit status. */
 static int finish(Launched *l)
 {
-    struct pollfd p = {.fd = l->pidfd, .events = POLLIN};
+    struct pollfd p = { .fd = l->pidfd, .events = POLLIN };
     int status = 0;
 
     close(l->vhost_user);
@@ -192,36 +193,36 @@ static void test_box(void)
         const char *fact;
         bool expected;
     } facts[] = {
-        {"is process 1", true},
-        {"is nobody", true},
-        {"has capabilities", false},
-        {"has no_new_privs", true},
-        {"can become root", false},
-        {"reads /etc/passwd", false},
-        {"runs programs of the host", false},
-        {"sees the old root", false},
-        {"knows where its program is", false},
-        {"sees other processes", false},
-        {"writes to /", false},
-        {"writes to /usr/lib", false},
-        {"writes to /tmp", true},
-        {"opens /dev/null", true},
-        {"reads /dev/urandom", true},
-        {"finds libraries", true},
-        {"finds itself", true},
-        {"reaches a network", false},
-        {"can mount", false},
-        {"can signal a stranger", false},
-        {"has seven descriptors", true},
-        {"knows the host's name", false},
-        {"has one CPU", true},
-        {"has the stats page", true},
-        {"can shrink the stats page", false},
-        {"has the object table", true},
-        {"can shrink the object table", false},
-        {"has a secret of vgpud's", false},
-        {"may use the shader cache", false},
-        {"dies of SIGPIPE", false},
+        { "is process 1", true },
+        { "is nobody", true },
+        { "has capabilities", false },
+        { "has no_new_privs", true },
+        { "can become root", false },
+        { "reads /etc/passwd", false },
+        { "runs programs of the host", false },
+        { "sees the old root", false },
+        { "knows where its program is", false },
+        { "sees other processes", false },
+        { "writes to /", false },
+        { "writes to /usr/lib", false },
+        { "writes to /tmp", true },
+        { "opens /dev/null", true },
+        { "reads /dev/urandom", true },
+        { "finds libraries", true },
+        { "finds itself", true },
+        { "reaches a network", false },
+        { "can mount", false },
+        { "can signal a stranger", false },
+        { "has seven descriptors", true },
+        { "knows the host's name", false },
+        { "has one CPU", true },
+        { "has the stats page", true },
+        { "can shrink the stats page", false },
+        { "has the object table", true },
+        { "can shrink the object table", false },
+        { "has a secret of vgpud's", false },
+        { "may use the shader cache", false },
+        { "dies of SIGPIPE", false },
     };
     LaunchSpec spec = spec_for(true);
     g_autoptr(GError) error = NULL;
@@ -230,7 +231,7 @@ static void test_box(void)
 
     g_setenv("VGPU_TEST_SECRET", "1", TRUE);
     g_autofree char *where = g_strconcat("VGPU_TEST_SELF=", self, NULL);
-    char *environment[] = {where, NULL};
+    char *environment[] = { where, NULL };
 
     spec.environment = environment;
     if (!launcher_start(&spec, &l, &error)) {

@@ -32,7 +32,7 @@ static void tear_down(Fixture *f, gconstpointer unused)
 
 static Vm *add_vm(Books *books, const char *name, unsigned n)
 {
-    uint8_t bytes[16] = {[0] = n + 1};
+    uint8_t bytes[16] = { [0] = n + 1 };
     char uuid[VM_UUID_TEXT];
     Vm *vm;
 
@@ -114,15 +114,15 @@ static void test_garbage(Fixture *f, gconstpointer unused)
         const char *text;
         gssize length;
     } cases[] = {
-        {"", 0},
-        {"\0\0\0\0", 4},
-        {"hello", -1},
-        {"[vgpud", -1},
-        {"[other]\nversion=1\n", -1},
-        {"[vgpud]\nversion=99\nera=" ERA "\n", -1},
-        {"[vgpud]\nera=" ERA "\n", -1},
-        {"[vgpud]\nversion=1\n\xff\xfe=\xff\n", -1},
-        {"[vgpud]\nversion=1\nera=" ERA "\n\0[vm 0]\n", 40},
+        { "", 0 },
+        { "\0\0\0\0", 4 },
+        { "hello", -1 },
+        { "[vgpud", -1 },
+        { "[other]\nversion=1\n", -1 },
+        { "[vgpud]\nversion=99\nera=" ERA "\n", -1 },
+        { "[vgpud]\nera=" ERA "\n", -1 },
+        { "[vgpud]\nversion=1\n\xff\xfe=\xff\n", -1 },
+        { "[vgpud]\nversion=1\nera=" ERA "\n\0[vm 0]\n", 40 },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -145,16 +145,16 @@ static void test_damaged_entry(Fixture *f, gconstpointer unused)
     static const struct {
         const char *from, *to;
     } damages[] = {
-        {"pid=101\n", "pid=1\n"},
-        {"pid=101\n", "pid=-1\n"},
-        {"pid=101\n", "pid=99999999999\n"},
-        {"pid=101\n", ""},
-        {"pid=101\n", "pid=1x\n"},
-        {"memory=1099511627777\n", "memory=0\n"},
-        {"memory=1099511627777\n", "memory=18446744073709551615\n"},
-        {"name=b\n", ""},
-        {"uuid=02", "uuid=zz"},
-        {"uuid=02000000", "uuid=01000000"},
+        { "pid=101\n", "pid=1\n" },
+        { "pid=101\n", "pid=-1\n" },
+        { "pid=101\n", "pid=99999999999\n" },
+        { "pid=101\n", "" },
+        { "pid=101\n", "pid=1x\n" },
+        { "memory=1099511627777\n", "memory=0\n" },
+        { "memory=1099511627777\n", "memory=18446744073709551615\n" },
+        { "name=b\n", "" },
+        { "uuid=02", "uuid=zz" },
+        { "uuid=02000000", "uuid=01000000" },
     };
     g_autofree char *good = NULL;
 
@@ -213,7 +213,7 @@ static void test_truncated(Fixture *f, gconstpointer unused)
 static void test_nil_uuid(void)
 {
     static const uint8_t nil[16],
-        one[16] = {0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 1, 2, 3, 4, 5, 6, 7, 8};
+        one[16] = { 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 1, 2, 3, 4, 5, 6, 7, 8 };
     char a[VM_UUID_TEXT], b[VM_UUID_TEXT];
 
     books_uuid(nil, a);

@@ -49,7 +49,7 @@ void vgpu_attach_init(VgpuDevice *d)
 {
     VgpuAttach *a = &d->attach;
 
-    *a = (VgpuAttach) { .fd = -1 };
+    *a = (VgpuAttach){ .fd = -1 };
     for (int i = 0; i < VGPU_ATTACH_FD_COUNT; i++) {
         a->fds[i] = -1;
     }
@@ -165,9 +165,11 @@ static bool attach_spawn(VgpuDevice *d, Error **errp)
     GPid pid;
 
     if (attach_sandboxed()) {
-        error_setg(errp, "vgpu: no vgpud is listening at %s, and under -sandbox QEMU cannot"
+        error_setg(errp,
+                   "vgpu: no vgpud is listening at %s, and under -sandbox QEMU cannot"
                    " start one: start it with 'systemctl start vgpud.socket', or name its"
-                   " socket with socket=PATH", VGPU_SOCKET_SYSTEM);
+                   " socket with socket=PATH",
+                   VGPU_SOCKET_SYSTEM);
         return false;
     }
     argv[0] = (char *)(program && *program ? program : "vgpud");
@@ -175,9 +177,11 @@ static bool attach_spawn(VgpuDevice *d, Error **errp)
     if (!g_spawn_async(NULL, argv, NULL,
                        G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL,
                        attach_child_setup, NULL, &pid, &gerr)) {
-        error_setg(errp, "vgpu: no vgpud is listening at %s, and '%s' cannot be started (%s):"
+        error_setg(errp,
+                   "vgpu: no vgpud is listening at %s, and '%s' cannot be started (%s):"
                    " start it with 'systemctl start vgpud.socket', install it, or name it in the"
-                   " environment variable VGPUD", VGPU_SOCKET_SYSTEM, argv[0], gerr->message);
+                   " environment variable VGPUD",
+                   VGPU_SOCKET_SYSTEM, argv[0], gerr->message);
         return false;
     }
     d->attach.child = pid;
@@ -198,7 +202,8 @@ static bool attach_reap(VgpuDevice *d, Error **errp)
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         return true;
     }
-    error_setg(errp, "vgpu: no vgpud is listening, and the one that was started ended with %s %d"
+    error_setg(errp,
+               "vgpu: no vgpud is listening, and the one that was started ended with %s %d"
                " (what it said is above): run 'vgpud --autostart' by hand to see why",
                WIFEXITED(status) ? "status" : "signal",
                WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
@@ -211,8 +216,7 @@ static void attach_add_own(GPtrArray *paths, char *path)
     g_autofree char *folder = g_path_get_dirname(path);
     struct stat st;
 
-    if (lstat(folder, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
-        !(st.st_mode & 0022)) {
+    if (lstat(folder, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 0022)) {
         g_ptr_array_add(paths, path);
     } else {
         g_free(path);
@@ -257,13 +261,16 @@ static int attach_connect(VgpuDevice *d, Error **errp)
         } else if (!attach_nobody(err)) {
             error_setg(errp, "vgpu: cannot connect to vgpud at %s: %s%s", path, strerror(-err),
                        err == -EACCES ? "; ask for access to that socket, or name another with"
-                       " socket=PATH" : "");
+                                        " socket=PATH"
+                                      : "");
             return -1;
         }
     }
     if (d->socket) {
-        error_setg(errp, "vgpu: no vgpud is listening at %s: start one there, or leave socket=%s"
-                   " away", d->socket, d->socket);
+        error_setg(errp,
+                   "vgpu: no vgpud is listening at %s: start one there, or leave socket=%s"
+                   " away",
+                   d->socket, d->socket);
         return -1;
     }
     if (!attach_reap(d, errp)) {
@@ -277,7 +284,7 @@ static bool attach_send(VgpuDevice *d, void *packet, uint16_t type, uint32_t siz
     struct vgpu_attach_hdr *h = packet;
     ssize_t n;
 
-    *h = (struct vgpu_attach_hdr) {
+    *h = (struct vgpu_attach_hdr){
         .magic = VGPU_ATTACH_MAGIC,
         .version = VGPU_ATTACH_VERSION,
         .type = type,
@@ -342,8 +349,10 @@ static int attach_receive(VgpuDevice *d, AttachPacket *p, Error **errp)
     } control;
     struct iovec iov = { p, sizeof(*p) };
     struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1,
-        .msg_control = &control, .msg_controllen = sizeof(control),
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof(control),
     };
     struct cmsghdr *c;
     uint32_t size, fds = 0;
@@ -367,7 +376,7 @@ static int attach_receive(VgpuDevice *d, AttachPacket *p, Error **errp)
     }
     if (n < sizeof(p->hdr) || p->hdr.magic != VGPU_ATTACH_MAGIC) {
         error_setg(errp, "vgpu: what listens on vgpud's socket is not vgpud: name vgpud's with"
-                   " socket=PATH");
+                         " socket=PATH");
         return -1;
     }
     switch (p->hdr.type) {
@@ -384,15 +393,16 @@ static int attach_receive(VgpuDevice *d, AttachPacket *p, Error **errp)
         size = 0;
     }
     if (p->hdr.version != VGPU_ATTACH_VERSION && p->hdr.type != VGPU_ATTACH_REFUSED) {
-        error_setg(errp, "vgpu: vgpud speaks version %u of the attach protocol and this QEMU"
+        error_setg(errp,
+                   "vgpu: vgpud speaks version %u of the attach protocol and this QEMU"
                    " version %u: install a vgpud and a QEMU of the same vgpu release",
                    p->hdr.version, VGPU_ATTACH_VERSION);
         return -1;
     }
     if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) || n != size || p->hdr.size != size ||
-        p->hdr.fd_count != fds ||
-        fds != (p->hdr.type == VGPU_ATTACH_ACCEPTED ? VGPU_ATTACH_FD_COUNT : 0)) {
-        error_setg(errp, "vgpu: vgpud sent a malformed message (type %u, %zd bytes, %u"
+        p->hdr.fd_count != fds || fds != (p->hdr.type == VGPU_ATTACH_ACCEPTED ? VGPU_ATTACH_FD_COUNT : 0)) {
+        error_setg(errp,
+                   "vgpu: vgpud sent a malformed message (type %u, %zd bytes, %u"
                    " descriptors): install a vgpud and a QEMU of the same vgpu release",
                    p->hdr.type, n, fds);
         return -1;
@@ -451,7 +461,7 @@ int vgpu_attach_step(VgpuDevice *d, Error **errp)
             attach_close(a);
             if (fresh) {
                 error_setg(errp, "vgpu: vgpud closed the connection before it answered; its log"
-                           " says why");
+                                 " says why");
                 return -1;
             }
             return 0; /* that vgpud is gone: connect again */
@@ -468,10 +478,11 @@ int vgpu_attach_step(VgpuDevice *d, Error **errp)
         r = 0;
     }
     if (r == 0 && qemu_clock_get_ms(QEMU_CLOCK_REALTIME) >= a->expires) {
-        error_setg(errp, a->waiting ?
-                   "vgpu: vgpud did not answer within %u ms; its log says why" :
-                   "vgpu: no vgpud was listening within %u ms: start it with"
-                   " 'systemctl start vgpud.socket'", d->attach_deadline_ms);
+        error_setg(errp,
+                   a->waiting ? "vgpu: vgpud did not answer within %u ms; its log says why"
+                              : "vgpu: no vgpud was listening within %u ms: start it with"
+                                " 'systemctl start vgpud.socket'",
+                   d->attach_deadline_ms);
         attach_close(a);
         return -1;
     }
@@ -487,10 +498,11 @@ bool vgpu_attach_take(VgpuDevice *d, Error **errp)
     void *page;
 
     /* A page that its writer can cut off would be a SIGBUS for QEMU. */
-    if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 ||
-        st.st_size < VGPU_STATS_SIZE) {
-        error_setg(errp, "vgpu: vgpud sent a statistics page that is not a sealed memfd of %d"
-                   " bytes: install a vgpud and a QEMU of the same vgpu release", VGPU_STATS_SIZE);
+    if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 || st.st_size < VGPU_STATS_SIZE) {
+        error_setg(errp,
+                   "vgpu: vgpud sent a statistics page that is not a sealed memfd of %d"
+                   " bytes: install a vgpud and a QEMU of the same vgpu release",
+                   VGPU_STATS_SIZE);
         return false;
     }
     page = mmap(NULL, VGPU_STATS_SIZE, PROT_READ, MAP_SHARED, fd, 0);

@@ -24,10 +24,10 @@
 #include "vgpu.h"
 #include "trace.h"
 
-#define CHANNEL_BURST       32
-#define CHANNEL_OUT_MAX     (256 * 1024)
-#define CHANNEL_TICK_MS     2000
-#define CHANNEL_TICKS_MAX   5
+#define CHANNEL_BURST     32
+#define CHANNEL_OUT_MAX   (256 * 1024)
+#define CHANNEL_TICK_MS   2000
+#define CHANNEL_TICKS_MAX 5
 
 typedef struct ChannelRule {
     uint32_t request;
@@ -47,7 +47,8 @@ static bool channel_hello(VgpuDevice *d, const void *payload, int *fd)
         return false;
     }
     if (h.version != VGPU_CHANNEL_VERSION) {
-        vgpu_lose(d, VGPU_LOST_PROTOCOL, "it speaks version %u of the gpu channel and this QEMU"
+        vgpu_lose(d, VGPU_LOST_PROTOCOL,
+                  "it speaks version %u of the gpu channel and this QEMU"
                   " version %u: install a vgpu-renderer and a QEMU of the same vgpu release",
                   h.version, VGPU_CHANNEL_VERSION);
         return true;
@@ -92,16 +93,13 @@ static bool channel_fatal(VgpuDevice *d, const void *payload, int *fd)
 static const ChannelRule channel_rules[] = {
     { VGPU_CHANNEL_HELLO, sizeof(struct vgpu_channel_hello), 0, channel_hello },
     { VGPU_CHANNEL_SHM_UPDATE, sizeof(struct vgpu_channel_shm_update), 0, vgpu_console_shm_update },
-    { VGPU_CHANNEL_SHM_SCANOUT, sizeof(struct vgpu_channel_shm_scanout), 1,
-      vgpu_console_shm_scanout },
+    { VGPU_CHANNEL_SHM_SCANOUT, sizeof(struct vgpu_channel_shm_scanout), 1, vgpu_console_shm_scanout },
     { VGPU_CHANNEL_SCANOUT, sizeof(struct vgpu_channel_scanout), 0, vgpu_console_scanout },
     { VGPU_CHANNEL_DMABUF_SCANOUT2, sizeof(struct vgpu_channel_dmabuf_scanout2), 1,
       vgpu_console_dmabuf_scanout },
     { VGPU_CHANNEL_CURSOR_POS, sizeof(struct vgpu_channel_cursor_pos), 0, vgpu_console_cursor_pos },
-    { VGPU_CHANNEL_CURSOR_POS_HIDE, sizeof(struct vgpu_channel_cursor_pos), 0,
-      vgpu_console_cursor_hide },
-    { VGPU_CHANNEL_CURSOR_UPDATE, sizeof(struct vgpu_channel_cursor_update), 0,
-      vgpu_console_cursor_update },
+    { VGPU_CHANNEL_CURSOR_POS_HIDE, sizeof(struct vgpu_channel_cursor_pos), 0, vgpu_console_cursor_hide },
+    { VGPU_CHANNEL_CURSOR_UPDATE, sizeof(struct vgpu_channel_cursor_update), 0, vgpu_console_cursor_update },
     { VGPU_CHANNEL_PONG, sizeof(struct vgpu_channel_ping), 0, channel_pong },
     { VGPU_CHANNEL_FATAL, sizeof(struct vgpu_channel_fatal), 0, channel_fatal },
 };
@@ -157,8 +155,10 @@ static int channel_fill(VgpuDevice *d, size_t want)
         } control;
         struct iovec iov = { c->in + c->have, want - c->have };
         struct msghdr msg = {
-            .msg_iov = &iov, .msg_iovlen = 1,
-            .msg_control = &control, .msg_controllen = sizeof(control),
+            .msg_iov = &iov,
+            .msg_iovlen = 1,
+            .msg_control = &control,
+            .msg_controllen = sizeof(control),
         };
         struct cmsghdr *cm;
         ssize_t n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -202,8 +202,10 @@ static int channel_message(VgpuDevice *d)
     rule = channel_rule(h.request);
     if (!rule || h.flags || h.size != rule->size || rule->fds != (c->in_fd >= 0) ||
         (!c->hello_seen && h.request != VGPU_CHANNEL_HELLO && h.request != VGPU_CHANNEL_FATAL)) {
-        vgpu_lose(d, VGPU_LOST_PROTOCOL, "it sent gpu channel request 0x%x with %u bytes and %d"
-                  " descriptors", h.request, h.size, c->in_fd >= 0);
+        vgpu_lose(d, VGPU_LOST_PROTOCOL,
+                  "it sent gpu channel request 0x%x with %u bytes and %d"
+                  " descriptors",
+                  h.request, h.size, c->in_fd >= 0);
         return -1;
     }
     QEMU_BUILD_BUG_ON(sizeof(struct vgpu_channel_cursor_update) > VGPU_CHANNEL_MAX_PAYLOAD);
@@ -214,8 +216,10 @@ static int channel_message(VgpuDevice *d)
     trace_vgpu_channel_in(d, h.request, h.size, c->in_fd);
     c->have = 0;
     if (!rule->handle(d, c->in + sizeof(h), &c->in_fd)) {
-        vgpu_lose(d, VGPU_LOST_PROTOCOL, "it sent gpu channel request 0x%x with values out of"
-                  " bounds", h.request);
+        vgpu_lose(d, VGPU_LOST_PROTOCOL,
+                  "it sent gpu channel request 0x%x with values out of"
+                  " bounds",
+                  h.request);
     }
     channel_drop_fd(c);
     return d->losing ? -1 : 1;
@@ -245,8 +249,8 @@ static void channel_set_handlers(VgpuDevice *d)
     VgpuChannel *c = &d->channel;
 
     /* Not qemu_set_fd_handler(): HMP's screendump waits for us in aio_poll(). */
-    aio_set_fd_handler(qemu_get_aio_context(), c->fd, channel_readable,
-                       c->out->len ? channel_flush : NULL, NULL, NULL, d);
+    aio_set_fd_handler(qemu_get_aio_context(), c->fd, channel_readable, c->out->len ? channel_flush : NULL,
+                       NULL, NULL, d);
 }
 
 /* Writes what the socket takes. */

@@ -22,26 +22,22 @@
 #include "vgpu.h"
 #include "trace.h"
 
-#define ACK_MS              16
-#define LOOKED_AT_MS        250
-#define REFRESH_WAIT_MS     100
-#define SIZE_MAX_PIXELS     16384
-#define STRIDE_MAX          (SIZE_MAX_PIXELS * 4 * 2)
+#define ACK_MS          16
+#define LOOKED_AT_MS    250
+#define REFRESH_WAIT_MS 100
+#define SIZE_MAX_PIXELS 16384
+#define STRIDE_MAX      (SIZE_MAX_PIXELS * 4 * 2)
 
 /* drm fourccs are little-endian, pixman formats are native. */
 static const struct {
     uint32_t fourcc;
     pixman_format_code_t pixman;
 } formats[] = {
-    { DRM_FORMAT_XRGB8888, PIXMAN_LE_x8r8g8b8 },
-    { DRM_FORMAT_ARGB8888, PIXMAN_LE_a8r8g8b8 },
-    { DRM_FORMAT_XBGR8888, PIXMAN_LE_x8b8g8r8 },
-    { DRM_FORMAT_ABGR8888, PIXMAN_LE_a8b8g8r8 },
+    { DRM_FORMAT_XRGB8888, PIXMAN_LE_x8r8g8b8 }, { DRM_FORMAT_ARGB8888, PIXMAN_LE_a8r8g8b8 },
+    { DRM_FORMAT_XBGR8888, PIXMAN_LE_x8b8g8r8 }, { DRM_FORMAT_ABGR8888, PIXMAN_LE_a8b8g8r8 },
 #if !HOST_BIG_ENDIAN
-    { DRM_FORMAT_RGBX8888, PIXMAN_r8g8b8x8 },
-    { DRM_FORMAT_RGBA8888, PIXMAN_r8g8b8a8 },
-    { DRM_FORMAT_BGRX8888, PIXMAN_b8g8r8x8 },
-    { DRM_FORMAT_BGRA8888, PIXMAN_b8g8r8a8 },
+    { DRM_FORMAT_RGBX8888, PIXMAN_r8g8b8x8 },    { DRM_FORMAT_RGBA8888, PIXMAN_r8g8b8a8 },
+    { DRM_FORMAT_BGRX8888, PIXMAN_b8g8r8x8 },    { DRM_FORMAT_BGRA8888, PIXMAN_b8g8r8a8 },
 #endif
 };
 
@@ -124,8 +120,7 @@ bool vgpu_console_shm_update(VgpuDevice *d, const void *payload, int *fd)
 
     memcpy(&u, payload, sizeof(u));
     s = scanout_get(d, u.scanout_id);
-    if (!s || !s->shown || s->update_pending ||
-        u.x > s->width || u.width > s->width - u.x ||
+    if (!s || !s->shown || s->update_pending || u.x > s->width || u.width > s->width - u.x ||
         u.y > s->height || u.height > s->height - u.y) {
         return false;
     }
@@ -172,10 +167,9 @@ static bool shm_scanout_fits(VgpuDevice *d, const struct vgpu_channel_shm_scanou
     struct stat st;
     int seals;
 
-    if (m->width < 1 || m->width > MIN(max_w, SIZE_MAX_PIXELS) ||
-        m->height < 1 || m->height > MIN(max_h, SIZE_MAX_PIXELS) ||
-        m->stride < 4 * m->width || m->stride % 4 || m->stride > STRIDE_MAX ||
-        m->pad || m->offset % 4096) {
+    if (m->width < 1 || m->width > MIN(max_w, SIZE_MAX_PIXELS) || m->height < 1 ||
+        m->height > MIN(max_h, SIZE_MAX_PIXELS) || m->stride < 4 * m->width || m->stride % 4 ||
+        m->stride > STRIDE_MAX || m->pad || m->offset % 4096) {
         return false;
     }
     seals = fcntl(fd, F_GET_SEALS);
@@ -213,7 +207,7 @@ bool vgpu_console_shm_scanout(VgpuDevice *d, const void *payload, int *fd)
     }
     trace_vgpu_scanout(d, s->id, m.width, m.height, m.drm_fourcc);
     map = g_new(Mapping, 1);
-    *map = (Mapping) { addr, size };
+    *map = (Mapping){ addr, size };
     surface = qemu_create_displaysurface_from(m.width, m.height, format, m.stride, addr);
     pixman_image_set_destroy_function(surface->image, mapping_release, map);
     scanout_forget(s);
@@ -276,8 +270,7 @@ static bool cursor_move(VgpuDevice *d, const void *payload, bool on)
     }
     trace_vgpu_cursor(d, s->id, p.x, p.y, on, false);
     /* The guest's own numbers: a cursor may hang over the left and upper edge. */
-    dpy_mouse_set(scanout_console(s),
-                  MIN(MAX((int32_t)p.x, -VGPU_CHANNEL_CURSOR_SIZE), SIZE_MAX_PIXELS),
+    dpy_mouse_set(scanout_console(s), MIN(MAX((int32_t)p.x, -VGPU_CHANNEL_CURSOR_SIZE), SIZE_MAX_PIXELS),
                   MIN(MAX((int32_t)p.y, -VGPU_CHANNEL_CURSOR_SIZE), SIZE_MAX_PIXELS), on);
     return true;
 }
@@ -320,7 +313,7 @@ static void push_display_info(VgpuDevice *d)
 
     for (int i = 0; i < b->conf.max_outputs; i++) {
         if (b->enabled_output_bitmask & (1 << i)) {
-            info.mode[i] = (struct vgpu_channel_mode) {
+            info.mode[i] = (struct vgpu_channel_mode){
                 .enabled = 1,
                 .x = MAX(b->req_state[i].x, 0),
                 .y = MAX(b->req_state[i].y, 0),
@@ -403,11 +396,11 @@ bool vgpu_console_init(VgpuDevice *d, Error **errp)
     for (int i = 0; i < b->conf.max_outputs; i++) {
         VgpuScanout *s = &d->scanouts[i];
 
-        *s = (VgpuScanout) { .dev = d, .id = i };
+        *s = (VgpuScanout){ .dev = d, .id = i };
         s->ack_timer = timer_new_ms(QEMU_CLOCK_REALTIME, scanout_ack_timer, s);
         /* Also runs while HMP's screendump polls QEMU's AioContext and nothing else. */
-        s->refresh_timer = aio_timer_new(qemu_get_aio_context(), QEMU_CLOCK_REALTIME, SCALE_MS,
-                                         scanout_refresh_timer, s);
+        s->refresh_timer =
+            aio_timer_new(qemu_get_aio_context(), QEMU_CLOCK_REALTIME, SCALE_MS, scanout_refresh_timer, s);
         b->scanout[i].con = graphic_console_init(DEVICE(d), i, &console_ops, s);
     }
     return true;
@@ -436,8 +429,8 @@ void vgpu_console_lost(VgpuDevice *d)
 {
     VirtIOGPUBase *b = &d->parent_obj;
     const int width = 1024, height = 768, columns = width / 8;
-    g_autofree char *text = g_strdup_printf(
-        "vgpu: renderer lost (%.60s). Reset the VM to bring graphics back.", d->lost_why);
+    g_autofree char *text =
+        g_strdup_printf("vgpu: renderer lost (%.60s). Reset the VM to bring graphics back.", d->lost_why);
 
     text[MIN(strlen(text), columns)] = 0;
     for (int i = 0; i < b->conf.max_outputs; i++) {
@@ -447,8 +440,7 @@ void vgpu_console_lost(VgpuDevice *d)
         scanout_forget(s);
         dpy_mouse_set(scanout_console(s), 0, 0, false);
         if (used) {
-            dpy_gfx_replace_surface(scanout_console(s),
-                                    qemu_create_placeholder_surface(width, height, text));
+            dpy_gfx_replace_surface(scanout_console(s), qemu_create_placeholder_surface(width, height, text));
         }
     }
 }

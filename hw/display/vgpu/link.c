@@ -43,22 +43,21 @@
 #include <poll.h>
 
 /* From docs/interop/vhost-user.rst; QEMU keeps its own private to vhost-user.c. */
-#define LINK_GET_FEATURES           1
-#define LINK_GET_VRING_BASE         11
-#define LINK_GET_PROTOCOL_FEATURES  15
-#define LINK_GET_QUEUE_NUM          17
-#define LINK_GET_MAX_MEM_SLOTS      36
-#define LINK_FLAG_VERSION           0x1
-#define LINK_FLAG_REPLY             0x4
-#define LINK_FLAG_NEED_REPLY        0x8
-#define LINK_REPLY_SIZE             8
+#define LINK_GET_FEATURES          1
+#define LINK_GET_VRING_BASE        11
+#define LINK_GET_PROTOCOL_FEATURES 15
+#define LINK_GET_QUEUE_NUM         17
+#define LINK_GET_MAX_MEM_SLOTS     36
+#define LINK_FLAG_VERSION          0x1
+#define LINK_FLAG_REPLY            0x4
+#define LINK_FLAG_NEED_REPLY       0x8
+#define LINK_REPLY_SIZE            8
 
-#define LINK_PROTOCOL_FEATURES                          \
-    ((1ull << VHOST_USER_PROTOCOL_F_MQ) |               \
-     (1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK) |        \
+#define LINK_PROTOCOL_FEATURES                                                                               \
+    ((1ull << VHOST_USER_PROTOCOL_F_MQ) | (1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK) |                        \
      (1ull << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS))
 
-#define LINK_FDS_MAX                8 /* SET_MEM_TABLE's */
+#define LINK_FDS_MAX 8 /* SET_MEM_TABLE's */
 
 typedef struct LinkHeader {
     uint32_t request, flags, size;
@@ -68,18 +67,18 @@ struct VgpuLink {
     Chardev parent_obj;
 
     VgpuDevice *dev;
-    int fd;                     /* -1: never opened */
+    int fd; /* -1: never opened */
     bool dead;
     int64_t budget_ns;
-    int64_t waited_ns;          /* since the main loop last ran */
-    QEMUBH *breath_bh;          /* runs when the main loop does */
+    int64_t waited_ns; /* since the main loop last ran */
+    QEMUBH *breath_bh; /* runs when the main loop does */
 
-    int fds[LINK_FDS_MAX];      /* borrowed, go with the next write */
+    int fds[LINK_FDS_MAX]; /* borrowed, go with the next write */
     int nfds;
-    size_t write_left;          /* of a message whose start was written */
-    uint32_t request;           /* the last one written */
+    size_t write_left; /* of a message whose start was written */
+    uint32_t request;  /* the last one written */
     bool want_ack;
-    bool in_payload;            /* a reply's header was handed on */
+    bool in_payload; /* a reply's header was handed on */
 };
 
 static void link_breath(void *opaque)
@@ -105,8 +104,7 @@ static bool link_wait(VgpuLink *l, short events)
     l->waited_ns += get_clock() - start;
     if (r == 0) {
         trace_vgpu_link_deadline(l->dev, l->request, l->budget_ns / SCALE_MS);
-        vgpu_lose(l->dev, VGPU_LOST_DEADLINE, "no answer for %" PRId64 " ms",
-                  l->budget_ns / SCALE_MS);
+        vgpu_lose(l->dev, VGPU_LOST_DEADLINE, "no answer for %" PRId64 " ms", l->budget_ns / SCALE_MS);
     }
     return r > 0;
 }
@@ -197,15 +195,15 @@ static void link_header(VgpuLink *l, LinkHeader *h)
     if (!link_read_full(l, h, sizeof(*h))) {
         goto dead;
     }
-    if (h->flags != (LINK_FLAG_VERSION | LINK_FLAG_REPLY) ||
-        h->request != l->request || h->size != LINK_REPLY_SIZE) {
+    if (h->flags != (LINK_FLAG_VERSION | LINK_FLAG_REPLY) || h->request != l->request ||
+        h->size != LINK_REPLY_SIZE) {
         link_nonsense(l, "answered wrongly");
         goto dead;
     }
     return;
 
 dead:
-    *h = (LinkHeader) {
+    *h = (LinkHeader){
         .request = l->request,
         .flags = LINK_FLAG_VERSION | LINK_FLAG_REPLY,
         .size = LINK_REPLY_SIZE,

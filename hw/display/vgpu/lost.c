@@ -24,8 +24,8 @@
 #include "vgpu.h"
 #include "trace.h"
 
-#define REJOIN_STEP_MS  20
-#define REJOIN_GAP_MS   1000
+#define REJOIN_STEP_MS 20
+#define REJOIN_GAP_MS  1000
 
 void vgpu_clean_text(char *dst, size_t dst_size, const char *src, size_t src_size)
 {
@@ -106,8 +106,8 @@ static void rejoin_failed(VgpuDevice *d, Error *err)
     const char *why = err ? error_get_pretty(err) : d->lost_why;
 
     trace_vgpu_reattach(d, "failed");
-    warn_report("vgpu: %s of VM '%s' got no new renderer (%s): the next reset tries again",
-                d->device_name, d->vm_name, why);
+    warn_report("vgpu: %s of VM '%s' got no new renderer (%s): the next reset tries again", d->device_name,
+                d->vm_name, why);
     if (why != d->lost_why) {
         pstrcpy(d->lost_why, sizeof(d->lost_why), why);
     }

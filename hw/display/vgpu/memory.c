@@ -57,8 +57,7 @@ static bool memory_is_main(HostMemoryBackend *backend)
 /* Made by QEMU for -m, so there is no -object that its user could change. */
 static bool memory_is_default(HostMemoryBackend *backend, const char *name)
 {
-    return memory_is_main(backend) &&
-        !g_strcmp0(name, MACHINE_GET_CLASS(current_machine)->default_ram_id);
+    return memory_is_main(backend) && !g_strcmp0(name, MACHINE_GET_CLASS(current_machine)->default_ram_id);
 }
 
 static void memory_refuse(HostMemoryBackend *backend, const char *name, Error **errp)
@@ -68,19 +67,22 @@ static void memory_refuse(HostMemoryBackend *backend, const char *name, Error **
 
     if (memory_is_default(backend, name)) {
         size = memory_size_text(current_machine->ram_size);
-        error_setg(errp, "vgpu: the VM's memory '%s' cannot be shared with the renderer; add:"
+        error_setg(errp,
+                   "vgpu: the VM's memory '%s' cannot be shared with the renderer; add:"
                    " -object memory-backend-memfd,id=mem,size=%s -machine memory-backend=mem",
                    name, size);
         return;
     }
     if (mr && memory_region_get_fd(mr) >= 0) {
-        error_setg(errp, "vgpu: the VM's memory '%s' cannot be shared with the renderer: it has"
+        error_setg(errp,
+                   "vgpu: the VM's memory '%s' cannot be shared with the renderer: it has"
                    " share=off; set share=on in its -object %s,id=%s",
                    name, object_get_typename(OBJECT(backend)), name);
         return;
     }
     size = memory_size_text(mr ? memory_region_size(mr) : 0);
-    error_setg(errp, "vgpu: the VM's memory '%s'%s cannot be shared with the renderer; define it"
+    error_setg(errp,
+               "vgpu: the VM's memory '%s'%s cannot be shared with the renderer; define it"
                " as: -object memory-backend-memfd,id=%s,size=%s",
                name, memory_is_main(backend) ? "" : " (one of several blocks)", name, size);
 }
@@ -90,8 +92,7 @@ typedef struct MemoryWalk {
     HostMemoryBackend *bad;
 } MemoryWalk;
 
-static bool memory_walk(Int128 start, Int128 len, const MemoryRegion *mr, hwaddr offset,
-                        void *opaque)
+static bool memory_walk(Int128 start, Int128 len, const MemoryRegion *mr, hwaddr offset, void *opaque)
 {
     MemoryWalk *w = opaque;
     Object *owner = mr->owner;
@@ -112,7 +113,8 @@ bool vgpu_memory_check(VgpuDevice *d, Error **errp)
 {
     MemoryWalk w = { .dev = d };
 
-    WITH_RCU_READ_LOCK_GUARD() {
+    WITH_RCU_READ_LOCK_GUARD()
+    {
         flatview_for_each_range(address_space_to_flatview(&address_space_memory), memory_walk, &w);
     }
     if (w.bad) {
@@ -126,8 +128,7 @@ bool vgpu_memory_check(VgpuDevice *d, Error **errp)
  * Called before a device is made, with its options.  The hook is meant for
  * fail-over and can fail: it is the one place where a DIMM can be refused.
  */
-static bool memory_before_plug(DeviceListener *listener, const QDict *opts, bool from_json,
-                               Error **errp)
+static bool memory_before_plug(DeviceListener *listener, const QDict *opts, bool from_json, Error **errp)
 {
     VgpuDevice *d = container_of(listener, VgpuDevice, plug_listener);
     const char *id = qdict_get_try_str(opts, "memdev");

@@ -68,7 +68,7 @@ bool vgpu_rings_init(VgpuDevice *d, int fd, int64_t budget_ms, Error **errp)
         goto fail;
     }
     memset(d->vqs, 0, sizeof(d->vqs));
-    d->vhost = (struct vhost_dev) {
+    d->vhost = (struct vhost_dev){
         .nvqs = VGPU_QUEUES,
         .vqs = d->vqs,
         .vq_index_end = VGPU_QUEUES,

@@ -21,20 +21,17 @@
 
 #include <poll.h>
 
-#define VGPU_CTRL_QUEUE_SIZE    256
-#define VGPU_CURSOR_QUEUE_SIZE  16
-#define VGPU_CAPSETS_MAX        32
+#define VGPU_CTRL_QUEUE_SIZE   256
+#define VGPU_CURSOR_QUEUE_SIZE 16
+#define VGPU_CAPSETS_MAX       32
 
 /* Feature bits of the device type: 0 to 23 and 50 to 63. */
-#define VGPU_TYPE_FEATURES      (0xffffffull | (0x3fffull << 50))
+#define VGPU_TYPE_FEATURES (0xffffffull | (0x3fffull << 50))
 
 /* Those we know: anything else a renderer claims is not for our guests. */
-#define VGPU_KNOWN_FEATURES                     \
-    ((1ull << VIRTIO_GPU_F_VIRGL) |             \
-     (1ull << VIRTIO_GPU_F_EDID) |              \
-     (1ull << VIRTIO_GPU_F_RESOURCE_UUID) |     \
-     (1ull << VIRTIO_GPU_F_RESOURCE_BLOB) |     \
-     (1ull << VIRTIO_GPU_F_CONTEXT_INIT) |      \
+#define VGPU_KNOWN_FEATURES                                                                                  \
+    ((1ull << VIRTIO_GPU_F_VIRGL) | (1ull << VIRTIO_GPU_F_EDID) | (1ull << VIRTIO_GPU_F_RESOURCE_UUID) |     \
+     (1ull << VIRTIO_GPU_F_RESOURCE_BLOB) | (1ull << VIRTIO_GPU_F_CONTEXT_INIT) |                            \
      (1ull << VGPU_F_EXTENSION))
 
 static const char *const vgpu_state_names[] = {
@@ -87,11 +84,9 @@ static uint64_t vgpu_type_features(VgpuDevice *d)
 static uint64_t vgpu_get_features(VirtIODevice *vdev, uint64_t features, Error **errp)
 {
     VgpuDevice *d = VGPU_DEVICE(vdev);
-    const uint64_t ring =
-        (1ull << VIRTIO_RING_F_INDIRECT_DESC) | (1ull << VIRTIO_RING_F_EVENT_IDX);
+    const uint64_t ring = (1ull << VIRTIO_RING_F_INDIRECT_DESC) | (1ull << VIRTIO_RING_F_EVENT_IDX);
     const uint64_t own =
-        (1ull << VIRTIO_F_NOTIFY_ON_EMPTY) | (1ull << VIRTIO_F_ANY_LAYOUT) |
-        (1ull << VIRTIO_F_VERSION_1);
+        (1ull << VIRTIO_F_NOTIFY_ON_EMPTY) | (1ull << VIRTIO_F_ANY_LAYOUT) | (1ull << VIRTIO_F_VERSION_1);
 
     d->plug_features = features & (own | (ring & d->vhost.features));
     return d->plug_features | vgpu_type_features(d);
@@ -143,7 +138,7 @@ static void vgpu_reset(VirtIODevice *vdev)
 
     virtio_gpu_base_reset(VIRTIO_GPU_BASE(vdev));
     d->parent_obj.virtio_config.events_read = 0;
-    reset = (struct vgpu_channel_reset) { .generation = ++d->generation };
+    reset = (struct vgpu_channel_reset){ .generation = ++d->generation };
     trace_vgpu_reset(d, reset.generation);
     if (d->state == VGPU_STATE_RUNNING) {
         vgpu_channel_send(d, VGPU_CHANNEL_RESET, &reset, sizeof(reset));
@@ -200,8 +195,7 @@ static bool vgpu_check_properties(VgpuDevice *d, Error **errp)
         return false;
     }
     if (conf->xres < 1 || conf->xres > 16384 || conf->yres < 1 || conf->yres > 16384) {
-        error_setg(errp, "vgpu: xres=%u,yres=%u is not possible: 1 to 16384 each", conf->xres,
-                   conf->yres);
+        error_setg(errp, "vgpu: xres=%u,yres=%u is not possible: 1 to 16384 each", conf->xres, conf->yres);
         return false;
     }
     if (!vgpu_check_text("profile", d->profile, VGPU_NAME_MAX, errp) ||
@@ -210,19 +204,22 @@ static bool vgpu_check_properties(VgpuDevice *d, Error **errp)
         return false;
     }
     if (d->deadline_ms < 10 || d->attach_deadline_ms < 10) {
-        error_setg(errp, "vgpu: deadline-ms=%u,x-attach-deadline-ms=%u is not possible: at least"
-                   " 10 each", d->deadline_ms, d->attach_deadline_ms);
+        error_setg(errp,
+                   "vgpu: deadline-ms=%u,x-attach-deadline-ms=%u is not possible: at least"
+                   " 10 each",
+                   d->deadline_ms, d->attach_deadline_ms);
         return false;
     }
     if (current_machine->cgs) {
-        error_setg(errp, "vgpu: a confidential guest (confidential-guest-support=%s) is not"
+        error_setg(errp,
+                   "vgpu: a confidential guest (confidential-guest-support=%s) is not"
                    " supported: the renderer has to read the guest's memory",
                    object_get_canonical_path_component(OBJECT(current_machine->cgs)));
         return false;
     }
     if (virtio_host_has_feature(vdev, VIRTIO_F_IOMMU_PLATFORM)) {
         error_setg(errp, "vgpu: iommu_platform=on is not supported: the renderer reads the guest's"
-                   " memory directly; leave iommu_platform=on away");
+                         " memory directly; leave iommu_platform=on away");
         return false;
     }
     return true;
@@ -232,8 +229,7 @@ static bool vgpu_check_properties(VgpuDevice *d, Error **errp)
 static void vgpu_name_device(VgpuDevice *d)
 {
     DeviceState *proxy = qdev_get_parent_bus(DEVICE(d))->parent;
-    g_autofree char *path = proxy->id ? g_strdup(proxy->id) :
-        object_get_canonical_path(OBJECT(proxy));
+    g_autofree char *path = proxy->id ? g_strdup(proxy->id) : object_get_canonical_path(OBJECT(proxy));
 
     if (!path || strlen(path) >= sizeof(d->device_name)) {
         g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA1, path ?: "", -1);
@@ -272,11 +268,10 @@ static bool vgpu_get_renderer(VgpuDevice *d, Error **errp)
     if (r < 0 || !vgpu_attach_take(d, errp)) {
         return false;
     }
-    if (d->attach.grant.max_outputs &&
-        d->attach.grant.max_outputs < d->parent_obj.conf.max_outputs) {
+    if (d->attach.grant.max_outputs && d->attach.grant.max_outputs < d->parent_obj.conf.max_outputs) {
         warn_report("vgpu: profile '%s' has %u outputs, max_outputs=%u was asked for: using %u",
-                    d->attach.grant.profile, d->attach.grant.max_outputs,
-                    d->parent_obj.conf.max_outputs, d->attach.grant.max_outputs);
+                    d->attach.grant.profile, d->attach.grant.max_outputs, d->parent_obj.conf.max_outputs,
+                    d->attach.grant.max_outputs);
         d->parent_obj.conf.max_outputs = d->attach.grant.max_outputs;
     }
     return true;
@@ -370,11 +365,8 @@ static void vgpu_device_realize(DeviceState *qdev, Error **errp)
     vgpu_channel_init(d);
     vgpu_lost_init(d);
     vgpu_set_state(d, VGPU_STATE_STARTING);
-    if (!vgpu_block_migration(d, errp) ||
-        !vgpu_get_renderer(d, errp) ||
-        !vgpu_wait_for_hello(d, errp) ||
-        !vgpu_connect_rings(d, errp) ||
-        !vgpu_block_migration(d, errp)) {
+    if (!vgpu_block_migration(d, errp) || !vgpu_get_renderer(d, errp) || !vgpu_wait_for_hello(d, errp) ||
+        !vgpu_connect_rings(d, errp) || !vgpu_block_migration(d, errp)) {
         vgpu_teardown(d);
         return;
     }
@@ -428,8 +420,8 @@ static const Property vgpu_properties[] = {
 static const char *const vgpu_property_help[][2] = {
     { "profile", "the share of the GPU: a profile of vgpud, see 'vgpuctl profiles'" },
     { "gpu", "which GPU of the host (default: vgpud chooses)" },
-    { "socket", "vgpud's socket (default: " VGPU_SOCKET_SYSTEM ", then $XDG_RUNTIME_DIR/"
-      VGPU_SOCKET_USER ", then that of a vgpud this user started without XDG_RUNTIME_DIR)" },
+    { "socket", "vgpud's socket (default: " VGPU_SOCKET_SYSTEM ", then $XDG_RUNTIME_DIR/" VGPU_SOCKET_USER
+                ", then that of a vgpud this user started without XDG_RUNTIME_DIR)" },
     { "name", "the VM's name for operators (default: that of -name, else its UUID)" },
     { "max_outputs", "how many monitors, 1 to 16" },
     { "xres", "width in pixels that the first monitor prefers" },
@@ -465,8 +457,7 @@ static void vgpu_class_init(ObjectClass *klass, void *data)
 
     device_class_set_props(dc, vgpu_properties);
     for (int i = 0; i < ARRAY_SIZE(vgpu_property_help); i++) {
-        object_class_property_set_description(klass, vgpu_property_help[i][0],
-                                              vgpu_property_help[i][1]);
+        object_class_property_set_description(klass, vgpu_property_help[i][0], vgpu_property_help[i][1]);
     }
     object_class_property_add_str(klass, "state", vgpu_get_state, NULL);
     object_class_property_add(klass, "memory-limit", "uint64", vgpu_get_limit, NULL, NULL, NULL);

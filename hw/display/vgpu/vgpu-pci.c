@@ -26,16 +26,14 @@ static char *vgpu_pci_get_state(Object *obj, Error **errp)
     return g_strdup(vgpu_state_name(&VGPU_PCI(obj)->vdev));
 }
 
-static void vgpu_pci_get_limit(Object *obj, Visitor *v, const char *name,
-                               void *opaque, Error **errp)
+static void vgpu_pci_get_limit(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
 {
     uint64_t value = vgpu_memory_limit(&VGPU_PCI(obj)->vdev);
 
     visit_type_uint64(v, name, &value, errp);
 }
 
-static void vgpu_pci_get_used(Object *obj, Visitor *v, const char *name,
-                              void *opaque, Error **errp)
+static void vgpu_pci_get_used(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
 {
     uint64_t value = vgpu_memory_used(&VGPU_PCI(obj)->vdev);
 
@@ -59,16 +57,13 @@ static void vgpu_pci_class_init(ObjectClass *klass, void *data)
     dc->hotpluggable = true;
 
     object_class_property_add_str(klass, "state", vgpu_pci_get_state, NULL);
-    object_class_property_set_description(klass, "state",
-        "starting, running or lost (read-only)");
-    object_class_property_add(klass, "memory-limit", "uint64",
-                              vgpu_pci_get_limit, NULL, NULL, NULL);
+    object_class_property_set_description(klass, "state", "starting, running or lost (read-only)");
+    object_class_property_add(klass, "memory-limit", "uint64", vgpu_pci_get_limit, NULL, NULL, NULL);
     object_class_property_set_description(klass, "memory-limit",
-        "bytes of GPU memory the VM may have (read-only)");
-    object_class_property_add(klass, "memory-used", "uint64",
-                              vgpu_pci_get_used, NULL, NULL, NULL);
-    object_class_property_set_description(klass, "memory-used",
-        "bytes of GPU memory the VM has now, as its renderer says (read-only)");
+                                          "bytes of GPU memory the VM may have (read-only)");
+    object_class_property_add(klass, "memory-used", "uint64", vgpu_pci_get_used, NULL, NULL, NULL);
+    object_class_property_set_description(
+        klass, "memory-used", "bytes of GPU memory the VM has now, as its renderer says (read-only)");
 }
 
 static const VirtioPCIDeviceTypeInfo vgpu_pci_info = {

@@ -35,8 +35,8 @@ OBJECT_DECLARE_SIMPLE_TYPE(VgpuDevice, VGPU_DEVICE)
 #define TYPE_VGPU_LINK "chardev-vgpu-link"
 OBJECT_DECLARE_SIMPLE_TYPE(VgpuLink, VGPU_LINK)
 
-#define VGPU_QUEUES             2
-#define VGPU_WHY_MAX            640
+#define VGPU_QUEUES  2
+#define VGPU_WHY_MAX 640
 
 typedef enum VgpuState {
     VGPU_STATE_OFF,      /* not realized */
@@ -47,39 +47,39 @@ typedef enum VgpuState {
 
 /* A conversation with vgpud; see attach.c. */
 typedef struct VgpuAttach {
-    int fd;                     /* -1: not connected */
-    bool waiting;               /* a REQUEST is unanswered */
+    int fd;       /* -1: not connected */
+    bool waiting; /* a REQUEST is unanswered */
     bool rejoin;
-    bool spawned;               /* a vgpud was started by this attempt */
-    int64_t child;              /* its pid until it is reaped, 0: none */
-    int64_t expires;            /* ms of QEMU_CLOCK_REALTIME */
+    bool spawned;                  /* a vgpud was started by this attempt */
+    int64_t child;                 /* its pid until it is reaped, 0: none */
+    int64_t expires;               /* ms of QEMU_CLOCK_REALTIME */
     int fds[VGPU_ATTACH_FD_COUNT]; /* of ACCEPTED, -1 when taken */
     struct vgpu_attach_accepted grant;
 } VgpuAttach;
 
 typedef struct VgpuChannel {
-    int fd;                     /* -1: closed */
+    int fd; /* -1: closed */
     uint8_t in[sizeof(struct vgpu_channel_hdr) + VGPU_CHANNEL_MAX_PAYLOAD];
-    size_t have;                /* bytes in in[] */
-    int in_fd;                  /* came with the message in in[], or -1 */
-    GByteArray *out;            /* not yet taken by the socket */
+    size_t have;     /* bytes in in[] */
+    int in_fd;       /* came with the message in in[], or -1 */
+    GByteArray *out; /* not yet taken by the socket */
     bool hello_seen;
     struct vgpu_channel_hello hello;
-    unsigned unanswered;        /* ticks since the last PONG */
-    uint64_t cookie;            /* of the last PING */
-    uint64_t notify_after;      /* the PONG that lets the guest see new modes */
+    unsigned unanswered;   /* ticks since the last PONG */
+    uint64_t cookie;       /* of the last PING */
+    uint64_t notify_after; /* the PONG that lets the guest see new modes */
 } VgpuChannel;
 
 typedef struct VgpuScanout {
     VgpuDevice *dev;
     uint32_t id;
-    bool shown;                 /* a picture of the renderer is on the console */
+    bool shown; /* a picture of the renderer is on the console */
     uint32_t width, height;
-    bool update_pending;        /* a SHM_UPDATE has not had its UPDATE_DONE */
+    bool update_pending; /* a SHM_UPDATE has not had its UPDATE_DONE */
     uint32_t update_serial;
-    bool refresh_waits;         /* graphic_hw_update_done() is owed */
-    int64_t refreshed;          /* ms: when a display last asked for pixels */
-    int64_t acked;              /* ms: the last UPDATE_DONE */
+    bool refresh_waits; /* graphic_hw_update_done() is owed */
+    int64_t refreshed;  /* ms: when a display last asked for pixels */
+    int64_t acked;      /* ms: the last UPDATE_DONE */
     QEMUTimer *ack_timer, *refresh_timer;
 } VgpuScanout;
 
@@ -93,14 +93,14 @@ struct VgpuDevice {
     VgpuState state;
     char vm_name[VGPU_VM_NAME_MAX];
     char device_name[VGPU_NAME_MAX];
-    uint64_t plug_features;     /* transport bits given by properties */
+    uint64_t plug_features; /* transport bits given by properties */
 
     VgpuAttach attach;
-    int objects_fd;             /* the renderer's object table: only kept */
+    int objects_fd;                 /* the renderer's object table: only kept */
     const struct vgpu_stats *stats; /* mapped read-only, or NULL */
 
     CharBackend link_be;
-    VgpuLink *link;             /* NULL: none */
+    VgpuLink *link; /* NULL: none */
     VhostUserState vhost_user;
     struct vhost_dev vhost;
     struct vhost_virtqueue vqs[VGPU_QUEUES];
@@ -108,16 +108,16 @@ struct VgpuDevice {
 
     VgpuChannel channel;
     VgpuScanout scanouts[VGPU_CHANNEL_MAX_SCANOUTS];
-    uint32_t generation;        /* of RESET */
+    uint32_t generation; /* of RESET */
 
     QEMUTimer *ping_timer;
     QEMUBH *lost_bh;
-    bool losing;                /* lost_bh is on its way */
-    bool reset_while_losing;    /* the reset that asks for a new one was before lost_bh */
+    bool losing;             /* lost_bh is on its way */
+    bool reset_while_losing; /* the reset that asks for a new one was before lost_bh */
     enum vgpu_lost_cause lost_cause;
     char lost_why[VGPU_WHY_MAX];
     QEMUTimer *rejoin_timer;
-    int64_t rejoined;           /* ms: when a new renderer was last asked for */
+    int64_t rejoined; /* ms: when a new renderer was last asked for */
 
     DeviceListener plug_listener;
     bool listening;

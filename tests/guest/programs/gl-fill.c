@@ -21,9 +21,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WIDTH 1024
+#define WIDTH        1024
 #define ROWS_PER_MIB (1024 * 1024 / 4 / WIDTH)
-#define BAND ROWS_PER_MIB /* rows moved at once: 1 MiB */
+#define BAND         ROWS_PER_MIB /* rows moved at once: 1 MiB */
 #define TEXTURES_MAX 4096
 
 enum { SOURCE, SCRATCH };
@@ -181,8 +181,8 @@ int main(int argc, char **argv)
     gl_open(device);
     gl.GetIntegerv(GL_MAX_TEXTURE_SIZE, &limit);
     if (chunk == 0 || chunk * ROWS_PER_MIB > (unsigned long)limit || total / chunk > TEXTURES_MAX) {
-        fprintf(stderr, "CHUNK is 1 to %d MiB here, TOTAL at most %d times that\n",
-                limit / ROWS_PER_MIB, TEXTURES_MAX);
+        fprintf(stderr, "CHUNK is 1 to %d MiB here, TOTAL at most %d times that\n", limit / ROWS_PER_MIB,
+                TEXTURES_MAX);
         return 2;
     }
     make_scratch();

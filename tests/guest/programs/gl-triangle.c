@@ -19,11 +19,10 @@ static const char *const vertex_text =
     "    gl_Position = vec4(at[gl_VertexID], 0.0, 1.0);\n"
     "}\n";
 
-static const char *const fragment_text =
-    "#version 330 core\n"
-    "uniform vec4 paint;\n"
-    "out vec4 colour;\n"
-    "void main() { colour = paint; }\n";
+static const char *const fragment_text = "#version 330 core\n"
+                                         "uniform vec4 paint;\n"
+                                         "out vec4 colour;\n"
+                                         "void main() { colour = paint; }\n";
 
 static unsigned compile(unsigned type, const char *text)
 {
@@ -91,8 +90,8 @@ static bool pixel_is(int x, int y, const uint8_t want[4])
     gl.ReadPixels(x, y, 1, 1, GL_RGBA, GL_UNSIGNED_BYTE, have);
     for (int i = 0; i < 4; i++) {
         if (abs(have[i] - want[i]) > 1) {
-            fprintf(stderr, "pixel %d,%d is %u,%u,%u,%u, not %u,%u,%u,%u\n", x, y, have[0], have[1],
-                    have[2], have[3], want[0], want[1], want[2], want[3]);
+            fprintf(stderr, "pixel %d,%d is %u,%u,%u,%u, not %u,%u,%u,%u\n", x, y, have[0], have[1], have[2],
+                    have[3], want[0], want[1], want[2], want[3]);
             return false;
         }
     }
@@ -106,11 +105,10 @@ static bool picture_is_right(unsigned long frame, int size)
     const uint8_t out[4] = { 0, 0, 255, 255 };
     int q = size / 4, e = size / 16;
 
-    return pixel_is(size / 2, size / 2, in) && pixel_is(q + e, q + 1, in) &&
-           pixel_is(3 * q - e, q + 1, in) && pixel_is(size / 2, 3 * q - e, in) &&
-           pixel_is(q - e, q, out) && pixel_is(3 * q + e, q, out) &&
-           pixel_is(size / 2, 3 * q + e, out) && pixel_is(0, 0, out) &&
-           pixel_is(size - 1, size - 1, out) && pixel_is(q, 3 * q, out);
+    return pixel_is(size / 2, size / 2, in) && pixel_is(q + e, q + 1, in) && pixel_is(3 * q - e, q + 1, in) &&
+           pixel_is(size / 2, 3 * q - e, in) && pixel_is(q - e, q, out) && pixel_is(3 * q + e, q, out) &&
+           pixel_is(size / 2, 3 * q + e, out) && pixel_is(0, 0, out) && pixel_is(size - 1, size - 1, out) &&
+           pixel_is(q, 3 * q, out);
 }
 
 int main(int argc, char **argv)

@@ -48,11 +48,16 @@ static EGLDisplay device_display(const char *path)
 void gl_open(const char *device)
 {
     static const EGLint attributes[] = {
-        EGL_CONTEXT_MAJOR_VERSION, 3, EGL_CONTEXT_MINOR_VERSION, 3,
-        EGL_CONTEXT_OPENGL_PROFILE_MASK, EGL_CONTEXT_OPENGL_CORE_PROFILE_BIT, EGL_NONE,
+        EGL_CONTEXT_MAJOR_VERSION,
+        3,
+        EGL_CONTEXT_MINOR_VERSION,
+        3,
+        EGL_CONTEXT_OPENGL_PROFILE_MASK,
+        EGL_CONTEXT_OPENGL_CORE_PROFILE_BIT,
+        EGL_NONE,
     };
-    EGLDisplay display = device ? device_display(device)
-                                : eglGetPlatformDisplay(EGL_PLATFORM_SURFACELESS_MESA, NULL, NULL);
+    EGLDisplay display =
+        device ? device_display(device) : eglGetPlatformDisplay(EGL_PLATFORM_SURFACELESS_MESA, NULL, NULL);
     EGLContext context;
 
     if (display == EGL_NO_DISPLAY || !eglInitialize(display, NULL, NULL)) {
@@ -60,14 +65,13 @@ void gl_open(const char *device)
     }
     eglBindAPI(EGL_OPENGL_API);
     context = eglCreateContext(display, EGL_NO_CONFIG_KHR, EGL_NO_CONTEXT, attributes);
-    if (context == EGL_NO_CONTEXT ||
-        !eglMakeCurrent(display, EGL_NO_SURFACE, EGL_NO_SURFACE, context)) {
+    if (context == EGL_NO_CONTEXT || !eglMakeCurrent(display, EGL_NO_SURFACE, EGL_NO_SURFACE, context)) {
         die("no OpenGL 3.3 context");
     }
-#define GL_LOAD(type, name) \
-    gl.name = (type)eglGetProcAddress("gl" #name); \
-    if (!gl.name) { \
-        die("no function gl" #name); \
+#define GL_LOAD(type, name)                                                                                  \
+    gl.name = (type)eglGetProcAddress("gl" #name);                                                           \
+    if (!gl.name) {                                                                                          \
+        die("no function gl" #name);                                                                         \
     }
     GL_FUNCTIONS(GL_LOAD)
 #undef GL_LOAD

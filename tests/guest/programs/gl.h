@@ -10,41 +10,41 @@
 #include <stdbool.h>
 
 /* What the programs call, as gl.Name(). */
-#define GL_FUNCTIONS(F) \
-    F(PFNGLGETSTRINGPROC, GetString) \
-    F(PFNGLGETSTRINGIPROC, GetStringi) \
-    F(PFNGLGETINTEGERVPROC, GetIntegerv) \
-    F(PFNGLGETERRORPROC, GetError) \
-    F(PFNGLFINISHPROC, Finish) \
-    F(PFNGLFLUSHPROC, Flush) \
-    F(PFNGLVIEWPORTPROC, Viewport) \
-    F(PFNGLCLEARCOLORPROC, ClearColor) \
-    F(PFNGLCLEARPROC, Clear) \
-    F(PFNGLGENTEXTURESPROC, GenTextures) \
-    F(PFNGLBINDTEXTUREPROC, BindTexture) \
-    F(PFNGLTEXIMAGE2DPROC, TexImage2D) \
-    F(PFNGLTEXSUBIMAGE2DPROC, TexSubImage2D) \
-    F(PFNGLTEXPARAMETERIPROC, TexParameteri) \
-    F(PFNGLGENFRAMEBUFFERSPROC, GenFramebuffers) \
-    F(PFNGLBINDFRAMEBUFFERPROC, BindFramebuffer) \
-    F(PFNGLFRAMEBUFFERTEXTURE2DPROC, FramebufferTexture2D) \
-    F(PFNGLCHECKFRAMEBUFFERSTATUSPROC, CheckFramebufferStatus) \
-    F(PFNGLREADPIXELSPROC, ReadPixels) \
-    F(PFNGLBLITFRAMEBUFFERPROC, BlitFramebuffer) \
-    F(PFNGLCREATESHADERPROC, CreateShader) \
-    F(PFNGLSHADERSOURCEPROC, ShaderSource) \
-    F(PFNGLCOMPILESHADERPROC, CompileShader) \
-    F(PFNGLGETSHADERIVPROC, GetShaderiv) \
-    F(PFNGLGETSHADERINFOLOGPROC, GetShaderInfoLog) \
-    F(PFNGLCREATEPROGRAMPROC, CreateProgram) \
-    F(PFNGLATTACHSHADERPROC, AttachShader) \
-    F(PFNGLLINKPROGRAMPROC, LinkProgram) \
-    F(PFNGLGETPROGRAMIVPROC, GetProgramiv) \
-    F(PFNGLUSEPROGRAMPROC, UseProgram) \
-    F(PFNGLGETUNIFORMLOCATIONPROC, GetUniformLocation) \
-    F(PFNGLUNIFORM4FPROC, Uniform4f) \
-    F(PFNGLGENVERTEXARRAYSPROC, GenVertexArrays) \
-    F(PFNGLBINDVERTEXARRAYPROC, BindVertexArray) \
+#define GL_FUNCTIONS(F)                                                                                      \
+    F(PFNGLGETSTRINGPROC, GetString)                                                                         \
+    F(PFNGLGETSTRINGIPROC, GetStringi)                                                                       \
+    F(PFNGLGETINTEGERVPROC, GetIntegerv)                                                                     \
+    F(PFNGLGETERRORPROC, GetError)                                                                           \
+    F(PFNGLFINISHPROC, Finish)                                                                               \
+    F(PFNGLFLUSHPROC, Flush)                                                                                 \
+    F(PFNGLVIEWPORTPROC, Viewport)                                                                           \
+    F(PFNGLCLEARCOLORPROC, ClearColor)                                                                       \
+    F(PFNGLCLEARPROC, Clear)                                                                                 \
+    F(PFNGLGENTEXTURESPROC, GenTextures)                                                                     \
+    F(PFNGLBINDTEXTUREPROC, BindTexture)                                                                     \
+    F(PFNGLTEXIMAGE2DPROC, TexImage2D)                                                                       \
+    F(PFNGLTEXSUBIMAGE2DPROC, TexSubImage2D)                                                                 \
+    F(PFNGLTEXPARAMETERIPROC, TexParameteri)                                                                 \
+    F(PFNGLGENFRAMEBUFFERSPROC, GenFramebuffers)                                                             \
+    F(PFNGLBINDFRAMEBUFFERPROC, BindFramebuffer)                                                             \
+    F(PFNGLFRAMEBUFFERTEXTURE2DPROC, FramebufferTexture2D)                                                   \
+    F(PFNGLCHECKFRAMEBUFFERSTATUSPROC, CheckFramebufferStatus)                                               \
+    F(PFNGLREADPIXELSPROC, ReadPixels)                                                                       \
+    F(PFNGLBLITFRAMEBUFFERPROC, BlitFramebuffer)                                                             \
+    F(PFNGLCREATESHADERPROC, CreateShader)                                                                   \
+    F(PFNGLSHADERSOURCEPROC, ShaderSource)                                                                   \
+    F(PFNGLCOMPILESHADERPROC, CompileShader)                                                                 \
+    F(PFNGLGETSHADERIVPROC, GetShaderiv)                                                                     \
+    F(PFNGLGETSHADERINFOLOGPROC, GetShaderInfoLog)                                                           \
+    F(PFNGLCREATEPROGRAMPROC, CreateProgram)                                                                 \
+    F(PFNGLATTACHSHADERPROC, AttachShader)                                                                   \
+    F(PFNGLLINKPROGRAMPROC, LinkProgram)                                                                     \
+    F(PFNGLGETPROGRAMIVPROC, GetProgramiv)                                                                   \
+    F(PFNGLUSEPROGRAMPROC, UseProgram)                                                                       \
+    F(PFNGLGETUNIFORMLOCATIONPROC, GetUniformLocation)                                                       \
+    F(PFNGLUNIFORM4FPROC, Uniform4f)                                                                         \
+    F(PFNGLGENVERTEXARRAYSPROC, GenVertexArrays)                                                             \
+    F(PFNGLBINDVERTEXARRAYPROC, BindVertexArray)                                                             \
     F(PFNGLDRAWARRAYSPROC, DrawArrays)
 
 struct gl_functions {

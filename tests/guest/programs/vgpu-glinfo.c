@@ -103,8 +103,10 @@ static bool show_capset(const char *device)
 {
     struct vgpu_capset caps = { 0 };
     struct drm_virtgpu_get_caps get = {
-        .cap_set_id = VGPU_CAPSET_ID, .cap_set_ver = VGPU_CAPSET_VERSION,
-        .addr = (uintptr_t)&caps, .size = sizeof(caps),
+        .cap_set_id = VGPU_CAPSET_ID,
+        .cap_set_ver = VGPU_CAPSET_VERSION,
+        .addr = (uintptr_t)&caps,
+        .size = sizeof(caps),
     };
     int fd = open_device(device);
     int ret;
@@ -125,8 +127,8 @@ static bool show_capset(const char *device)
         return false;
     }
     printf("profile=%.64s\ngpu=%.64s\nmemory_limit_bytes=%" PRIu64 "\nmax_contexts=%" PRIu32
-           "\nmax_outputs=%" PRIu32 "\nhost_renderer=%.128s\nhost_version=%.32s\n", caps.profile,
-           caps.gpu, caps.memory_limit, caps.max_contexts, caps.max_outputs, caps.renderer,
+           "\nmax_outputs=%" PRIu32 "\nhost_renderer=%.128s\nhost_version=%.32s\n",
+           caps.profile, caps.gpu, caps.memory_limit, caps.max_contexts, caps.max_outputs, caps.renderer,
            caps.host_version);
     return true;
 }
