@@ -134,10 +134,7 @@ def main():
         Device('ours', opts.ours, [], 'not at all (no display, VNC off)'),
         Device('rival', 'virtio-gpu-gl-pci', ['-display', 'sdl,gl=on'], 'a GL window under Xvfb'),
     ) if d.name in opts.devices]
-    # an own runtime folder: the vgpud that our device starts must not be one
-    # that somebody else's VM is using
-    with tempfile.TemporaryDirectory(prefix='vgpu-bench-run.', ignore_cleanup_errors=True) as runtime, Xvfb():
-        os.environ['XDG_RUNTIME_DIR'] = runtime
+    with Xvfb():
         rounds, problems = measure(opts, devices, phases, raw)
     with open(f'{raw}/run.json', 'w') as f:
         json.dump({'qemu': os.environ.get('VGPU_QEMU_DIR'), 'date': time.strftime('%Y-%m-%dT%H:%M:%S%z'),

@@ -218,13 +218,17 @@ class Session:
         idle_s, scene_s, load_s = self.times
         limit = 90 + idle_s + 6 * (scene_s * 2 + 25) + load_s * 3 + 40
         work = tempfile.mkdtemp(prefix='vgpu-bench.')   # short: a socket lives in it
+        # The vgpud that our device starts must not be one that somebody else's
+        # VM, or the boot before this one, still uses.
+        runtime = tempfile.TemporaryDirectory(prefix='vgpu-bench-run.', ignore_cleanup_errors=True)
         command = [f'{top}/tests/boot', '--device', self.device.spec, '--dir', work,
                    '--timeout', str(limit), '--append', guest.APPEND,
                    '--run', guest.script(self.phases, *self.times)]
         for arg in self.device.display:
             command += ['--qemu-arg', arg]
         boot = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, start_new_session=True)
+                                stderr=subprocess.PIPE, start_new_session=True,
+                                env=dict(os.environ, XDG_RUNTIME_DIR=runtime.name))
         errors = []
         readers = [threading.Thread(target=self._read, args=(boot.stdout,), daemon=True),
                    threading.Thread(target=lambda: errors.append(boot.stderr.read()), daemon=True)]
@@ -242,6 +246,7 @@ class Session:
                 os.killpg(boot.pid, signal.SIGKILL)
             for reader in readers:
                 reader.join(5)
+            runtime.cleanup()
             self._keep(work, b''.join(errors))
         return self.result
 
