@@ -243,7 +243,8 @@ static void stopped_driver_reset(Gpu *g)
     start = g_get_monotonic_time();
     gpu_reset(g);
     g_assert_cmpint(g_get_monotonic_time() - start, <, QMP_DEADLINE_MS * 1000ll);
-    qmp_wait_state(g, "lost", LOST_MS);
+    /* the reset that found it gone gets the new one */
+    qmp_wait_state(g, "running", BACK_MS);
     recover(g);
 }
 
