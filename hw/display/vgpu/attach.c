@@ -225,7 +225,7 @@ static void attach_add_own(GPtrArray *paths, char *path)
 
 /*
  * Where a vgpud may listen: the system's, then this user's.  The last two are
- * those of a vgpud that was started without XDG_RUNTIME_DIR.
+ * those of a vgpud that was started without XDG_RUNTIME_DIR, as we were.
  */
 static GPtrArray *attach_paths(const VgpuDevice *d)
 {
@@ -239,9 +239,10 @@ static GPtrArray *attach_paths(const VgpuDevice *d)
     g_ptr_array_add(paths, g_strdup(VGPU_SOCKET_SYSTEM));
     if (runtime && *runtime) {
         g_ptr_array_add(paths, g_build_filename(runtime, VGPU_SOCKET_USER, NULL));
+    } else {
+        attach_add_own(paths, g_strdup_printf("/run/user/%u/" VGPU_SOCKET_USER, geteuid()));
+        attach_add_own(paths, g_strdup_printf("/tmp/vgpu-%u/vgpud.sock", geteuid()));
     }
-    attach_add_own(paths, g_strdup_printf("/run/user/%u/" VGPU_SOCKET_USER, geteuid()));
-    attach_add_own(paths, g_strdup_printf("/tmp/vgpu-%u/vgpud.sock", geteuid()));
     return paths;
 }
 
