@@ -39,7 +39,9 @@ as_root() {
     fi
 }
 
-# hash_of FILE|DIR|STRING...: one short key for all of them, by content
+# hash_of FILE|DIR|STRING...: one short key for all of them, by content.  A
+# string that could be a path wants a prefix ("tree:$dir"): of a folder all
+# content is read.
 hash_of() {
     local x
     for x in "$@"; do

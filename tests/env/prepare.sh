@@ -13,18 +13,23 @@ qemu_ready() {
     [ -x "$(qemu_dir)/qemu-system-x86_64" ]
 }
 
+# names what the last good build was made of
+backend_mark() {
+    echo "$(build_dir)/.made-$(hash_of "$VGPU_TOP/backend" "$VGPU_TOP/include" "$VGPU_TOP/tests/unit" \
+        "$VGPU_TOP/tests/backend" "$VGPU_TOP/tests/guest/programs" "$VGPU_TOP/meson.build" \
+        "$VGPU_TOP/meson_options.txt" "toolbox:$(toolbox_dir)")"
+}
+
 backend_ready() {
-    local dir
-    dir=$(build_dir)
-    [ -e "$dir/.made-$(hash_of "$VGPU_TOP/backend" "$VGPU_TOP/include" "$VGPU_TOP/tests/unit" \
-        "$VGPU_TOP/tests/backend" "$VGPU_TOP/tests/guest" "$VGPU_TOP/meson.build" "$VGPU_TOP/meson_options.txt" "$(toolbox_dir)")" ]
+    [ -e "$(backend_mark)" ]
 }
 
 backend_make_marked() {
+    local mark
+    mark=$(backend_mark)
     in_toolbox backend_make
     rm -f "$(build_dir)"/.made-*
-    touch "$(build_dir)/.made-$(hash_of "$VGPU_TOP/backend" "$VGPU_TOP/include" "$VGPU_TOP/tests/unit" \
-        "$VGPU_TOP/tests/backend" "$VGPU_TOP/tests/guest" "$VGPU_TOP/meson.build" "$VGPU_TOP/meson_options.txt" "$(toolbox_dir)")"
+    touch "$mark"
 }
 
 # prepare WHAT...: toolbox, qemu, backend, debian13, debian12.  Sets STEP_TOTAL

@@ -15,14 +15,15 @@ trap 'for p in "${VM_PID[@]}"; do kill "$p" 2>/dev/null; done; wait; rm -rf "$T"
 
 # ok NAME COMMAND...: one TAP line; what the command prints is shown when it fails
 ok() {
-    local name=$1 out
+    local name=$1
     shift
     TAP_N=$((TAP_N + 1))
-    if out=$("$@" 2>&1); then
+    # not in a subshell: what waits for a VM must be its parent
+    if "$@" > "$T/.ok" 2>&1; then
         echo "ok $TAP_N - $name"
     else
         echo "not ok $TAP_N - $name"
-        printf '%s\n' "command: $*" "$out" | sed 's/^/# /'
+        { echo "command: $*"; cat "$T/.ok"; } | sed 's/^/# /'
         TAP_BAD=1
     fi
 }
@@ -44,8 +45,14 @@ vm_start() {
     shift 3
     mkdir -p "$T/$name/share"
     find "$VGPU_BUILD/tests/guest/programs" -maxdepth 1 -type f -executable -exec cp {} "$T/$name/share/" \;
-    "$VGPU_TOP/tests/boot" --name "$name" --device "$device" --dir "$T/$name" --share "$T/$name/share" \
-        --timeout "${VM_TIMEOUT:-240}" --run "$script" "$@" > "$T/$name/out" 2> "$T/$name/err" &
+    rm -f "$T/$name/ended"
+    {
+        "$VGPU_TOP/tests/boot" --name "$name" --device "$device" --dir "$T/$name" --share "$T/$name/share" \
+            --timeout "${VM_TIMEOUT:-240}" --run "$script" "$@" > "$T/$name/out" 2> "$T/$name/err"
+        rc=$?
+        touch "$T/$name/ended"
+        exit $rc
+    } &
     VM_PID[$name]=$!
 }
 
@@ -62,7 +69,7 @@ vm_wait() {
 vm_file() {
     local n=0 end=$((${3:-120} * 5))
     until [ -e "$T/$1/share/$2" ]; do
-        kill -0 "${VM_PID[$1]}" 2>/dev/null || { echo "VM $1 ended before it made $2"; tail -n 20 "$T/$1/out" "$T/$1/err"; return 1; }
+        [ ! -e "$T/$1/ended" ] || { echo "VM $1 ended before it made $2"; tail -n 20 "$T/$1/out" "$T/$1/err"; return 1; }
         [ $n -lt $end ] || { echo "VM $1 did not make $2 in ${3:-120} s"; tail -n 20 "$T/$1/out"; return 1; }
         n=$((n + 1))
         sleep 0.2
