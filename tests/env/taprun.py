@@ -16,7 +16,7 @@ import tempfile
 import time
 
 TOP = os.environ['VGPU_TOP']
-LINE = re.compile(r'^(not ok|ok)\b\s*\d*\s*-?\s*([^#]*)(#\s*(SKIP|TODO)\b\s*(.*))?', re.I)
+LINE = re.compile(r'^(not ok|ok)\b\s*\d*\s*-?\s*([^#]*)(#\s*((?i:SKIP|TODO))\b\s*(.*))?')
 
 
 def meson_tests(suite, build):
