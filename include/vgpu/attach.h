@@ -27,14 +27,14 @@
 
 #include <stdint.h>
 
-#define VGPU_ATTACH_MAGIC      0x55504756u /* "VGPU" */
-#define VGPU_ATTACH_VERSION    1
-#define VGPU_SOCKET_SYSTEM     "/run/vgpu/vgpud.sock"
-#define VGPU_SOCKET_USER       "vgpu/vgpud.sock" /* under $XDG_RUNTIME_DIR */
+#define VGPU_ATTACH_MAGIC   0x55504756u /* "VGPU" */
+#define VGPU_ATTACH_VERSION 1
+#define VGPU_SOCKET_SYSTEM  "/run/vgpu/vgpud.sock"
+#define VGPU_SOCKET_USER    "vgpu/vgpud.sock" /* under $XDG_RUNTIME_DIR */
 
-#define VGPU_NAME_MAX          64  /* profile and gpu names, with NUL */
-#define VGPU_VM_NAME_MAX       128 /* VM names, with NUL */
-#define VGPU_MESSAGE_MAX       2048 /* sentences, with NUL */
+#define VGPU_NAME_MAX    64   /* profile and gpu names, with NUL */
+#define VGPU_VM_NAME_MAX 128  /* VM names, with NUL */
+#define VGPU_MESSAGE_MAX 2048 /* sentences, with NUL */
 
 enum vgpu_attach_type {
     VGPU_ATTACH_REQUEST  = 1, /* QEMU -> vgpud, no fds */
@@ -62,22 +62,22 @@ struct vgpu_attach_hdr {
     uint32_t fd_count; /* descriptors that come with it */
 };
 
-#define VGPU_ATTACH_F_REJOIN   (1u << 0) /* the VM had a renderer and lost it */
+#define VGPU_ATTACH_F_REJOIN (1u << 0) /* the VM had a renderer and lost it */
 
 struct vgpu_attach_request {
     struct vgpu_attach_hdr hdr;
-    char profile[VGPU_NAME_MAX];    /* "" asks for the default, "full" */
-    char gpu[VGPU_NAME_MAX];        /* "" or "auto": vgpud chooses */
-    char name[VGPU_VM_NAME_MAX];    /* shown to operators, not unique */
-    char device[VGPU_NAME_MAX];     /* qdev id or path: a VM may have several */
-    uint8_t uuid[16];               /* of the VM; (uuid, device) is the key */
-    uint32_t max_outputs;           /* 1 to 16 */
-    uint32_t flags;                 /* VGPU_ATTACH_F_* */
+    char profile[VGPU_NAME_MAX]; /* "" asks for the default, "full" */
+    char gpu[VGPU_NAME_MAX];     /* "" or "auto": vgpud chooses */
+    char name[VGPU_VM_NAME_MAX]; /* shown to operators, not unique */
+    char device[VGPU_NAME_MAX];  /* qdev id or path: a VM may have several */
+    uint8_t uuid[16];            /* of the VM; (uuid, device) is the key */
+    uint32_t max_outputs;        /* 1 to 16 */
+    uint32_t flags;              /* VGPU_ATTACH_F_* */
 };
 
 struct vgpu_attach_accepted {
     struct vgpu_attach_hdr hdr;
-    uint64_t memory_limit;          /* bytes of GPU memory */
+    uint64_t memory_limit; /* bytes of GPU memory */
     char profile[VGPU_NAME_MAX];
     char gpu[VGPU_NAME_MAX];
     uint32_t max_width, max_height; /* of one output, pixels; 0: no bound */
@@ -86,18 +86,18 @@ struct vgpu_attach_accepted {
 };
 
 enum vgpu_refusal {
-    VGPU_REFUSED_MALFORMED   = 1,
-    VGPU_REFUSED_VERSION     = 2,
-    VGPU_REFUSED_NO_PROFILE  = 3,
-    VGPU_REFUSED_NO_GPU      = 4,
-    VGPU_REFUSED_FULL        = 5,
-    VGPU_REFUSED_IN_USE      = 6, /* (uuid, device) is attached already */
-    VGPU_REFUSED_START       = 7, /* the renderer could not be started */
+    VGPU_REFUSED_MALFORMED  = 1,
+    VGPU_REFUSED_VERSION    = 2,
+    VGPU_REFUSED_NO_PROFILE = 3,
+    VGPU_REFUSED_NO_GPU     = 4,
+    VGPU_REFUSED_FULL       = 5,
+    VGPU_REFUSED_IN_USE     = 6, /* (uuid, device) is attached already */
+    VGPU_REFUSED_START      = 7, /* the renderer could not be started */
 };
 
 struct vgpu_attach_refused {
     struct vgpu_attach_hdr hdr;
-    uint32_t code;                  /* enum vgpu_refusal */
+    uint32_t code; /* enum vgpu_refusal */
     uint32_t pad;
     char message[VGPU_MESSAGE_MAX]; /* a sentence for the VM's owner */
 };
@@ -111,7 +111,7 @@ enum vgpu_lost_cause {
 
 struct vgpu_attach_lost {
     struct vgpu_attach_hdr hdr;
-    uint32_t cause;                 /* enum vgpu_lost_cause */
+    uint32_t cause; /* enum vgpu_lost_cause */
     uint32_t pad;
 };
 
@@ -121,7 +121,7 @@ enum vgpu_event {
 
 struct vgpu_attach_event {
     struct vgpu_attach_hdr hdr;
-    uint32_t event;                 /* enum vgpu_event */
+    uint32_t event; /* enum vgpu_event */
     uint32_t pad;
     char message[VGPU_MESSAGE_MAX];
 };

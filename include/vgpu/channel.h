@@ -21,31 +21,31 @@
 
 #include <stdint.h>
 
-#define VGPU_CHANNEL_VERSION       1
-#define VGPU_CHANNEL_MAX_PAYLOAD   (20u * 1024) /* a cursor is the largest */
-#define VGPU_CHANNEL_MAX_SCANOUTS  16
-#define VGPU_CHANNEL_EDID_MAX      1024
-#define VGPU_CHANNEL_CURSOR_SIZE   64 /* pixels, square, B8G8R8A8 */
+#define VGPU_CHANNEL_VERSION      1
+#define VGPU_CHANNEL_MAX_PAYLOAD  (20u * 1024) /* a cursor is the largest */
+#define VGPU_CHANNEL_MAX_SCANOUTS 16
+#define VGPU_CHANNEL_EDID_MAX     1024
+#define VGPU_CHANNEL_CURSOR_SIZE  64 /* pixels, square, B8G8R8A8 */
 
 enum vgpu_channel_request {
     /* vhost-user-gpu's, renderer -> QEMU */
-    VGPU_CHANNEL_CURSOR_POS       = 4,
-    VGPU_CHANNEL_CURSOR_POS_HIDE  = 5,
-    VGPU_CHANNEL_CURSOR_UPDATE    = 6,
-    VGPU_CHANNEL_SCANOUT          = 7,  /* width or height 0: disabled */
-    VGPU_CHANNEL_DMABUF_SCANOUT2  = 12, /* +1 fd */
+    VGPU_CHANNEL_CURSOR_POS      = 4,
+    VGPU_CHANNEL_CURSOR_POS_HIDE = 5,
+    VGPU_CHANNEL_CURSOR_UPDATE   = 6,
+    VGPU_CHANNEL_SCANOUT         = 7,  /* width or height 0: disabled */
+    VGPU_CHANNEL_DMABUF_SCANOUT2 = 12, /* +1 fd */
     /* ours, renderer -> QEMU */
-    VGPU_CHANNEL_HELLO            = 0x1000, /* once, first */
-    VGPU_CHANNEL_SHM_SCANOUT      = 0x1001, /* +1 fd */
-    VGPU_CHANNEL_SHM_UPDATE       = 0x1002,
-    VGPU_CHANNEL_PONG             = 0x1003,
-    VGPU_CHANNEL_FATAL            = 0x1004, /* last words of a renderer */
+    VGPU_CHANNEL_HELLO       = 0x1000, /* once, first */
+    VGPU_CHANNEL_SHM_SCANOUT = 0x1001, /* +1 fd */
+    VGPU_CHANNEL_SHM_UPDATE  = 0x1002,
+    VGPU_CHANNEL_PONG        = 0x1003,
+    VGPU_CHANNEL_FATAL       = 0x1004, /* last words of a renderer */
     /* ours, QEMU -> renderer */
-    VGPU_CHANNEL_DISPLAY_INFO     = 0x1100, /* all scanouts, whenever one changed */
-    VGPU_CHANNEL_EDID             = 0x1101, /* one per scanout */
-    VGPU_CHANNEL_RESET            = 0x1102, /* the guest reset the device */
-    VGPU_CHANNEL_PING             = 0x1103,
-    VGPU_CHANNEL_UPDATE_DONE      = 0x1104, /* a SHM_UPDATE was taken */
+    VGPU_CHANNEL_DISPLAY_INFO = 0x1100, /* all scanouts, whenever one changed */
+    VGPU_CHANNEL_EDID         = 0x1101, /* one per scanout */
+    VGPU_CHANNEL_RESET        = 0x1102, /* the guest reset the device */
+    VGPU_CHANNEL_PING         = 0x1103,
+    VGPU_CHANNEL_UPDATE_DONE  = 0x1104, /* a SHM_UPDATE was taken */
 };
 
 struct vgpu_channel_hdr {
@@ -89,9 +89,9 @@ enum vgpu_renderer_kind {
  * not in virtio_features.  A warning that is not empty is shown to the user.
  */
 struct vgpu_channel_hello {
-    uint32_t version;         /* VGPU_CHANNEL_VERSION */
-    uint32_t kind;            /* enum vgpu_renderer_kind */
-    uint32_t num_capsets;     /* for struct virtio_gpu_config */
+    uint32_t version;     /* VGPU_CHANNEL_VERSION */
+    uint32_t kind;        /* enum vgpu_renderer_kind */
+    uint32_t num_capsets; /* for struct virtio_gpu_config */
     uint32_t pad;
     uint64_t virtio_features; /* VIRTIO_GPU_F_* and VGPU_F_* bits it serves */
     char description[128];    /* GL_RENDERER of the host, or "" */
@@ -106,12 +106,12 @@ struct vgpu_channel_hello {
  */
 struct vgpu_channel_shm_scanout {
     uint32_t scanout_id;
-    uint32_t width, height;   /* pixels, 1 to 16384 */
-    uint32_t stride;          /* bytes, >= 4 * width, multiple of 4 */
-    uint32_t drm_fourcc;      /* XR24, AR24, XB24, AB24 and their BX/RX kin */
+    uint32_t width, height; /* pixels, 1 to 16384 */
+    uint32_t stride;        /* bytes, >= 4 * width, multiple of 4 */
+    uint32_t drm_fourcc;    /* XR24, AR24, XB24, AB24 and their BX/RX kin */
     uint32_t pad;
-    uint64_t offset;          /* bytes, multiple of 4096 */
-    uint64_t size;            /* bytes of the memory, as the renderer sees it */
+    uint64_t offset; /* bytes, multiple of 4096 */
+    uint64_t size;   /* bytes of the memory, as the renderer sees it */
 };
 
 /*
@@ -134,32 +134,32 @@ struct vgpu_channel_ping { /* PING and PONG */
 };
 
 struct vgpu_channel_fatal {
-    uint32_t cause;           /* 0 */
+    uint32_t cause; /* 0 */
     uint32_t pad;
     char message[512];
 };
 
 struct vgpu_channel_mode {
-    uint32_t enabled;         /* 0 or 1 */
+    uint32_t enabled; /* 0 or 1 */
     uint32_t x, y, width, height;
     uint32_t pad;
 };
 
 struct vgpu_channel_display_info {
-    uint32_t count;           /* scanouts the device has, 1 to 16 */
+    uint32_t count; /* scanouts the device has, 1 to 16 */
     uint32_t pad;
     struct vgpu_channel_mode mode[VGPU_CHANNEL_MAX_SCANOUTS];
 };
 
 struct vgpu_channel_edid {
     uint32_t scanout_id;
-    uint32_t size;            /* valid bytes of edid */
+    uint32_t size; /* valid bytes of edid */
     uint8_t edid[VGPU_CHANNEL_EDID_MAX];
 };
 
 /* All objects of the guest go; answers to older requests are dropped. */
 struct vgpu_channel_reset {
-    uint32_t generation;      /* counts up from 1 */
+    uint32_t generation; /* counts up from 1 */
     uint32_t pad;
 };
 

@@ -13,12 +13,12 @@
 
 #include <stdint.h>
 
-#define VGPU_STATS_MAGIC    0x54415453u /* "STAT" */
-#define VGPU_STATS_VERSION  1
-#define VGPU_STATS_SIZE     4096
+#define VGPU_STATS_MAGIC   0x54415453u /* "STAT" */
+#define VGPU_STATS_VERSION 1
+#define VGPU_STATS_SIZE    4096
 
 struct vgpu_stats {
-    uint32_t magic;             /* set by vgpud */
+    uint32_t magic; /* set by vgpud */
     uint32_t version;
     uint64_t memory_limit;      /* bytes; set by vgpud, never changed by the renderer */
     uint64_t memory_used;       /* bytes charged now */
@@ -27,13 +27,13 @@ struct vgpu_stats {
     uint64_t alloc_denied_size; /* bytes asked for by the last one refused */
     uint64_t resources;         /* objects now */
     uint64_t contexts;
-    uint64_t commands;          /* control commands answered, ever */
-    uint64_t submits;           /* SUBMIT_3D executed, ever */
-    uint64_t fences;            /* signalled, ever */
-    uint64_t frames;            /* flushes of a scanout, ever */
-    uint64_t errors;            /* error replies, ever */
-    uint64_t last_submit_ns;    /* CLOCK_MONOTONIC, 0: never */
-    uint64_t kind;              /* enum vgpu_renderer_kind */
+    uint64_t commands;       /* control commands answered, ever */
+    uint64_t submits;        /* SUBMIT_3D executed, ever */
+    uint64_t fences;         /* signalled, ever */
+    uint64_t frames;         /* flushes of a scanout, ever */
+    uint64_t errors;         /* error replies, ever */
+    uint64_t last_submit_ns; /* CLOCK_MONOTONIC, 0: never */
+    uint64_t kind;           /* enum vgpu_renderer_kind */
 };
 
 _Static_assert(sizeof(struct vgpu_stats) <= VGPU_STATS_SIZE, "one page");

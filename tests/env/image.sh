@@ -83,7 +83,7 @@ image_build() {
     mkdir -p "$out.tmp"
     cp "$root"/boot/vmlinuz-* "$out.tmp/vmlinuz"
     image_initrd "$root" "$out.tmp/initrd"
-    rm -rf "$root"/boot/* "$root"/var/cache/apt "$root"/var/lib/apt/lists "$root"/usr/share/{doc,man,locale,info}
+    rm -rf "${root:?}"/boot/* "$root"/var/cache/apt "$root"/var/lib/apt/lists "$root"/usr/share/{doc,man,locale,info}
     mkdir -p "$root/var/lib/apt/lists"
     kib=$(du -sk "$root" | cut -f1)
     mke2fs -q -t ext4 -L vgpu-guest -m 0 -d "$root" "$out.tmp/root.img" "$((kib * 5 / 4 + 512 * 1024))k"

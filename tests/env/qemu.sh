@@ -28,7 +28,7 @@ qemu_source_make() {
     work=$VGPU_CACHE/qemu-src.tmp
     rm -rf "$work"
     mkdir -p "$work"
-    cd "$work"
+    cd "$work" || return 1
     apt-get "${opts[@]}" update
     apt-get "${opts[@]}" source --only-source -t trixie qemu
     dir=$(find . -maxdepth 1 -type d -name 'qemu-*' | head -n 1)
