@@ -76,6 +76,23 @@ step_blame() {
     [ -s "${VGPU_STEP_MARK:-/dev/null}" ] || echo "$BASH_COMMAND" > "${VGPU_STEP_MARK:-/dev/null}"
 }
 
+# kill_tree PID: a background job ignores Ctrl-C, and so does all it started
+kill_tree() {
+    local child
+    for child in $(ps -o pid= --ppid "$1"); do
+        kill_tree "$child"
+    done
+    kill "$1" 2>/dev/null || { [ -d "/proc/$1" ] && as_root kill "$1" 2>/dev/null; }
+}
+
+step_interrupted() {
+    kill_tree "$1"
+    rm -f "$2"
+    echo
+    echo "interrupted: run the same command again to go on from this step"
+    exit 130
+}
+
 STEP_NO=0
 STEP_TOTAL=${STEP_TOTAL:-0}
 STEP_T0=$SECONDS
@@ -98,7 +115,7 @@ step() {
     ) >> "$VGPU_LOG" 2>&1 < /dev/null &
     pid=$!
     # shellcheck disable=SC2064
-    trap "kill $pid 2>/dev/null; rm -f '$mark'; echo; echo interrupted: run the same command again to go on from this step; exit 130" INT TERM
+    trap "step_interrupted $pid '$mark'" INT TERM
     while kill -0 $pid 2>/dev/null; do
         sleep 0.2
         n=$((n + 1))

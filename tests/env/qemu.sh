@@ -28,12 +28,12 @@ qemu_source_make() {
     work=$VGPU_CACHE/qemu-src.tmp
     rm -rf "$work"
     mkdir -p "$work"
-    cd "$work" || return 1
-    apt-get "${opts[@]}" update
-    apt-get "${opts[@]}" source --only-source -t trixie qemu
-    dir=$(find . -maxdepth 1 -type d -name 'qemu-*' | head -n 1)
-    mv "$dir" "$VGPU_CACHE/${dir#./}"
-    ln -sfn "${dir#./}" "$VGPU_CACHE/qemu-src"
+    apt-get "${opts[@]}" update || return 1
+    (cd "$work" && apt-get "${opts[@]}" source --only-source -t trixie qemu) || return 1
+    dir=$(find "$work" -maxdepth 1 -type d -name 'qemu-*' | head -n 1)
+    rm -rf "$VGPU_CACHE/$(basename "$dir")"
+    mv "$dir" "$VGPU_CACHE/" || return 1
+    ln -sfn "$(basename "$dir")" "$VGPU_CACHE/qemu-src"
     rm -rf "$work"
 }
 
