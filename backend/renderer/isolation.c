@@ -206,6 +206,11 @@ void isolate_serving(void)
                               SCMP_A2(SCMP_CMP_MASKED_EQ, writing[i], writing[i])) == 0;
     }
     ok = ok && isolation_add(ctx, SCMP_ACT_ERRNO(EACCES), "open");
+    /* The kernel looks at 32 bits of the request, the rule above at 64. */
+    ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
+                                SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, TIOCSTI)) == 0;
+    /* The profile's CPUs are a limit. */
+    ok = ok && isolation_add(ctx, SCMP_ACT_ERRNO(EPERM), "sched_setaffinity");
     /* A thread's name is all that is set now. */
     ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prctl), 1,
                                 SCMP_A0(SCMP_CMP_NE, PR_SET_NAME)) == 0;

@@ -19,6 +19,8 @@ static void strike(Gpu *g, int sig)
     process_signal(renderers, sig);
     if (sig == SIGKILL) {
         g_assert_true(process_gone(renderers, 5000));
+    } else if (sig == SIGSTOP) {
+        g_assert_true(process_stopped(renderers, 5000));
     }
 }
 

@@ -131,6 +131,46 @@ bool process_gone(GArray *pids, int timeout_ms)
     return true;
 }
 
+/* Every thread: the signal is on its way while the last ones still answer. */
+static bool process_is_stopped(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/task", (int)pid);
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    const char *tid;
+
+    while (dir && (tid = g_dir_read_name(dir))) {
+        g_autofree char *stat = g_strdup_printf("%s/%s/stat", path, tid);
+        g_autofree char *text = NULL;
+        const char *state;
+
+        if (!g_file_get_contents(stat, &text, NULL, NULL)) {
+            continue; /* it has ended */
+        }
+        state = strrchr(text, ')');
+        if (!state || state[1] != ' ' || state[2] != 'T') {
+            return false;
+        }
+    }
+    return dir != NULL;
+}
+
+bool process_stopped(GArray *pids, int timeout_ms)
+{
+    int64_t end = g_get_monotonic_time() + timeout_ms * 1000ll;
+    unsigned i = 0;
+
+    while (i < pids->len) {
+        if (process_is_stopped(g_array_index(pids, pid_t, i))) {
+            i++;
+        } else if (g_get_monotonic_time() > end) {
+            return false;
+        } else {
+            g_usleep(5000);
+        }
+    }
+    return true;
+}
+
 uint64_t process_rss_kib(GArray *pids)
 {
     uint64_t sum = 0;

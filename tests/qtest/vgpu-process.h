@@ -9,6 +9,8 @@ GArray *process_renderers(const char *vm_name);
 GArray *process_named(const char *name);
 void process_signal(GArray *pids, int sig);
 bool process_gone(GArray *pids, int timeout_ms);
+/* After SIGSTOP: no thread of theirs runs any more. */
+bool process_stopped(GArray *pids, int timeout_ms);
 /* Kilobytes of resident memory of all of them. */
 uint64_t process_rss_kib(GArray *pids);
 

@@ -22,6 +22,9 @@
 #include "vgpu.h"
 #include "trace.h"
 
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
 #define ACK_MS          16
 #define LOOKED_AT_MS    250
 #define REFRESH_WAIT_MS 100
@@ -164,6 +167,7 @@ static bool shm_scanout_fits(VgpuDevice *d, const struct vgpu_channel_shm_scanou
     uint32_t max_w = d->attach.grant.max_width ?: SIZE_MAX_PIXELS;
     uint32_t max_h = d->attach.grant.max_height ?: SIZE_MAX_PIXELS;
     uint64_t need;
+    struct statfs fs;
     struct stat st;
     int seals;
 
@@ -174,6 +178,10 @@ static bool shm_scanout_fits(VgpuDevice *d, const struct vgpu_channel_shm_scanou
     }
     seals = fcntl(fd, F_GET_SEALS);
     if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0) {
+        return false;
+    }
+    /* Huge pages: munmap() of what we map would fail, and the pool can run dry under us. */
+    if (fstatfs(fd, &fs) < 0 || fs.f_type != TMPFS_MAGIC) {
         return false;
     }
     need = (uint64_t)m->stride * m->height;
