@@ -110,7 +110,7 @@ toolbox_make() {
         return
     fi
     [ -n "${VGPU_IN_TOOLBOX:-}" ] && return 0
-    host_install mmdebstrap bubblewrap debian-archive-keyring rsync
+    host_install mmdebstrap bubblewrap debian-archive-keyring procps util-linux
     with_lock toolbox toolbox_make_locked
 }
 
