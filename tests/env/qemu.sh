@@ -31,7 +31,7 @@ qemu_source_make() {
     apt-get "${opts[@]}" update || return 1
     (cd "$work" && apt-get "${opts[@]}" source --only-source -t trixie qemu) || return 1
     dir=$(find "$work" -mindepth 1 -maxdepth 1 -type d -name 'qemu-*' | head -n 1)
-    rm -rf "$VGPU_CACHE/$(basename "$dir")"
+    rm -rf "${VGPU_CACHE:?}/$(basename "${dir:?}")"
     mv "$dir" "$VGPU_CACHE/" || return 1
     ln -sfn "$(basename "$dir")" "$VGPU_CACHE/qemu-src"
     rm -rf "$work"
