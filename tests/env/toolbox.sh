@@ -118,6 +118,19 @@ toolbox_ready() {
     host_is_debian13 || [ -n "${VGPU_IN_TOOLBOX:-}" ] || [ -d "$(toolbox_dir)" ]
 }
 
+# What the toolbox brings to an otherwise empty root, in which any user's bwrap
+# can make the places for the checkout, the cache and the home folder.
+TOOLBOX_FOLDERS=(bin etc lib lib32 lib64 libx32 opt sbin usr var)
+
+# toolbox_place DIR PATH: the place of PATH where it lies inside of one of those
+# folders, which are root's
+toolbox_place() {
+    local top=${2#/}
+    case " ${TOOLBOX_FOLDERS[*]} " in
+    *" ${top%%/*} "*) [ -d "$1$2" ] || as_root mkdir -p "$1$2" ;;
+    esac
+}
+
 # toolbox_run COMMAND...: in the toolbox, in the current folder.  The checkout,
 # the temporary folder and the cache are the same paths in and out.  Everything
 # the command starts ends with it.
@@ -128,11 +141,21 @@ toolbox_run() {
         return
     fi
     dir=$(toolbox_dir)
-    local here=$PWD
-    local binds=(--bind /tmp /tmp --bind "$VGPU_TOP" "$VGPU_TOP" --bind "$VGPU_CACHE" "$VGPU_CACHE")
-    [ "$tmp" != /tmp ] && binds+=(--bind "$tmp" "$tmp")
-    [ -n "${VGPU_BIND:-}" ] && binds+=(--bind "$VGPU_BIND" "$VGPU_BIND")
-    bwrap --bind "$dir" / --dev-bind /dev /dev --proc /proc --ro-bind-try /sys /sys \
+    local here=$PWD path roots=() binds=() shown=(/tmp "$VGPU_TOP" "$VGPU_CACHE")
+    [ "$tmp" != /tmp ] && shown+=("$tmp")
+    [ -n "${VGPU_BIND:-}" ] && shown+=("$VGPU_BIND")
+    for path in "${shown[@]}"; do
+        toolbox_place "$dir" "$path" || return
+        binds+=(--bind "$path" "$path")
+    done
+    for path in "${TOOLBOX_FOLDERS[@]}"; do
+        if [ -L "$dir/$path" ]; then
+            roots+=(--symlink "$(readlink "$dir/$path")" "/$path")
+        elif [ -d "$dir/$path" ]; then
+            roots+=(--bind "$dir/$path" "/$path")
+        fi
+    done
+    bwrap "${roots[@]}" --dev-bind /dev /dev --proc /proc --ro-bind-try /sys /sys \
         --tmpfs /run --dir "/run/user/$(id -u)" --tmpfs /root --dir "$HOME" "${binds[@]}" \
         --ro-bind-try /etc/resolv.conf /etc/resolv.conf --ro-bind /etc/passwd /etc/passwd \
         --ro-bind /etc/group /etc/group --ro-bind-try /etc/hosts /etc/hosts \
