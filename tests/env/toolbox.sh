@@ -20,10 +20,10 @@ TOOLBOX_PACKAGES=(
     # renderer and daemon
     virgl-server libseccomp-dev libjson-glib-dev libsoup-3.0-dev linux-libc-dev
     libgl1-mesa-dri libegl1 libegl-mesa0 libgl-dev libgles-dev mesa-vulkan-drivers
-    libvulkan-dev
+    libvulkan-dev libncurses-dev
     # tests and benchmarks
     xvfb socat gdb strace procps iproute2 e2fsprogs file python3-pil python3-yaml
-    bubblewrap shellcheck curl jq
+    bubblewrap shellcheck curl jq mandoc zsh
 )
 
 host_is_debian13() {
