@@ -22,9 +22,14 @@ TOOLBOX_PACKAGES=(
     libgl1-mesa-dri libegl1 libegl-mesa0 libgl-dev libgles-dev mesa-vulkan-drivers
     libvulkan-dev libncurses-dev
     # tests and benchmarks
+    promtool openssl glib-networking
     xvfb socat gdb strace procps iproute2 e2fsprogs file python3-pil python3-yaml
     bubblewrap shellcheck curl jq mandoc zsh
 )
+
+# Packages that start a service wherever they are installed: never on a host
+# that is Debian 13 itself, where the tests that want them are skipped.
+TOOLBOX_ONLY_PACKAGES=(prometheus)
 
 host_is_debian13() {
     # VGPU_TOOLBOX=1 forces the toolbox on a Debian 13 host as well
@@ -33,7 +38,7 @@ host_is_debian13() {
 }
 
 toolbox_dir() {
-    echo "$VGPU_CACHE/toolbox-$(hash_of "$TOOLBOX_SUITE ${TOOLBOX_PACKAGES[*]} 1")"
+    echo "$VGPU_CACHE/toolbox-$(hash_of "$TOOLBOX_SUITE ${TOOLBOX_PACKAGES[*]} ${TOOLBOX_ONLY_PACKAGES[*]} 1")"
 }
 
 # The machine's own mirror, from its apt configuration: URI of the archive and,
@@ -97,7 +102,7 @@ toolbox_make_locked() {
     local dir
     dir=$(toolbox_dir)
     [ -d "$dir" ] && return 0
-    debian_root "$TOOLBOX_SUITE" "$dir" "${TOOLBOX_PACKAGES[@]}"
+    debian_root "$TOOLBOX_SUITE" "$dir" "${TOOLBOX_PACKAGES[@]}" "${TOOLBOX_ONLY_PACKAGES[@]}"
     # apt-get source needs to know where sources are
     sed -n 's/^deb /deb-src /p' "$dir.tmp/etc/apt/sources.list" |
         as_root tee "$dir.tmp/etc/apt/sources.list.d/src.list" > /dev/null
