@@ -83,6 +83,7 @@ static void client_refuse(Client *c, enum vgpu_refusal code, const char *why)
 {
     struct vgpu_attach_refused m;
 
+    c->daemon->denied[code < DAEMON_REFUSALS ? code : 0]++;
     g_message("refused a request of process %d (uid %u): %s", c->peer.pid, c->peer.uid, why);
     /* a socket closed with packets in it would show its peer an error first */
     for (unsigned i = 0; i < 16 && recv(c->fd, &m, sizeof(m), MSG_DONTWAIT) > 0; i++) {
@@ -114,6 +115,8 @@ static void on_vm_started(Vm *vm, Launched *fds)
     if (!client_send(c, &m, sizeof(m), order, VGPU_ATTACH_FD_COUNT)) {
         g_message("%s: its QEMU does not take the answer (%s)", vm->name, g_strerror(errno));
         client_close(c);
+    } else if (!vm->restarts) {
+        c->daemon->accepted++;
     }
 }
 
@@ -190,7 +193,7 @@ static bool again(Client *c, Vm *old, bool rejoin)
         why = g_strdup_printf("VM %s belongs to another user (uid %u)", old->name, old->owner);
     } else if (rejoin) {
         /* It lost vgpud and now its renderer: the same slice, a new renderer. */
-        vm_abandon_renderer(old);
+        vm_give_up_renderer(old);
         client_take(c, old);
         old->restarts++;
         client_start(c);
@@ -225,7 +228,7 @@ static void handle_request(Client *c, const struct vgpu_attach_request *r)
             client_refuse(c, VGPU_REFUSED_MALFORMED, "this connection has asked for its GPU already");
             return;
         }
-        vm_abandon_renderer(c->vm);
+        vm_give_up_renderer(c->vm);
         c->vm->restarts++;
         client_start(c);
         return;
@@ -245,10 +248,13 @@ static void handle_request(Client *c, const struct vgpu_attach_request *r)
 
 static void handle_lost(Client *c, const struct vgpu_attach_lost *l)
 {
-    static const char *const causes[] = {
-        [VGPU_LOST_UNKNOWN] = "its QEMU gave it up",
-        [VGPU_LOST_DEADLINE] = "it did not answer its QEMU in time",
-        [VGPU_LOST_PROTOCOL] = "it sent its QEMU what it must not",
+    static const struct {
+        VmReset reset;
+        const char *why;
+    } causes[] = {
+        [VGPU_LOST_UNKNOWN] = { VM_RESET_QEMU, "its QEMU gave it up" },
+        [VGPU_LOST_DEADLINE] = { VM_RESET_DEADLINE, "it did not answer its QEMU in time" },
+        [VGPU_LOST_PROTOCOL] = { VM_RESET_PROTOCOL, "it sent its QEMU what it must not" },
     };
 
     if (!c->vm) {
@@ -262,7 +268,7 @@ static void handle_lost(Client *c, const struct vgpu_attach_lost *l)
     if (l->cause == VGPU_LOST_CLOSED) {
         vm_closed_socket(c->vm);
     } else {
-        vm_kill(c->vm, causes[l->cause]);
+        vm_kill(c->vm, causes[l->cause].reset, causes[l->cause].why);
     }
 }
 

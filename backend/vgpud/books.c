@@ -111,6 +111,17 @@ const char *vm_state_name(VmState state)
     return names[state];
 }
 
+const char *vm_reset_name(VmReset reset)
+{
+    static const char *const names[VM_RESET_COUNT] = {
+        [VM_RESET_CRASH] = "crash",       [VM_RESET_HANG] = "hang",     [VM_RESET_DEADLINE] = "deadline",
+        [VM_RESET_PROTOCOL] = "protocol", [VM_RESET_MEMORY] = "memory", [VM_RESET_OPERATOR] = "operator",
+        [VM_RESET_QEMU] = "qemu",
+    };
+
+    return names[reset];
+}
+
 void books_uuid(const uint8_t bytes[16], char text[VM_UUID_TEXT])
 {
     static const uint8_t nil[16];

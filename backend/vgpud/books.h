@@ -21,6 +21,18 @@ typedef enum VmState {
     VM_LEAVING, /* its QEMU is gone, its renderer not yet */
 } VmState;
 
+/* By what a VM lost a renderer while its QEMU was there. */
+typedef enum VmReset {
+    VM_RESET_CRASH,    /* it ended by itself */
+    VM_RESET_HANG,     /* it kept the GPU longer than its hang timeout */
+    VM_RESET_DEADLINE, /* it did not answer its QEMU in time */
+    VM_RESET_PROTOCOL, /* it sent its QEMU what it must not */
+    VM_RESET_MEMORY,   /* it used more of the host's memory than it may */
+    VM_RESET_OPERATOR, /* vgpuctl stop */
+    VM_RESET_QEMU,     /* its QEMU gave it up */
+    VM_RESET_COUNT,
+} VmReset;
+
 #define VM_UUID_TEXT 37
 
 typedef struct Vm {
@@ -40,12 +52,14 @@ typedef struct Vm {
     /* its renderer */
     VmState state;
     char *cause;        /* why it is lost, or NULL */
+    VmReset reset;      /* with cause */
     pid_t pid;          /* 0: none */
     uint64_t pid_start; /* clock ticks since boot, field 22 of /proc/PID/stat */
     int pidfd;
-    struct vgpu_stats *page; /* read-only; NULL: its figures are unknown */
-    uint64_t resident;       /* bytes of its own memory, last seen */
-    unsigned restarts;
+    struct vgpu_stats *page;         /* read-only; NULL: its figures are unknown */
+    uint64_t resident;               /* bytes of its own memory, last seen */
+    unsigned restarts;               /* renderers started but for the first */
+    uint64_t resets[VM_RESET_COUNT]; /* renderers lost */
 
     /* vm.c's and attach.c's */
     guint pid_source, timer;
@@ -74,6 +88,7 @@ Vm *books_find(const Books *books, const char *uuid, const char *device);
 AdmissionBooking *books_bookings(const Books *books, size_t *count);
 
 const char *vm_state_name(VmState state);
+const char *vm_reset_name(VmReset reset);
 
 /* 16 bytes to text of VM_UUID_TEXT; nil is made a random one. */
 void books_uuid(const uint8_t bytes[16], char text[VM_UUID_TEXT]);

@@ -10,6 +10,8 @@
 #include "config.h"
 #include "profile.h"
 
+#define DAEMON_REFUSALS 16
+
 typedef struct Daemon {
     Config *config;
     ProfileSet *profiles;
@@ -17,8 +19,9 @@ typedef struct Daemon {
     Books *books;
     char *state_path;
     char *era;
-    unsigned connections;                   /* of QEMUs, with or without a VM */
-    void (*idle_changed)(struct Daemon *d); /* VMs or connections came or went */
+    unsigned connections;                       /* of QEMUs, with or without a VM */
+    uint64_t accepted, denied[DAEMON_REFUSALS]; /* VMs let in; requests refused, by enum vgpu_refusal */
+    void (*idle_changed)(struct Daemon *d);     /* VMs or connections came or went */
     GMainLoop *loop;
 } Daemon;
 

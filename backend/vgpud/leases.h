@@ -64,6 +64,7 @@ typedef struct LeaseFigures {
     uint64_t
         waits[LEASES_WAIT_BUCKETS + 1]; /* how many took at most leases_wait_bound[i] ns; the last: longer */
     uint64_t quantum_ns;
+    uint64_t queue_depth; /* commands waiting for the lease: the renderer's claim */
     bool holds, wants;
 } LeaseFigures;
 extern const uint64_t leases_wait_bound[LEASES_WAIT_BUCKETS];

@@ -123,7 +123,7 @@ static void forget_renderer(Vm *vm)
     vm->resident = 0;
 }
 
-void vm_abandon_renderer(Vm *vm)
+static void abandon_renderer(Vm *vm)
 {
     if (vm->pidfd >= 0) {
         process_kill(vm->pidfd, SIGKILL);
@@ -133,20 +133,29 @@ void vm_abandon_renderer(Vm *vm)
     forget_renderer(vm);
 }
 
+void vm_give_up_renderer(Vm *vm)
+{
+    if (vm->pidfd >= 0 && vm->state != VM_STARTING) {
+        vm->resets[vm->cause ? vm->reset : VM_RESET_QEMU]++;
+    }
+    abandon_renderer(vm);
+}
+
 void vm_remove(Vm *vm)
 {
     Daemon *d = vm->daemon;
 
     g_message("%s: leaves, %" G_GUINT64_FORMAT " MiB of %s are free again", vm->name,
               (guint64)(vm->memory / MIB), vm->gpu);
-    vm_abandon_renderer(vm);
+    abandon_renderer(vm);
     books_remove(d->books, vm);
     changed(d);
 }
 
-void vm_kill(Vm *vm, const char *cause)
+void vm_kill(Vm *vm, VmReset reset, const char *cause)
 {
     g_free(vm->cause);
+    vm->reset = reset;
     vm->cause = g_strdup(cause);
     if (vm->pidfd >= 0) {
         process_kill(vm->pidfd, SIGKILL);
@@ -171,7 +180,7 @@ static gboolean on_still_there(gpointer opaque)
     Vm *vm = opaque;
 
     vm->timer = 0;
-    vm_kill(vm, "it closed a socket");
+    vm_kill(vm, VM_RESET_CRASH, "it closed a socket");
     return G_SOURCE_REMOVE;
 }
 
@@ -213,8 +222,10 @@ static gboolean on_renderer_end(gint pidfd, GIOCondition condition, gpointer opa
     }
     vm->state = VM_LOST;
     if (!vm->cause) {
+        vm->reset = VM_RESET_CRASH;
         vm->cause = g_strdup(why);
     }
+    vm->resets[vm->reset] += !starting;
     changed(d);
     if (starting) {
         vm_listener->failed(vm, why);
@@ -229,7 +240,7 @@ static void start_failed(Vm *vm, const char *why)
 {
     g_autofree char *copy = g_strdup(why);
 
-    vm_abandon_renderer(vm);
+    abandon_renderer(vm);
     vm->state = VM_LOST;
     g_warning("%s: %s", vm->name, copy);
     if (vm->client) {
@@ -332,7 +343,7 @@ static gboolean on_leave_deadline(gpointer opaque)
     Vm *vm = opaque;
 
     vm->timer = 0;
-    vm_kill(vm, "its QEMU is gone and it did not end by itself");
+    vm_kill(vm, VM_RESET_QEMU, "its QEMU is gone and it did not end by itself");
     return G_SOURCE_REMOVE;
 }
 
@@ -441,6 +452,6 @@ void vm_check_memory(Daemon *d)
             "it used %" G_GUINT64_FORMAT " MiB of host memory, more than its limit of %" G_GUINT64_FORMAT
             " MiB and %" G_GUINT64_FORMAT " MiB for the driver",
             (guint64)(now / MIB), (guint64)(vm->memory / MIB), (guint64)(d->config->memory_overhead / MIB));
-        vm_kill(vm, why);
+        vm_kill(vm, VM_RESET_MEMORY, why);
     }
 }

@@ -22,7 +22,7 @@ void vm_set_listener(const VmListener *listener);
 bool vm_start(Daemon *d, Vm *vm, GError **error);
 
 /* Its renderer goes; the VM stays in the books, lost, with that cause. */
-void vm_kill(Vm *vm, const char *cause);
+void vm_kill(Vm *vm, VmReset reset, const char *cause);
 
 /*
  * It closed a socket.  Most likely it is dying, and in a moment the kernel
@@ -30,8 +30,8 @@ void vm_kill(Vm *vm, const char *cause);
  */
 void vm_closed_socket(Vm *vm);
 
-/* Lets go of a renderer at once, killing it, so that another can be started. */
-void vm_abandon_renderer(Vm *vm);
+/* Its QEMU wants another renderer: lets go of this one at once, killing it. */
+void vm_give_up_renderer(Vm *vm);
 
 /*
  * Its QEMU's connection ended.  The renderer gets a few seconds to end by
