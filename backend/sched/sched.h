@@ -24,7 +24,11 @@ typedef enum SchedPolicy {
     SCHED_EXCLUSIVE,   /* one client: it keeps the lease, no slices */
 } SchedPolicy;
 
-typedef enum SchedPriority { SCHED_LOW, SCHED_NORMAL, SCHED_HIGH } SchedPriority;
+typedef enum SchedPriority {
+    SCHED_PRIORITY_LOW,
+    SCHED_PRIORITY_NORMAL, /* SCHED_NORMAL is the C library's */
+    SCHED_PRIORITY_HIGH,
+} SchedPriority;
 
 #define SCHED_NEVER          UINT64_MAX
 #define SCHED_QUANTUM_MIN_NS (500ull * 1000)
