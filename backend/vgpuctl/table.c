@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "table.h"
 
+#include "text.h"
+
 static JsonNode *value(JsonObject *row, const char *member)
 {
     JsonNode *node = json_object_get_member(row, member);
@@ -11,8 +13,9 @@ static JsonNode *value(JsonObject *row, const char *member)
 char *table_text(JsonObject *row, const char *member)
 {
     JsonNode *node = value(row, member);
+    const char *text = node ? json_node_get_string(node) : NULL;
 
-    return node ? json_node_dup_string(node) : NULL;
+    return text ? text_clean(text) : NULL;
 }
 
 char *table_number(JsonObject *row, const char *member)
@@ -33,7 +36,30 @@ char *table_percent(JsonObject *row, const char *member)
 {
     JsonNode *node = value(row, member);
 
-    return node ? g_strdup_printf("%g %%", json_node_get_double(node) * 100) : NULL;
+    return node ? text_percent(json_node_get_double(node)) : NULL;
+}
+
+char *table_duration(JsonObject *row, const char *member)
+{
+    JsonNode *node = value(row, member);
+
+    return node ? text_duration(MAX(json_node_get_int(node), 0)) : NULL;
+}
+
+char *table_list(JsonObject *row, const char *member)
+{
+    JsonNode *node = json_object_get_member(row, member);
+    JsonArray *array = node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+    GString *s = g_string_new(NULL);
+
+    for (guint i = 0; array && i < json_array_get_length(array); i++) {
+        JsonNode *item = json_array_get_element(array, i);
+        const char *text = JSON_NODE_HOLDS_VALUE(item) ? json_node_get_string(item) : NULL;
+        g_autofree char *clean = text ? text_clean(text) : NULL;
+
+        g_string_append_printf(s, "%s%s", s->len ? "," : "", clean ? clean : "?");
+    }
+    return g_string_free(s, FALSE);
 }
 
 static void pad(FILE *out, glong n)
@@ -45,7 +71,7 @@ static void pad(FILE *out, glong n)
 
 static void print_cell(FILE *out, const char *text, glong width, bool right, bool last)
 {
-    glong missing = width - g_utf8_strlen(text, -1);
+    glong missing = width - text_width(text);
 
     pad(out, right ? missing : 0);
     fputs(text, out);
@@ -80,7 +106,7 @@ void table_print(FILE *out, JsonArray *rows, const TableColumn *columns, unsigne
         }
     }
     for (guint i = 0; i < cells->len; i++) {
-        width[i % count] = MAX(width[i % count], g_utf8_strlen(cells->pdata[i], -1));
+        width[i % count] = MAX(width[i % count], text_width(cells->pdata[i]));
     }
     for (guint i = 0; i < cells->len; i++) {
         bool last = i % count == count - 1;

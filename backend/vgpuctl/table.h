@@ -21,7 +21,9 @@ void table_print(FILE *out, JsonArray *rows, const TableColumn *columns, unsigne
 /* Cells. */
 char *table_text(JsonObject *row, const char *member);
 char *table_number(JsonObject *row, const char *member);
-char *table_mib(JsonObject *row, const char *member);     /* bytes as MiB */
-char *table_percent(JsonObject *row, const char *member); /* 0.25 as 25 % */
+char *table_mib(JsonObject *row, const char *member);      /* bytes as MiB */
+char *table_percent(JsonObject *row, const char *member);  /* 0.25 as 25 % */
+char *table_duration(JsonObject *row, const char *member); /* microseconds */
+char *table_list(JsonObject *row, const char *member);     /* an array of texts */
 
 #endif
