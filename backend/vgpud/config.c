@@ -6,6 +6,19 @@
 #include "gpu.h"
 #include "units.h"
 
+static void role_init(ConfigRole *r)
+{
+    r->uids = g_array_new(FALSE, FALSE, sizeof(uid_t));
+    r->gids = g_array_new(FALSE, FALSE, sizeof(gid_t));
+}
+
+static void role_finish(ConfigRole *r)
+{
+    g_strfreev(r->names);
+    g_array_unref(r->uids);
+    g_array_unref(r->gids);
+}
+
 Config *config_new(void)
 {
     Config *c = g_new0(Config, 1);
@@ -15,6 +28,11 @@ Config *config_new(void)
     c->kind = g_strdup("auto");
     c->memory_overhead = 512 * MIB;
     c->gpu_memory = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    c->user_names = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    c->group_ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    role_init(&c->admin);
+    role_init(&c->operator);
+    role_init(&c->tenant);
     return c;
 }
 
@@ -26,6 +44,11 @@ void config_free(Config *c)
         g_free(c->kind);
         g_strfreev(c->environment);
         g_hash_table_unref(c->gpu_memory);
+        g_hash_table_unref(c->user_names);
+        g_hash_table_unref(c->group_ids);
+        role_finish(&c->admin);
+        role_finish(&c->operator);
+        role_finish(&c->tenant);
         g_free(c);
     }
 }
@@ -92,6 +115,44 @@ static bool set_environment(Config *c, const char *value)
     return true;
 }
 
+/* Users and @groups; that they exist is looked at later. */
+static bool set_role(ConfigRole *r, const char *value)
+{
+    g_auto(GStrv) words = g_strsplit_set(value, ",; ", -1);
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    bool any = false;
+
+    for (unsigned i = 0; words[i]; i++) {
+        if (g_str_equal(words[i], "@")) {
+            return false;
+        }
+        if (*words[i]) {
+            g_strv_builder_add(builder, words[i]);
+            any = true;
+        }
+    }
+    g_strfreev(r->names);
+    r->names = g_strv_builder_end(builder);
+    return any;
+}
+
+static bool set_admin(Config *c, const char *value)
+{
+    return set_role(&c->admin, value);
+}
+
+static bool set_operator(Config *c, const char *value)
+{
+    return set_role(&c->operator, value);
+}
+
+static bool set_tenant(Config *c, const char *value)
+{
+    return set_role(&c->tenant, value);
+}
+
+#define EXPECT_ROLE "a list of users and @groups"
+
 static const struct {
     const char *group, *key;
     bool (*set)(Config *c, const char *value);
@@ -104,7 +165,20 @@ static const struct {
     { "renderer", "kind", set_kind, "auto, virgl, 2d or null" },
     { "renderer", "memory-overhead", set_overhead, "64M or more" },
     { "renderer", "environment", set_environment, "KEY=VALUE, several separated by ';'" },
+    { "roles", "admin", set_admin, EXPECT_ROLE },
+    { "roles", "operator", set_operator, EXPECT_ROLE },
+    { "roles", "tenant", set_tenant, EXPECT_ROLE },
 };
+
+static bool known_group(const char *name)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(config_keys); i++) {
+        if (g_str_equal(config_keys[i].group, name)) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static bool config_add_gpu(Config *c, const Ini *ini, const char *group, const char *key, GError **error)
 {
@@ -153,10 +227,10 @@ bool config_add(Config *c, const Ini *ini, GError **error)
         g_auto(GStrv) keys = g_key_file_get_keys(ini->keys, groups[i], NULL, NULL);
         bool gpu = g_str_has_prefix(groups[i], "gpu ") && groups[i][4];
 
-        if (!gpu && !g_str_equal(groups[i], "vgpud") && !g_str_equal(groups[i], "renderer")) {
+        if (!gpu && !known_group(groups[i])) {
             return ini_fail(ini, groups[i], NULL, error,
-                            "there is no group [%s] here; the groups are [vgpud], [renderer] and [gpu NAME]; "
-                            "profiles go into profiles.d/*.conf",
+                            "there is no group [%s] here; the groups are [vgpud], [renderer], [roles] and "
+                            "[gpu NAME]; profiles go into profiles.d/*.conf",
                             groups[i]);
         }
         for (unsigned k = 0; keys && keys[k]; k++) {

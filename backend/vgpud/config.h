@@ -13,6 +13,10 @@
  *   environment = KEY=VALUE;...
  *   [gpu NAME]
  *   memory = 8G                  what there is to share
+ *   [roles]                      see roles.h
+ *   admin = alice, @wheel        users and @groups
+ *   operator = @helpdesk
+ *   tenant = @vgpu
  */
 #ifndef VGPUD_CONFIG_H
 #define VGPUD_CONFIG_H
@@ -25,6 +29,12 @@
 
 #define CONFIG_FOLDER "/etc/vgpu"
 
+/* Who has a role; ids are filled in by roles_resolve. */
+typedef struct ConfigRole {
+    char **names; /* NULL: not written */
+    GArray *uids, *gids;
+} ConfigRole;
+
 typedef struct Config {
     bool sandbox;
     bool software_only;
@@ -34,6 +44,9 @@ typedef struct Config {
     uint64_t memory_overhead; /* bytes */
     char **environment;       /* KEY=VALUE, may be NULL */
     GHashTable *gpu_memory;   /* name -> uint64_t * */
+    ConfigRole admin, operator, tenant;
+    GHashTable *user_names; /* uid -> name, of those the roles name */
+    GHashTable *group_ids;  /* name -> gid, of those the profiles name */
 } Config;
 
 Config *config_new(void);

@@ -27,6 +27,7 @@
 #include "launcher.h"
 #include "listen.h"
 #include "process.h"
+#include "roles.h"
 #include "state.h"
 #include "units.h"
 #include "vm.h"
@@ -90,6 +91,7 @@ static bool load(Main *m, GError **error)
         !profile_set_add_folder(d->profiles, profiles, error)) {
         return false;
     }
+    roles_resolve(d->config, d->profiles);
     if (m->options.kind) {
         if (!config_kind_valid(m->options.kind)) {
             g_set_error(error, VGPUD_ERROR, 0, "--renderer=%s is not auto, virgl, 2d or null",
