@@ -107,7 +107,7 @@ def show(figures, rows, devices, rounds):
     for device in devices:
         print(f'{device.name}: {device.spec}; shown: {device.shown}')
     print(f'{len(rounds)} rounds, medians; guest 2 vCPUs, {guest.WIDTH}x{guest.HEIGHT}; host {cpus} CPUs, load {load[1]:.1f}{client}')
-    print(f"{'figure':28} {'unit':6} {'ours':>10} {'rival':>10} {'goal':>9}  holds")
+    print(f"{'figure':28} {'unit':6} {'ours':>10} {'rival':>10} {'floor':>10} {'goal':>9}  holds")
 
     def number(value):
         return '-' if value is None else f'{value:.3f}' if abs(value) < 10 else f'{value:.1f}'
@@ -115,7 +115,7 @@ def show(figures, rows, devices, rounds):
     for figure, row in zip(figures, rows):
         goal = '-' if not figure.goal else f'{figure.goal[0]} {figure.goal[1]:g}'
         holds = {None: '-', True: 'yes', False: 'NO'}[row['holds']]
-        print(f"{row['name']:28} {row['unit']:6} {number(row['ours']):>10} {number(row['rival']):>10} {goal:>9}  {holds}")
+        print(f"{row['name']:28} {row['unit']:6} {number(row['ours']):>10} {number(row['rival']):>10} {number(row['floor']):>10} {goal:>9}  {holds}")
 
 
 def main():

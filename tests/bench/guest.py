@@ -47,7 +47,7 @@ def edid(width=WIDTH, height=HEIGHT):
 
 
 def script(phases, idle_s, scene_s, load_s):
-    """The script for these phases: a subset of idle, scenes, cube, load."""
+    """The script for these phases: a subset of idle, busy, scenes, cube, load."""
     lines = [
         'exec 2>&1',
         'mkdir -p /lib/firmware/edid',
@@ -62,6 +62,13 @@ def script(phases, idle_s, scene_s, load_s):
     if 'idle' in phases:
         # let the boot's own work end first
         lines += ['sleep 3', 'echo @@ idle', f'sleep {idle_s}', 'echo @@ end']
+    if 'busy' in phases:
+        # the floor of 'load': the guest's CPUs have work and nothing is drawn
+        lines += ['echo @@ busy',
+                  'for cpu in $(seq $(nproc)); do',
+                  f'    timeout {idle_s} sh -c "while :; do :; done" &',
+                  'done',
+                  'wait', 'echo @@ end']
     if 'scenes' in phases:
         # one process each: a scene that breaks leaves the others
         for scene in SCENES:

@@ -3,7 +3,7 @@
 
 Theory of operation.  tests/boot runs the guest's script (guest.py), whose
 output arrives here line by line; a thread reads it and notes when each line
-came.  In the phases 'idle' and 'load' the main thread asks QEMU for
+came.  In the phases 'idle', 'busy' and 'load' the main thread asks QEMU for
 query-status over QMP, waits a little, and asks again; a sample is the time
 from sending to the answer.  A real-time priority for that thread, where it can
 be had, keeps this program's own wait for a processor out of the samples: they
@@ -123,9 +123,9 @@ class Session:
         self.result['marks'].append((round(now, 3), line))
         if line.startswith('@@ '):
             words = line[3:].split()
-            if words[0] in ('idle', 'scene', 'cube', 'load'):
+            if words[0] in ('idle', 'busy', 'scene', 'cube', 'load'):
                 self.phase = words[-1] if words[0] == 'scene' else words[0]
-                self.drawing = self.phase == 'idle'
+                self.drawing = self.phase in ('idle', 'busy')
             elif words[0] == 'end':
                 if words[1:] and words[1] != '0':
                     self.result['errors'].append(f'{self.phase}: the program ended with status {words[1]}')
@@ -199,7 +199,7 @@ class Session:
             self.progress(f'{phase}')
             before, t0 = cpu_times(), time.monotonic()
             try:
-                if phase in ('idle', 'load'):
+                if phase in ('idle', 'busy', 'load'):
                     qmp = qmp or Qmp(sock, ANSWER_S)
                     self._sample(qmp, phase)
                 else:
@@ -216,7 +216,7 @@ class Session:
     def run(self):
         top = os.environ['VGPU_TOP']
         idle_s, scene_s, load_s = self.times
-        limit = 90 + idle_s + 6 * (scene_s * 2 + 25) + load_s * 3 + 40
+        limit = 90 + 2 * idle_s + 6 * (scene_s * 2 + 25) + load_s * 3 + 40
         work = tempfile.mkdtemp(prefix='vgpu-bench.')   # short: a socket lives in it
         # The vgpud that our device starts must not be one that somebody else's
         # VM, or the boot before this one, still uses.
