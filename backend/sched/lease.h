@@ -20,29 +20,45 @@ typedef enum LeaseResult {
 } LeaseResult;
 
 /*
- * page, call, wake: borrowed descriptors of vgpud's.  NULL with errno set when
- * they make no lease.  page < 0: there is none to be had, all works at once.
+ * page, call, wake: borrowed descriptors of vgpud's; call and wake must stay
+ * open.  NULL with errno set when they make no lease.  page < 0: there is none
+ * to be had, all works at once.
  */
 LeaseClient *lease_new(int page, int call, int wake);
-void lease_free(LeaseClient *l);
+void lease_free(LeaseClient *l); /* takes NULL; nobody is in it any more */
 
 /*
  * One more piece of work is about to begin: one compare-and-swap when others
  * do not wait.  *ticket goes to lease_leave when its last fence has signalled.
  */
 LeaseResult lease_try(LeaseClient *l, uint32_t *ticket);
-/* The same, and waits.  False: interrupted by lease_interrupt. */
+/* The same, and waits.  False: it would wait and lease_interrupt was called. */
 bool lease_enter(LeaseClient *l, uint32_t *ticket);
+/* Nobody waits any more, now and later; returns when they have stopped. */
 void lease_interrupt(LeaseClient *l);
 
-/* It is done; any thread.  used_ns: GPU time measured, 0 to count the time since lease_try. */
+/*
+ * It is done; any thread.  used_ns: GPU time measured, 0 to count the time the
+ * lease was in use.
+ */
 void lease_leave(LeaseClient *l, uint32_t ticket, uint64_t used_ns);
 
-/* Between two pieces of work: the slice is over, begin no other before it came back. */
-bool lease_over(const LeaseClient *l);
+/*
+ * Between two pieces of work: the slice is over, or the lease was taken away.
+ * Leave, and begin no other before lease_try or lease_enter lets you.
+ */
+bool lease_over(LeaseClient *l, uint32_t ticket);
 
-int lease_wake_fd(const LeaseClient *l);             /* to poll; lease_try reads it */
+/* Claims: fences signalled while work goes on (each lease_leave counts one by
+ * itself); how many commands wait for the lease. */
+void lease_progress(LeaseClient *l, uint32_t fences);
+void lease_queue_depth(LeaseClient *l, uint64_t commands);
+
+/* Readable when it is time to try again; lease_woken then takes that off.  -1: never. */
+int lease_wake_fd(LeaseClient *l);
+void lease_woken(LeaseClient *l);
+
 uint64_t lease_frame_interval(const LeaseClient *l); /* ns, 0: no bound */
-uint64_t lease_quantum(const LeaseClient *l);
+uint64_t lease_quantum(const LeaseClient *l);        /* ns */
 
 #endif

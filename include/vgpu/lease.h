@@ -9,28 +9,39 @@
  * renderer).  Neither side ever blocks on the other with the page in a state
  * that the other could not take back.
  *
- *      state      users   who may change it to what
- *   -  0          0       renderer: WANTED, then signals call
- *   -  WANTED     0       vgpud: GRANTED, then signals wake and FUTEX_WAKE
- *   -  GRANTED    0       renderer: GRANTED + 1 user; vgpud: 0 (takes it back unasked)
- *   -  GRANTED    n > 0   renderer: n + 1, n - 1; on 1 -> 0 with YIELD set: 0 or WANTED, then signals call
+ *      state        users   who may change it to what
+ *   -  0            0       renderer: WANTED, then signals call
+ *   -  WANTED       0       vgpud: GRANTED, then signals wake and FUTEX_WAKE
+ *   -  GRANTED      0       renderer: GRANTED + 1 user, or past end_ns WANTED, then signals call;
+ *      (or YIELD)           vgpud: 0 (takes it back unasked)
+ *   -  GRANTED      n > 0   renderer: n + 1, n - 1; vgpud: YIELD, after end_ns
+ *   -  GRANTED and  n > 0   renderer: n - 1, n + 1 before end_ns, WANTED on (somebody waits for the
+ *      YIELD                next grant); the last user to leave: 0, or WANTED where that is on, and
+ *                           then signals call.  vgpud: YIELD off (then signals wake and FUTEX_WAKE)
  *
  * So while nobody else waits, acquire and release are one compare-and-swap each
  * and no message.  When somebody waits vgpud takes an idle lease back itself;
  * from a busy one it asks by YIELD with end_ns: the slice may be used up to
  * end_ns (CLOCK_MONOTONIC; 0: return it now), then no user may be added, and
- * the last user to leave returns the lease.  Users are counted from the first
- * command to the GPU until the last fence of it has signalled: a lease that is
- * returned has no work in flight.
+ * the last user to leave, before end_ns or after, returns the lease.  Where
+ * others wait already vgpud may grant with YIELD.  Users are counted from the
+ * first command to the GPU until the last fence of it has signalled: a lease
+ * that is returned has no work in flight.
+ *
+ * Both eventfds may be shared by several processes: they are non-blocking,
+ * vgpud alone reads call, and nobody reads wake (it is watched edge-triggered).
  *
  * vgpud may revoke a lease whatever its users (the process is stopped, or is
- * about to be killed): it changes epoch first.  Who acquired in an earlier
- * epoch must not touch the count when it leaves.
+ * about to be killed): in one swap the epoch counts up, the users become 0 and
+ * GRANTED and YIELD go, WANTED stays.  Who acquired in an earlier epoch must
+ * not touch the count when it leaves, and asks again before it goes on.
  *
  * A VM that waits must not wait for a vgpud that is gone: vgpud counts ack up
- * for each call it serves.  A renderer whose call is not acknowledged within
- * VGPU_LEASE_ACK_NS works without a lease for VGPU_LEASE_LOOSE_NS and asks
- * again; a vgpud that comes back takes page and eventfds out of the renderer.
+ * for each call it serves, whatever it found.  A renderer whose call is not
+ * acknowledged within VGPU_LEASE_ACK_NS works without a lease and calls again
+ * every VGPU_LEASE_LOOSE_NS until one is; one that waits long for a grant calls
+ * as often, in case vgpud went meanwhile.  A vgpud that comes back takes page
+ * and eventfds out of the renderer.
  *
  * What a renderer writes here is its claim: vgpud checks it against the time it
  * saw the lease held and against what the kernel says of the process, charges
@@ -72,7 +83,7 @@ struct vgpu_lease {
     /* renderer: claims */
     uint64_t busy_ns;       /* GPU time used, ever */
     uint64_t busy_since_ns; /* CLOCK_MONOTONIC when users became more than 0; 0: they are 0 */
-    uint64_t batches;       /* units of GPU work finished, ever: a hung GPU counts no more */
+    uint64_t batches;       /* fences signalled, ever: a hung GPU counts no more */
     uint64_t queue_depth;   /* commands waiting for the lease */
     uint64_t loose_ns;      /* time worked without a lease, vgpud being away */
 };
