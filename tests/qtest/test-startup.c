@@ -182,6 +182,16 @@ static void iommu_platform(Gpu *none)
     assert_one_sentence(err);
 }
 
+/* Not begun by the emulator, but it is there: whatever encrypts RAM is refused before. */
+static void confidential_guest(Gpu *none)
+{
+    g_autofree char *err = refusal("", SHARED "-object sev-guest,id=sev0,cbitpos=47,reduced-phys-bits=1 "
+                                              "-machine confidential-guest-support=sev0 -device vgpu-pci");
+
+    HAS(err, "a confidential guest (confidential-guest-support=sev0) is not supported");
+    HAS(err, "has to read the guest's memory");
+}
+
 static void max_outputs_0(Gpu *none)
 {
     g_autofree char *err = refusal("", SHARED "-device vgpu-pci,max_outputs=0");
@@ -457,6 +467,7 @@ const GpuCase cases_startup[] = { { "startup/unknown-profile", unknown_profile, 
                                   { "startup/spawn-denied", spawn_denied, OURS },
                                   { "startup/full-gpu", full_gpu, OURS },
                                   { "startup/iommu-platform", iommu_platform, OURS },
+                                  { "startup/confidential-guest", confidential_guest, OURS },
                                   { "startup/max-outputs-0", max_outputs_0, OURS },
                                   { "startup/max-outputs-17", max_outputs_17, OURS },
                                   { "startup/name-too-long", name_too_long, OURS },
