@@ -23,6 +23,7 @@ static void vm_free(gpointer data)
     g_free(vm->profile);
     g_free(vm->gpu);
     g_free(vm->cause);
+    g_free(vm->figures);
     g_free(vm);
 }
 
@@ -64,6 +65,7 @@ Vm *books_add(Books *books, const char *name, const char *uuid, const char *devi
     g_strlcpy(vm->uuid, uuid, sizeof(vm->uuid));
     vm->device = g_strdup(device);
     vm->slot = free_slot(books);
+    vm->since_ns = (uint64_t)g_get_monotonic_time() * 1000;
     vm->pidfd = -1;
     g_ptr_array_add(books->vms, vm);
     return vm;

@@ -46,8 +46,9 @@ typedef struct Vm {
     uint32_t share;  /* ppm */
     uint32_t max_outputs, max_width, max_height, max_contexts, cpus;
     bool exclusive;
-    uint32_t slot; /* smallest number no other VM has */
-    uid_t owner;   /* who its QEMU runs as: nobody else may take it over */
+    uint32_t slot;     /* smallest number no other VM has */
+    uint64_t since_ns; /* in these books; CLOCK_MONOTONIC */
+    uid_t owner;       /* who its QEMU runs as: nobody else may take it over */
 
     /* its renderer */
     VmState state;
@@ -64,6 +65,7 @@ typedef struct Vm {
     /* vm.c's and attach.c's */
     guint pid_source, timer;
     struct VmLog *log;         /* what its renderer says */
+    struct Figures *figures;   /* figures.c's; plain memory, or NULL */
     struct Launched *starting; /* what QEMU gets once the renderer runs */
     guint status_source;
     gpointer client; /* its QEMU's connection; NULL: gone */

@@ -19,6 +19,7 @@ typedef struct Daemon {
     Books *books;
     char *state_path;
     char *era;
+    uint64_t since_ns;                          /* CLOCK_MONOTONIC */
     unsigned connections;                       /* of QEMUs, with or without a VM */
     uint64_t accepted, denied[DAEMON_REFUSALS]; /* VMs let in; requests refused, by enum vgpu_refusal */
     void (*idle_changed)(struct Daemon *d);     /* VMs or connections came or went */

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "meter.h"
+
 typedef struct Gpu {
     char *name;          /* gpu0, gpu1, ... or software0 */
     char *node;          /* /dev/dri/renderD128; NULL: software */
@@ -14,6 +16,7 @@ typedef struct Gpu {
     char *driver;        /* kernel driver, or "llvmpipe" */
     char *device_path;   /* its folder under /sys/devices, or NULL */
     uint64_t memory;     /* bytes to share */
+    Meter busy;          /* its time, as charged to VMs */
     bool memory_guessed; /* nobody told: it is a share of the host's RAM */
 } Gpu;
 

@@ -7,6 +7,8 @@
 
 #include "admission.h"
 #include "launcher.h"
+#include "metrics.h"
+#include "promtext.h"
 #include "units.h"
 #include "vm.h"
 
@@ -192,6 +194,13 @@ static void on_request(SoupServer *soup, SoupServerMessage *msg, const char *pat
 {
     Daemon *d = opaque;
 
+    if (g_str_equal(path, "/metrics") && soup_server_message_get_method(msg) == SOUP_METHOD_GET) {
+        char *text = metrics_text(d, NULL);
+
+        soup_server_message_set_status(msg, SOUP_STATUS_OK, NULL);
+        soup_server_message_set_response(msg, PROMTEXT_TYPE, SOUP_MEMORY_TAKE, text, strlen(text));
+        return;
+    }
     for (unsigned i = 0; i < G_N_ELEMENTS(http_paths); i++) {
         g_autoptr(JsonBuilder) b = NULL;
 
@@ -210,7 +219,7 @@ static void on_request(SoupServer *soup, SoupServerMessage *msg, const char *pat
         return;
     }
     answer_error(msg, SOUP_STATUS_NOT_FOUND,
-                 "there is no such page; there are /v1/vms, /v1/profiles and /v1/gpus");
+                 "there is no such page; there are /v1/vms, /v1/profiles, /v1/gpus and /metrics");
 }
 
 HttpServer *http_serve(Daemon *d, int fd, GError **error)

@@ -22,6 +22,7 @@
 
 #include "attach.h"
 #include "daemon.h"
+#include "figures.h"
 #include "gpu.h"
 #include "http.h"
 #include "launcher.h"
@@ -341,6 +342,7 @@ static bool run(Main *m, GError **error)
     /* From here on threads may exist. */
     d->loop = g_main_loop_new(NULL, FALSE);
     d->books = books_new();
+    d->since_ns = figures_now();
     d->state_path = g_strdup(m->listen->state);
     d->era = process_era();
     d->idle_changed = on_idle_changed;

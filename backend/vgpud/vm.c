@@ -30,6 +30,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "figures.h"
 #include "process.h"
 #include "state.h"
 #include "units.h"
@@ -102,6 +103,7 @@ static gboolean on_abandoned_end(gint pidfd, GIOCondition condition, gpointer op
 /* All that is known of a renderer, but for the process itself. */
 static void forget_renderer(Vm *vm)
 {
+    figures_renderer_ends(vm);
     clear_source(&vm->pid_source);
     clear_source(&vm->timer);
     clear_source(&vm->status_source);
