@@ -11,6 +11,7 @@ static const struct {
 } commands[] = {
     { "list", "", "VMs that have a slice of a GPU", 0, 0, list_vms },
     { "show", "VM", "everything about one VM", 1, 1, show_vm },
+    { "top", "", "who uses the GPUs now; --interval, --count, --sort", 0, 0, top_run },
     { "profiles", "", "profiles a VM may ask for, and how many more fit", 0, 0, list_profiles },
     { "gpus", "", "GPUs of this host and what is booked of them", 0, 0, list_gpus },
     { "set", "VM KEY=VALUE...", "changes a running VM: all of it or nothing", 2, -1, change_set },

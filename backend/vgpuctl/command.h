@@ -33,6 +33,7 @@ int list_gpus(const Ctl *ctl);
 /* Names for the shells' completion, one per line: vms, profiles, gpus, commands, keys, columns, policies. */
 int list_names(const Ctl *ctl);
 int show_vm(const Ctl *ctl);
+int top_run(const Ctl *ctl);
 int change_set(const Ctl *ctl);
 int change_profile(const Ctl *ctl);
 int change_policy(const Ctl *ctl);

@@ -7,6 +7,7 @@
 #include "command.h"
 #include "table.h"
 #include "text.h"
+#include "top_model.h"
 
 static const TableColumn vm_columns[] = {
     { "VM", table_text, "vm", false },
@@ -147,6 +148,9 @@ int list_names(const Ctl *ctl)
     }
     if (g_str_equal(what, "keys")) {
         return print_all(change_keys());
+    }
+    if (g_str_equal(what, "columns")) {
+        return print_all(top_column_names());
     }
     if (g_str_equal(what, "policies")) {
         return print_all(change_policies());

@@ -24,6 +24,7 @@ int main(int argc, char **argv)
     Ctl ctl = { 0 };
     g_autofree char *socket = NULL, *url = NULL, *token_file = NULL, *ca_file = NULL;
     gboolean version = FALSE;
+    int status;
     const GOptionEntry entries[] = {
         { "json", 'j', 0, G_OPTION_ARG_NONE, &ctl.json, "JSON, as vgpud has it, instead of text", NULL },
         { "socket", 's', 0, G_OPTION_ARG_FILENAME, &socket,
@@ -32,6 +33,11 @@ int main(int argc, char **argv)
         { "token-file", 0, 0, G_OPTION_ARG_FILENAME, &token_file, "holds the token for --url", "FILE" },
         { "ca-file", 0, 0, G_OPTION_ARG_FILENAME, &ca_file,
           "who signed the certificate at --url, if not whom this system trusts", "FILE" },
+        { "interval", 'n', 0, G_OPTION_ARG_DOUBLE, &ctl.interval, "of top: between two looks, default 1",
+          "SECONDS" },
+        { "count", 0, 0, G_OPTION_ARG_INT, &ctl.count,
+          "of top: how many; default 1, on a terminal until one types q", "N" },
+        { "sort", 0, 0, G_OPTION_ARG_STRING, &ctl.sort, "of top: by this column, default time", "COLUMN" },
         { "version", 0, 0, G_OPTION_ARG_NONE, &version, "show the version and exit", NULL },
         { NULL },
     };
@@ -61,8 +67,13 @@ int main(int argc, char **argv)
     if (url && socket) {
         return command_fail(CTL_USAGE, "give --socket or --url, not both");
     }
+    if ((ctl.interval || ctl.count || ctl.sort) && !g_str_equal(argv[1], "top")) {
+        return command_fail(CTL_USAGE, "--interval, --count and --sort are for top");
+    }
     ctl.where = (ClientConfig){ socket, url, token_file, ca_file };
     ctl.argc = argc - 2;
     ctl.argv = argv + 2;
-    return command_run(&ctl, argv[1]);
+    status = command_run(&ctl, argv[1]);
+    g_free(ctl.sort);
+    return status;
 }

@@ -80,19 +80,39 @@ static void print_cell(FILE *out, const char *text, glong width, bool right, boo
     }
 }
 
+void table_print_cells(FILE *out, const GPtrArray *cells, const TableColumn *columns, unsigned count)
+{
+    g_autofree glong *width = g_new0(glong, count);
+
+    g_return_if_fail(count > 0);
+    for (unsigned c = 0; c < count; c++) {
+        width[c] = text_width(columns[c].title);
+    }
+    for (guint i = 0; i < cells->len; i++) {
+        width[i % count] = MAX(width[i % count], text_width(cells->pdata[i]));
+    }
+    for (unsigned c = 0; c < count; c++) {
+        print_cell(out, columns[c].title, width[c], columns[c].right, c == count - 1);
+    }
+    fputc('\n', out);
+    for (guint i = 0; i < cells->len; i++) {
+        unsigned c = i % count;
+
+        print_cell(out, cells->pdata[i], width[c], columns[c].right, c == count - 1);
+        if (c == count - 1) {
+            fputc('\n', out);
+        }
+    }
+}
+
 void table_print(FILE *out, JsonArray *rows, const TableColumn *columns, unsigned count, const char *empty)
 {
     guint n = json_array_get_length(rows);
     g_autoptr(GPtrArray) cells = g_ptr_array_new_with_free_func(g_free);
-    g_autofree glong *width = NULL;
 
     if (!n) {
         fprintf(out, "%s\n", empty);
         return;
-    }
-    width = g_new0(glong, count);
-    for (unsigned c = 0; c < count; c++) {
-        g_ptr_array_add(cells, g_strdup(columns[c].title));
     }
     for (guint r = 0; r < n; r++) {
         JsonNode *node = json_array_get_element(rows, r);
@@ -105,15 +125,5 @@ void table_print(FILE *out, JsonArray *rows, const TableColumn *columns, unsigne
             g_ptr_array_add(cells, g_strdup(text && *text ? text : "-"));
         }
     }
-    for (guint i = 0; i < cells->len; i++) {
-        width[i % count] = MAX(width[i % count], text_width(cells->pdata[i]));
-    }
-    for (guint i = 0; i < cells->len; i++) {
-        bool last = i % count == count - 1;
-
-        print_cell(out, cells->pdata[i], width[i % count], columns[i % count].right, last);
-        if (last) {
-            fputc('\n', out);
-        }
-    }
+    table_print_cells(out, cells, columns, count);
 }

@@ -18,6 +18,9 @@ typedef struct TableColumn {
 /* empty: the sentence for no rows. */
 void table_print(FILE *out, JsonArray *rows, const TableColumn *columns, unsigned count, const char *empty);
 
+/* The same of texts, row by row: only the columns' titles and alignment count. */
+void table_print_cells(FILE *out, const GPtrArray *cells, const TableColumn *columns, unsigned count);
+
 /* Cells. */
 char *table_text(JsonObject *row, const char *member);
 char *table_number(JsonObject *row, const char *member);
