@@ -4,7 +4,8 @@
  *
  * Pure: no clock, no I/O, no threads; time is an argument, in nanoseconds of
  * any clock that does not go back.  One Sched per GPU.  O(log n) in the number
- * of its clients for every call but sched_set_policy.
+ * of its clients for every call but sched_set_policy, and linear at most in
+ * the GPU's capacity.
  *
  * A GPU has a capacity (1 for hardware; the number of host CPUs for software
  * rendering) and each client a width (1; the CPUs its profile grants): those
@@ -21,9 +22,10 @@ typedef enum SchedPolicy {
     SCHED_BEST_EFFORT, /* work-conserving, by weight among those that have work */
     SCHED_EQUAL_SHARE, /* the same, all weights equal */
     SCHED_FIXED_SHARE, /* never more than the share, not even on an idle GPU */
-    SCHED_EXCLUSIVE,   /* one client: it keeps the lease, no slices */
+    SCHED_EXCLUSIVE,   /* the client attached longest keeps the lease, others get none */
 } SchedPolicy;
 
+/* Who goes first when it wakes, not who gets how much: shares stay as they are. */
 typedef enum SchedPriority {
     SCHED_PRIORITY_LOW,
     SCHED_PRIORITY_NORMAL, /* SCHED_NORMAL is the C library's */
@@ -37,7 +39,7 @@ typedef enum SchedPriority {
 typedef struct SchedParams {
     uint32_t share_ppm; /* 1 to 1,000,000: weight, and bound under fixed-share */
     SchedPriority priority;
-    uint64_t quantum_ns; /* SCHED_QUANTUM_MIN_NS to _MAX_NS; 0: 2 ms up to 8 clients, 1 ms above */
+    uint64_t quantum_ns; /* SCHED_QUANTUM_MIN_NS to _MAX_NS; 0: 2 ms up to 8 clients attached, 1 ms above */
     uint32_t width;      /* 1 to capacity */
 } SchedParams;
 
@@ -64,9 +66,14 @@ void sched_want(Sched *s, SchedClient *c, uint64_t now);
 /* It has no work after all. */
 void sched_unwant(Sched *s, SchedClient *c, uint64_t now);
 
+/* It holds a lease already, whether that fits or not (from before the Sched was made). */
+void sched_hold(Sched *s, SchedClient *c, uint64_t now);
+
 /*
  * The next lease to grant, if there is one now: then the client holds it.
- * Call until false after each want, return, charge, set_* and remove, and at sched_next.
+ * Call until false after each want, return, charge, set_* and remove, and at
+ * sched_next.  One that gives its lease back and wants it again goes on, if
+ * both are told before sched_grant is called: else it has slept.
  */
 bool sched_grant(Sched *s, uint64_t now, SchedGrant *grant);
 
@@ -75,12 +82,17 @@ uint64_t sched_next(const Sched *s, uint64_t now);
 
 /*
  * The next holder that should give its lease up because another waits, and
- * when: at most once for each holder until what it is asked for changes.
- * False when there is none (any more).
+ * when (now at the earliest): at most once for each holder until what it is
+ * asked for changes.  *end SCHED_NEVER: it may keep it after all, also what
+ * its grant said.  False when there is none (any more).  Call until false
+ * after sched_grant said so.
  */
 bool sched_preempt(Sched *s, uint64_t now, SchedClient **holder, uint64_t *end);
 
-/* It used that much GPU time since the last charge; it goes on holding what it holds. */
+/*
+ * It used that much GPU time since the last charge; it goes on holding what it
+ * holds.  Charge all that hold before another's want.
+ */
 void sched_charge(Sched *s, SchedClient *c, uint64_t used_ns, uint64_t now);
 /* It gives its lease back; charge first. */
 void sched_return(Sched *s, SchedClient *c, uint64_t now);
@@ -89,6 +101,6 @@ bool sched_holds(const SchedClient *c);
 bool sched_wants(const SchedClient *c);
 uint64_t sched_quantum(const Sched *s, const SchedClient *c); /* in force, ns */
 uint64_t sched_used(const SchedClient *c);                    /* charged, ever, ns */
-uint64_t sched_overshoot(const SchedClient *c);               /* used past slice ends, ever, ns */
+uint64_t sched_overshoot(const SchedClient *c); /* held past slice ends, ever, as GPU time, ns */
 
 #endif
