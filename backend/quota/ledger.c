@@ -6,8 +6,10 @@
  * limit may change between the look and the swap; a charge admitted under the
  * limit of a moment ago is as good as one that came a moment earlier.
  *
- * The statistics page is written after the fact and only for readers: nothing
- * here reads it back for a decision.  Each publisher stores what used is at
+ * The limit lies in the statistics page, where vgpud changes it.  Nothing else
+ * there is read back for a decision: its figures are written after the fact and
+ * only for readers.  Who could write another limit there is in this process and
+ * could as well leave the ledger alone: vgpud watches from outside.  Each publisher stores what used is at
  * that instant and looks again afterwards, so that the last one to finish
  * leaves the right figure behind.
  */
@@ -49,6 +51,9 @@ void ledger_init(Ledger *l, uint64_t limit, struct vgpu_stats *stats)
 {
     *l = (Ledger){ .limit = limit, .stats = stats };
     if (stats) {
+        if (!vgpu_stats_get(&stats->memory_limit)) {
+            vgpu_stats_set(&stats->memory_limit, limit);
+        }
         vgpu_stats_set(&stats->memory_used, 0);
         vgpu_stats_set(&stats->memory_peak, 0);
         vgpu_stats_set(&stats->alloc_denied, 0);
@@ -72,7 +77,7 @@ bool ledger_charge(Ledger *l, uint64_t bytes)
     uint64_t sum, ceiling;
 
     do {
-        if (__builtin_add_overflow(load(&l->limit), reserve, &ceiling)) {
+        if (__builtin_add_overflow(ledger_limit(l), reserve, &ceiling)) {
             ceiling = UINT64_MAX;
         }
         if (__builtin_add_overflow(used, bytes, &sum) || sum > ceiling) {
@@ -116,7 +121,7 @@ uint64_t ledger_used(const Ledger *l)
 
 uint64_t ledger_limit(const Ledger *l)
 {
-    return load(&l->limit);
+    return load(l->stats ? &l->stats->memory_limit : &l->limit);
 }
 
 uint64_t ledger_free(const Ledger *l)
@@ -129,5 +134,5 @@ uint64_t ledger_free(const Ledger *l)
 
 void ledger_set_limit(Ledger *l, uint64_t limit)
 {
-    __atomic_store_n(&l->limit, limit, __ATOMIC_SEQ_CST);
+    __atomic_store_n(l->stats ? &l->stats->memory_limit : &l->limit, limit, __ATOMIC_SEQ_CST);
 }

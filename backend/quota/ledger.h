@@ -20,11 +20,15 @@
 #define LEDGER_RESERVE (4u * 1024 * 1024)
 
 typedef struct Ledger {
-    uint64_t limit;           /* atomic; bytes */
+    uint64_t limit;           /* atomic; bytes; without a page */
     uint64_t used;            /* atomic; bytes */
     struct vgpu_stats *stats; /* borrowed; where the figures are published */
 } Ledger;
 
+/*
+ * The limit in force is the page's, which vgpud may change at any time; limit
+ * is for a page that has none yet, or when there is no page.
+ */
 void ledger_init(Ledger *l, uint64_t limit, struct vgpu_stats *stats);
 
 /* False, and nothing charged, when it does not fit. */

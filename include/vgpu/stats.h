@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The statistics page of one VM: a sealed memfd of VGPU_STATS_SIZE bytes that
- * vgpud makes, the renderer writes and vgpud and QEMU read.
+ * vgpud makes, the renderer writes and vgpud and QEMU read.  The words that
+ * vgpud sets are orders to the renderer: one that does not follow them, or
+ * writes others there, is held to vgpud's own books from outside.
  *
  * Every counter is a naturally aligned 64-bit word with one writer, stored and
  * loaded with relaxed atomics; there is no order between two of them.  What a
@@ -20,7 +22,7 @@
 struct vgpu_stats {
     uint32_t magic; /* set by vgpud */
     uint32_t version;
-    uint64_t memory_limit;      /* bytes; set by vgpud, never changed by the renderer */
+    uint64_t memory_limit;      /* bytes; vgpud may change it at any time, the renderer never does */
     uint64_t memory_used;       /* bytes charged now */
     uint64_t memory_peak;       /* bytes, highest memory_used */
     uint64_t alloc_denied;      /* requests refused for lack of quota */
@@ -34,6 +36,7 @@ struct vgpu_stats {
     uint64_t errors;         /* error replies, ever */
     uint64_t last_submit_ns; /* CLOCK_MONOTONIC, 0: never */
     uint64_t kind;           /* enum vgpu_renderer_kind */
+    uint64_t renew;          /* set by vgpud: end at the next reset, another renderer is to take over */
 };
 
 _Static_assert(sizeof(struct vgpu_stats) <= VGPU_STATS_SIZE, "one page");

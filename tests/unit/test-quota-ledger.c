@@ -144,7 +144,29 @@ static void test_published(void)
     g_assert_cmpuint(stats.commands, ==, 3);
 }
 
-/* A page that the other side scribbles on changes no decision. */
+/* vgpud moves the limit in the page: the next charge is held to it, what there is stays. */
+static void test_limit_in_the_page(void)
+{
+    struct vgpu_stats stats = { .memory_limit = 32 * MIB };
+    Ledger l;
+
+    ledger_init(&l, 8 * MIB, &stats); /* the page has one already, perhaps a newer one */
+    g_assert_cmpuint(ledger_limit(&l), ==, 32 * MIB);
+    g_assert_true(ledger_charge(&l, 24 * MIB));
+    stats.memory_limit = 16 * MIB;
+    g_assert_cmpuint(ledger_free(&l), ==, 0);
+    g_assert_false(ledger_charge(&l, 1 * MIB));
+    g_assert_cmpuint(ledger_used(&l), ==, 24 * MIB);
+    ledger_refund(&l, 9 * MIB);
+    g_assert_true(ledger_charge(&l, 1 * MIB));
+    g_assert_false(ledger_charge(&l, 1 * MIB));
+    stats.memory_limit = 64 * MIB;
+    g_assert_true(ledger_charge(&l, 48 * MIB));
+    ledger_set_limit(&l, 80 * MIB);
+    g_assert_cmpuint(stats.memory_limit, ==, 80 * MIB);
+}
+
+/* Figures that the other side scribbles on change no decision. */
 static void test_page_is_not_believed(void)
 {
     struct vgpu_stats stats = { 0 };
@@ -153,7 +175,7 @@ static void test_page_is_not_believed(void)
     ledger_init(&l, 8 * MIB, &stats);
     g_assert_true(ledger_charge(&l, 8 * MIB));
     stats.memory_used = 0;
-    stats.memory_limit = UINT64_MAX;
+    stats.memory_peak = UINT64_MAX;
     g_assert_false(ledger_charge(&l, 1 * MIB));
     g_assert_cmpuint(ledger_used(&l), ==, 8 * MIB);
 }
@@ -267,6 +289,7 @@ int main(int argc, char **argv)
     g_test_add_func("/quota/ledger/carry", test_carry);
     g_test_add_func("/quota/ledger/overflow", test_overflow);
     g_test_add_func("/quota/ledger/lowered-limit", test_lowered_limit);
+    g_test_add_func("/quota/ledger/limit-in-the-page", test_limit_in_the_page);
     g_test_add_func("/quota/ledger/published", test_published);
     g_test_add_func("/quota/ledger/page-is-not-believed", test_page_is_not_believed);
     g_test_add_func("/quota/ledger/refund-too-much", test_refund_too_much);
