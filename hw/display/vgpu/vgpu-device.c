@@ -55,9 +55,11 @@ void vgpu_set_state(VgpuDevice *d, VgpuState state)
     d->state = state;
 }
 
+/* vgpud may change it while the VM runs; a lost renderer's page is not looked at. */
 uint64_t vgpu_memory_limit(const VgpuDevice *d)
 {
-    return d->attach.grant.memory_limit;
+    return d->stats && d->state == VGPU_STATE_RUNNING ? vgpu_stats_get(&d->stats->memory_limit)
+                                                      : d->attach.grant.memory_limit;
 }
 
 uint64_t vgpu_memory_used(const VgpuDevice *d)
