@@ -38,7 +38,8 @@ static const char *admission_blocker(const Profile *p, const Gpu *gpu, const Adm
                                      size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (booked_on(&bookings[i], gpu) && (bookings[i].exclusive || p->exclusive)) {
+        if (booked_on(&bookings[i], gpu) &&
+            (bookings[i].exclusive || p->exclusive || gpu->policy == SCHED_EXCLUSIVE)) {
             return bookings[i].vm;
         }
     }
@@ -53,7 +54,7 @@ unsigned admission_fits(const Profile *p, const Gpu *gpu, const AdmissionBooking
         return 0;
     }
     n = admission_free(gpu, bookings, count) / profile_memory(p, gpu->memory);
-    return MIN(n, p->exclusive ? 1 : G_MAXUINT16);
+    return MIN(n, p->exclusive || gpu->policy == SCHED_EXCLUSIVE ? 1 : G_MAXUINT16);
 }
 
 /* "1024 of 8192 MiB are free on gpu0 (win10: 4096, ci-7: 3072)" */
@@ -125,6 +126,9 @@ static char *refuse_full(const Profile *p, const ProfileSet *profiles, const GPt
         g_string_append_printf(s,
                                "profile '%s' wants %s for itself (isolation=exclusive), but VM %s uses it; ",
                                p->name, first->name, blocker);
+    } else if (blocker && first->policy == SCHED_EXCLUSIVE) {
+        g_string_append_printf(s, "%s is for one VM at a time (policy exclusive), and VM %s uses it; ",
+                               first->name, blocker);
     } else if (blocker) {
         g_string_append_printf(s, "VM %s has %s for itself (isolation=exclusive); ", blocker, first->name);
     } else {
@@ -159,19 +163,36 @@ static char *refuse_names(const char *what, const char *name, const char *are, c
     return s;
 }
 
-static char *gpu_names(const GPtrArray *gpus)
+bool admission_resize(const Gpu *gpu, const AdmissionBooking *bookings, size_t count, size_t self,
+                      uint64_t memory, bool exclusive, char **why)
 {
-    GString *s = g_string_new(NULL);
+    const AdmissionBooking *own = &bookings[self];
+    uint64_t others = 0;
+    GString *s;
 
-    for (guint i = 0; i < gpus->len; i++) {
-        const Gpu *g = gpus->pdata[i];
-
-        g_string_append_printf(s, "%s%s", i ? ", " : "", g->name);
-        if (g->pci) {
-            g_string_append_printf(s, " (%s)", g->pci);
+    for (size_t i = 0; i < count; i++) {
+        if (i == self || !booked_on(&bookings[i], gpu)) {
+            continue;
+        }
+        if (exclusive && !own->exclusive) {
+            *why = g_strdup_printf("VM %s would have %s for itself (isolation=exclusive), but VM %s uses it",
+                                   own->vm, gpu->name, bookings[i].vm);
+            return false;
+        }
+        if (__builtin_add_overflow(others, bookings[i].memory, &others)) {
+            others = UINT64_MAX;
         }
     }
-    return g_string_free(s, FALSE);
+    if (memory <= own->memory || (others <= gpu->memory && memory <= gpu->memory - others)) {
+        return true;
+    }
+    s = g_string_new(NULL);
+    g_string_append_printf(
+        s, "VM %s would have %" G_GUINT64_FORMAT " MiB of GPU memory instead of %" G_GUINT64_FORMAT "; ",
+        own->vm, (guint64)(memory / MIB), (guint64)(own->memory / MIB));
+    describe_gpu(s, gpu, bookings, count);
+    *why = g_string_free(s, FALSE);
+    return false;
 }
 
 bool admission_decide(const ProfileSet *profiles, const GPtrArray *gpus, const AdmissionBooking *bookings,

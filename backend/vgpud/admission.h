@@ -36,6 +36,13 @@ bool admission_decide(const ProfileSet *profiles, const GPtrArray *gpus, const A
                       size_t count, const char *profile, const char *gpu, AdmissionGrant *grant,
                       enum vgpu_refusal *code, char **why);
 
+/*
+ * Whether a VM that is there already, bookings[self] on this GPU, may have that
+ * much memory instead, and the GPU for itself.  Having less is always possible.
+ */
+bool admission_resize(const Gpu *gpu, const AdmissionBooking *bookings, size_t count, size_t self,
+                      uint64_t memory, bool exclusive, char **why);
+
 /* Bytes booked and free on a GPU. */
 uint64_t admission_used(const Gpu *gpu, const AdmissionBooking *bookings, size_t count);
 uint64_t admission_free(const Gpu *gpu, const AdmissionBooking *bookings, size_t count);

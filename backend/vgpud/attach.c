@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "launcher.h"
+#include "settings.h"
 #include "units.h"
 #include "vm.h"
 #include "wire.h"
@@ -166,14 +167,8 @@ static void grant(Client *c, const struct vgpu_attach_request *r, const char *uu
 
     vm->profile = g_strdup(p->name);
     vm->gpu = g_strdup(g->gpu->name);
-    vm->memory = g->memory;
-    vm->share = profile_share(p, g->gpu->memory);
+    settings_from_profile(vm, p, g->gpu, launcher_cpus_online());
     vm->max_outputs = MIN(r->max_outputs, p->displays);
-    vm->max_width = p->max_width;
-    vm->max_height = p->max_height;
-    vm->max_contexts = p->max_contexts;
-    vm->cpus = profile_cpus(p, g->gpu->memory, !g->gpu->node, launcher_cpus_online());
-    vm->exclusive = p->exclusive;
     vm->owner = c->peer.uid;
     client_take(c, vm);
     g_message("%s: admitted for process %d (uid %u)", vm->name, c->peer.pid, c->peer.uid);

@@ -98,7 +98,7 @@ AdmissionBooking *books_bookings(const Books *books, size_t *count)
         b[i] = (AdmissionBooking){
             .vm = vm->name,
             .gpu = vm->gpu ? vm->gpu : "",
-            .memory = vm->memory,
+            .memory = MAX(vm->memory, vm->held),
             .exclusive = vm->exclusive,
         };
     }

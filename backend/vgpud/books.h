@@ -36,19 +36,29 @@ typedef enum VmReset {
 #define VM_UUID_TEXT 37
 
 typedef struct Vm {
-    /* what was granted; never changes */
+    /* what was asked for; never changes */
     char *name;              /* clean text */
     char uuid[VM_UUID_TEXT]; /* with the device's name: the key */
     char *device;
-    char *profile;
     char *gpu;
-    uint64_t memory; /* bytes */
-    uint32_t share;  /* ppm */
-    uint32_t max_outputs, max_width, max_height, max_contexts, cpus;
-    bool exclusive;
+    uint32_t max_outputs;
     uint32_t slot;     /* smallest number no other VM has */
     uint64_t since_ns; /* in these books; CLOCK_MONOTONIC */
     uid_t owner;       /* who its QEMU runs as: nobody else may take it over */
+
+    /* what it is granted: control.c may change it while the VM runs */
+    char *profile;
+    uint64_t memory; /* bytes */
+    uint64_t held;   /* bytes still taken from before memory was lowered, or 0: booked instead */
+    uint32_t share;  /* ppm */
+    ProfilePriority priority;
+    uint64_t quantum_us;                          /* 0: the GPU's default */
+    uint32_t frame_rate_limit;                    /* per second, 0: no bound */
+    uint64_t hang_timeout_us;                     /* 0: none */
+    uint32_t cpus;                                /* 0: no bound */
+    uint32_t max_width, max_height, max_contexts; /* of its next renderer */
+    bool exclusive;
+    bool no_3d; /* its next renderer is the 2D one, until control_allow */
 
     /* its renderer */
     VmState state;
@@ -57,7 +67,7 @@ typedef struct Vm {
     pid_t pid;          /* 0: none */
     uint64_t pid_start; /* clock ticks since boot, field 22 of /proc/PID/stat */
     int pidfd;
-    struct vgpu_stats *page;         /* read-only; NULL: its figures are unknown */
+    struct vgpu_stats *page;         /* vgpud writes its limit; NULL: its figures are unknown */
     uint64_t resident;               /* bytes of its own memory, last seen */
     unsigned restarts;               /* renderers started but for the first */
     uint64_t resets[VM_RESET_COUNT]; /* renderers lost */

@@ -25,6 +25,7 @@ typedef struct ControlChange {
     char *profile;
     uint32_t share_ppm;  /* of the GPU's time */
     uint64_t memory;     /* bytes; below what is in use refuses new allocations and takes nothing back */
+    uint32_t memory_ppm; /* when memory is 0: of the GPU's memory */
     uint64_t quantum_us; /* 0: the GPU's default */
     ProfilePriority priority;
     uint32_t frame_rate_limit; /* frames per second, 0: no bound */
@@ -33,8 +34,15 @@ typedef struct ControlChange {
 
 void control_change_clear(ControlChange *c);
 
+/* GError codes of VGPUD_ERROR here; 0: what was asked for makes no sense. */
+enum {
+    CONTROL_ERROR_UNKNOWN = 1, /* no such VM or GPU */
+    CONTROL_ERROR_AMBIGUOUS,   /* the name means several */
+    CONTROL_ERROR_REFUSED,     /* not possible now */
+};
+
 /*
- * Puts one KEY=VALUE of a profile's grammar (share=30%, memory=2G, quantum=4ms,
+ * Puts one KEY=VALUE of a profile's grammar (share=30% or 30, memory=2G, quantum=4ms,
  * priority=high, frame-rate-limit=60, hang-timeout=5s, profile=NAME) into a
  * change.  A key that is there already is an error.
  */
@@ -43,8 +51,16 @@ bool control_change_parse(ControlChange *c, const char *key, const char *value, 
 /* The VMs that a name means: its name, its UUID, or UUID/DEVICE; an error unless it is exactly one. */
 Vm *control_find_vm(const Daemon *d, const char *name, GError **error);
 
-/* Refused with a sentence when the profile does not exist or what is asked for does not fit. */
+/*
+ * Refused with a sentence when the profile does not exist or what is asked for
+ * does not fit.  A profile's cpus are in force at once as far as the renderer
+ * has threads for them, its max-resolution and max-contexts at the VM's next
+ * reset, its displays when the VM is started again.
+ */
 bool control_apply(Daemon *d, Vm *vm, const ControlChange *c, GError **error);
+
+/* What is held from before memory was lowered, as far as its renderer has let go of it; once a second. */
+void control_follow_memory(const Daemon *d, Vm *vm);
 
 /* For a GPU by name or PCI address, until it is set again; kept in the state file. */
 bool control_policy(Daemon *d, const char *gpu, SchedPolicy policy, GError **error);

@@ -115,6 +115,21 @@ GPtrArray *gpu_find_all(const char *dev, const char *sys, uint64_t host_memory, 
     return gpus;
 }
 
+char *gpu_names(const GPtrArray *gpus)
+{
+    GString *s = g_string_new(NULL);
+
+    for (guint i = 0; i < gpus->len; i++) {
+        const Gpu *g = gpus->pdata[i];
+
+        g_string_append_printf(s, "%s%s", i ? ", " : "", g->name);
+        if (g->pci) {
+            g_string_append_printf(s, " (%s)", g->pci);
+        }
+    }
+    return g_string_free(s, FALSE);
+}
+
 Gpu *gpu_find(const GPtrArray *gpus, const char *name)
 {
     for (guint i = 0; i < gpus->len; i++) {

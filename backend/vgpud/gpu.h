@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../sched/sched.h"
 #include "meter.h"
 
 typedef struct Gpu {
@@ -17,6 +18,8 @@ typedef struct Gpu {
     char *device_path;   /* its folder under /sys/devices, or NULL */
     uint64_t memory;     /* bytes to share */
     Meter busy;          /* its time, as charged to VMs */
+    SchedPolicy policy;  /* how its time is divided; control_policy changes it */
+    bool policy_set;     /* by an operator: kept in the state file */
     bool memory_guessed; /* nobody told: it is a share of the host's RAM */
 } Gpu;
 
@@ -27,6 +30,9 @@ void gpu_free(gpointer gpu);
  * and "/sys" (tests have their own); host_memory: bytes of RAM.
  */
 GPtrArray *gpu_find_all(const char *dev, const char *sys, uint64_t host_memory, bool software_only);
+
+/* "gpu0, gpu1 (0000:03:00.0)", to free. */
+char *gpu_names(const GPtrArray *gpus);
 
 /* By name or PCI address; NULL when there is none. */
 Gpu *gpu_find(const GPtrArray *gpus, const char *name);

@@ -42,6 +42,8 @@
 #define FIRST_UID 61184u
 #define UID_COUNT 4096u
 
+#define THREADS_MAX 1024 /* of a renderer; the sandbox allows half as many */
+
 #define GO_FD      8 /* in the child: the ids are mapped */
 #define STATUS_FD  7 /* in the child: what went wrong */
 #define FIRST_FREE 9
@@ -91,6 +93,28 @@ static bool choose_cpus(uint32_t n, uint32_t slot, cpu_set_t *out)
     return taken == n;
 }
 
+void launcher_pin(pid_t pid, uint32_t cpus, uint32_t slot)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/task", (int)pid);
+    cpu_set_t set;
+
+    if (!choose_cpus(cpus, slot, &set) && sched_getaffinity(0, sizeof(set), &set) < 0) {
+        return;
+    }
+    /* a thread that appears in the first round has its maker's CPUs, old or new: hence a second */
+    for (unsigned round = 0; round < 2; round++) {
+        g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+        const char *tid;
+
+        for (unsigned n = 0; dir && n < THREADS_MAX && (tid = g_dir_read_name(dir)); n++) {
+            if (sched_setaffinity(atoi(tid), sizeof(set), &set) < 0 && errno != ESRCH) {
+                g_message("cannot bind process %d to other CPUs: %s", (int)pid, g_strerror(errno));
+                return;
+            }
+        }
+    }
+}
+
 static int sealed_memfd(const char *name, size_t size, GError **error)
 {
     int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -107,7 +131,7 @@ static int sealed_memfd(const char *name, size_t size, GError **error)
     return fd;
 }
 
-/* The page's descriptor for the renderer; QEMU's, and our map, can only read. */
+/* The page's descriptor for the renderer; QEMU's can only read. */
 static int make_stats(uint64_t memory, Launched *out, GError **error)
 {
     char path[64];
@@ -121,7 +145,7 @@ static int make_stats(uint64_t memory, Launched *out, GError **error)
     }
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     out->stats = open(path, O_RDONLY | O_CLOEXEC);
-    out->page = mmap(NULL, VGPU_STATS_SIZE, PROT_READ, MAP_SHARED, fd, 0);
+    out->page = mmap(NULL, VGPU_STATS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (pwrite(fd, &first, sizeof(first), 0) != sizeof(first) || out->stats < 0 || out->page == MAP_FAILED) {
         g_set_error(error, VGPUD_ERROR, 0, "cannot make a statistics page: %s", strerror(errno));
         out->page = out->page == MAP_FAILED ? NULL : out->page;

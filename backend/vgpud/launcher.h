@@ -38,11 +38,14 @@ typedef struct Launched {
     int vhost_user, channel, stats, objects; /* for QEMU */
     int log;                                 /* the renderer's stderr, to read; non-blocking */
     int status;                              /* end of file: it runs; text: why it does not */
-    struct vgpu_stats *page;                 /* read-only map of stats */
+    struct vgpu_stats *page;                 /* writable map of stats */
 } Launched;
 
 /* The descriptors and the map are the caller's. */
 bool launcher_start(const LaunchSpec *spec, Launched *out, GError **error);
+
+/* Binds all threads of a running renderer to other CPUs; cpus 0: all. */
+void launcher_pin(pid_t pid, uint32_t cpus, uint32_t slot);
 
 /* Closes and unmaps what is left of it; the process is left alone. */
 void launched_clear(Launched *l);

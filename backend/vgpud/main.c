@@ -288,7 +288,7 @@ static void take_back(Main *m)
 {
     g_autoptr(GError) error = NULL;
 
-    if (!state_load(m->daemon.books, m->daemon.state_path, m->daemon.era, &error)) {
+    if (!state_load(m->daemon.books, m->daemon.gpus, m->daemon.state_path, m->daemon.era, &error)) {
         g_autofree char *aside = g_strconcat(m->daemon.state_path, ".bad", NULL);
 
         g_warning("%s; it is kept as %s, and VMs that run already are not in the books", error->message,

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "../sched/sched.h"
 #include "units.h"
 #include "vgpu/attach.h"
 
@@ -36,7 +37,9 @@ static bool parse_priority(Profile *p, const char *value)
 
 static bool parse_quantum(Profile *p, const char *value)
 {
-    return units_parse_duration(value, &p->quantum_us) && p->quantum_us >= 100 && p->quantum_us <= 1000000;
+    return units_parse_duration(value, &p->quantum_us) &&
+           (!p->quantum_us ||
+            (p->quantum_us >= SCHED_QUANTUM_MIN_NS / 1000 && p->quantum_us <= SCHED_QUANTUM_MAX_NS / 1000));
 }
 
 static bool parse_apis(Profile *p, const char *value)
@@ -129,7 +132,7 @@ static const struct {
     { "memory", parse_memory, "16M or more (K, M, G, T), or a percentage of the GPU up to 100%" },
     { "share", parse_share, "a percentage of the GPU's time up to 100%" },
     { "priority", parse_priority, "low, normal or high" },
-    { "quantum", parse_quantum, "a time from 100us to 1s" },
+    { "quantum", parse_quantum, "a time from 500us to 30ms, or 0 for the GPU's default" },
     { "apis", parse_apis, "gl, vulkan or both" },
     { "displays", parse_displays, "a number from 1 to 16" },
     { "max-resolution", parse_max_resolution, "WIDTHxHEIGHT, from 320x200 to 16384x16384" },
@@ -161,7 +164,6 @@ static Profile *profile_new(const char *name, const char *origin)
     p->name = g_strdup(name);
     p->origin = g_strdup(origin);
     p->priority = PROFILE_NORMAL;
-    p->quantum_us = 4000;
     p->apis = PROFILE_API_GL | PROFILE_API_VULKAN;
     p->displays = 16;
     p->hang_timeout_us = 10000000;
@@ -211,6 +213,28 @@ static bool profile_name_valid(const char *name)
     return true;
 }
 
+bool profile_set_value(Profile *p, const char *key, const char *value, char **why)
+{
+    g_autoptr(GString) all = NULL;
+
+    for (unsigned k = 0; k < G_N_ELEMENTS(profile_keys); k++) {
+        if (!g_str_equal(key, profile_keys[k].key)) {
+            continue;
+        }
+        if (profile_keys[k].parse(p, value)) {
+            return true;
+        }
+        *why = g_strdup_printf("%s=%s is not %s", key, value, profile_keys[k].expected);
+        return false;
+    }
+    all = g_string_new(NULL);
+    for (unsigned k = 0; k < G_N_ELEMENTS(profile_keys); k++) {
+        g_string_append_printf(all, "%s%s", k ? ", " : "", profile_keys[k].key);
+    }
+    *why = g_strdup_printf("a profile has no key '%s'; the keys are: %s", key, all->str);
+    return false;
+}
+
 static Profile *profile_parse(const Ini *ini, const char *name, GError **error)
 {
     g_autofree char *origin = g_strdup_printf("%s:%u", ini->path, ini_line(ini, name, NULL));
@@ -218,28 +242,13 @@ static Profile *profile_parse(const Ini *ini, const char *name, GError **error)
     Profile *p = profile_new(name, origin);
 
     for (unsigned i = 0; keys && keys[i]; i++) {
-        g_autofree char *value = NULL;
-        unsigned k = 0;
+        g_autofree char *value = ini_value(ini, name, keys[i], error), *why = NULL;
 
-        while (k < G_N_ELEMENTS(profile_keys) && !g_str_equal(keys[i], profile_keys[k].key)) {
-            k++;
-        }
-        if (k == G_N_ELEMENTS(profile_keys)) {
-            g_autoptr(GString) all = g_string_new(NULL);
-
-            for (k = 0; k < G_N_ELEMENTS(profile_keys); k++) {
-                g_string_append_printf(all, "%s%s", k ? ", " : "", profile_keys[k].key);
-            }
-            ini_fail(ini, name, keys[i], error, "a profile has no key '%s'; the keys are: %s", keys[i],
-                     all->str);
-            goto fail;
-        }
-        value = ini_value(ini, name, keys[i], error);
         if (!value) {
             goto fail;
         }
-        if (!profile_keys[k].parse(p, value)) {
-            ini_fail(ini, name, keys[i], error, "%s=%s is not %s", keys[i], value, profile_keys[k].expected);
+        if (!profile_set_value(p, keys[i], value, &why)) {
+            ini_fail(ini, name, keys[i], error, "%s", why);
             goto fail;
         }
     }
@@ -398,16 +407,18 @@ uint32_t profile_share(const Profile *p, uint64_t gpu_memory)
 }
 
 /* On software rendering the CPUs are the GPU: a share of it is one of them. */
-uint32_t profile_cpus(const Profile *p, uint64_t gpu_memory, bool software, uint32_t online)
+uint32_t profile_cpus_by_share(const Profile *p, uint32_t share_ppm, bool software, uint32_t online)
 {
-    uint64_t share;
-
     if (p->cpus) {
         return MIN(p->cpus, online);
     }
     if (p->cpus_all || !software) {
         return 0;
     }
-    share = profile_share(p, gpu_memory);
-    return CLAMP((share * online + PPM - 1) / PPM, 1, online);
+    return CLAMP(((uint64_t)share_ppm * online + PPM - 1) / PPM, 1, online);
+}
+
+uint32_t profile_cpus(const Profile *p, uint64_t gpu_memory, bool software, uint32_t online)
+{
+    return profile_cpus_by_share(p, profile_share(p, gpu_memory), software, online);
 }

@@ -9,8 +9,7 @@
  *   share = 25%              of the GPU's time; default: as memory's
  *   cpus = 2                 host CPUs of the renderer, or "all"
  *
- * Enforced now: memory, cpus, displays, max-resolution, max-contexts,
- * isolation.  The other keys are read and checked, and kept for the scheduler.
+ * Read and checked, but not enforced yet: apis, idle-timeout.
  */
 #ifndef VGPUD_PROFILE_H
 #define VGPUD_PROFILE_H
@@ -38,7 +37,7 @@ typedef struct Profile {
     uint32_t memory_ppm;   /* of the GPU's memory */
     uint32_t share_ppm;    /* of the GPU's time; 0: as memory */
     ProfilePriority priority;
-    uint64_t quantum_us;
+    uint64_t quantum_us;            /* 0: the GPU's default */
     uint32_t apis;                  /* PROFILE_API_* */
     uint32_t displays;              /* 1 to 16 */
     uint32_t max_width, max_height; /* pixels, 0: no bound */
@@ -59,6 +58,12 @@ typedef struct ProfileSet {
 ProfileSet *profile_set_new(void); /* with the built-in ones */
 void profile_set_free(ProfileSet *set);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ProfileSet, profile_set_free)
+
+/*
+ * Puts one key's value into a profile.  False with *why, a sentence to free,
+ * when there is no such key or it does not take that value.
+ */
+bool profile_set_value(Profile *p, const char *key, const char *value, char **why);
 
 /*
  * Adds the profiles of a file.  One that has the name of a built-in profile
@@ -83,5 +88,7 @@ uint64_t profile_memory(const Profile *p, uint64_t gpu_memory);
 uint32_t profile_share(const Profile *p, uint64_t gpu_memory); /* ppm, 1 up */
 /* Host CPUs for its renderer, 0: no bound.  online: CPUs there are. */
 uint32_t profile_cpus(const Profile *p, uint64_t gpu_memory, bool software, uint32_t online);
+/* The same with another share of the GPU's time than the profile's. */
+uint32_t profile_cpus_by_share(const Profile *p, uint32_t share_ppm, bool software, uint32_t online);
 
 #endif

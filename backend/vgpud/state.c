@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A GKeyFile: [vgpud] with version and era, then one group per VM, [vm 0] up.
+ * A GKeyFile: [vgpud] with version and era, [gpu NAME] with the policy that an
+ * operator set, then one group per VM, [vm 0] up.
  * All figures are written as text in decimal.  The file lies in a folder that
  * only vgpud's user can write, but it is read as if anybody had written it:
  * every field is checked, because it may be damaged or of another release.
@@ -10,10 +11,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include "control.h"
 #include "ini.h"
+#include "settings.h"
 #include "units.h"
 
-#define STATE_VERSION  1
+#define STATE_VERSION  2
 #define STATE_MAX_VMS  4096
 #define STATE_MAX_SIZE (8u * 1024 * 1024)
 
@@ -27,7 +30,13 @@ static void save_vm(GKeyFile *file, unsigned index, const Vm *vm)
     g_key_file_set_string(file, group, "profile", vm->profile);
     g_key_file_set_string(file, group, "gpu", vm->gpu);
     g_key_file_set_uint64(file, group, "memory", vm->memory);
+    g_key_file_set_uint64(file, group, "held", vm->held);
     g_key_file_set_uint64(file, group, "share", vm->share);
+    g_key_file_set_uint64(file, group, "priority", vm->priority);
+    g_key_file_set_uint64(file, group, "quantum-us", vm->quantum_us);
+    g_key_file_set_uint64(file, group, "frame-rate-limit", vm->frame_rate_limit);
+    g_key_file_set_uint64(file, group, "hang-timeout-us", vm->hang_timeout_us);
+    g_key_file_set_boolean(file, group, "no-3d", vm->no_3d);
     g_key_file_set_uint64(file, group, "max-outputs", vm->max_outputs);
     g_key_file_set_uint64(file, group, "max-width", vm->max_width);
     g_key_file_set_uint64(file, group, "max-height", vm->max_height);
@@ -40,7 +49,43 @@ static void save_vm(GKeyFile *file, unsigned index, const Vm *vm)
     g_key_file_set_uint64(file, group, "pid-start", vm->pid_start);
 }
 
-bool state_save(const Books *books, const char *path, const char *era, GError **error)
+/* By name: that is how people know a GPU, and what its VMs are booked on. */
+static void save_policies(GKeyFile *file, const GPtrArray *gpus)
+{
+    for (guint i = 0; gpus && i < gpus->len; i++) {
+        const Gpu *g = gpus->pdata[i];
+        g_autofree char *group = g_strdup_printf("gpu %s", g->name);
+
+        if (g->policy_set) {
+            g_key_file_set_string(file, group, "policy", control_policy_name(g->policy));
+        }
+    }
+}
+
+static void load_policies(GKeyFile *file, GPtrArray *gpus, const char *path)
+{
+    for (guint i = 0; gpus && i < gpus->len; i++) {
+        Gpu *g = gpus->pdata[i];
+        g_autofree char *group = g_strdup_printf("gpu %s", g->name);
+        g_autofree char *text = g_key_file_get_string(file, group, "policy", NULL);
+        SchedPolicy policy;
+
+        if (!text) {
+            continue;
+        }
+        if (!control_policy_parse(text, &policy)) {
+            g_warning("%s: the entry [%s] is damaged; leaving it out", path, group);
+            continue;
+        }
+        if (policy != g->policy) {
+            g_message("%s: policy %s, as an operator set it", g->name, text);
+        }
+        g->policy = policy;
+        g->policy_set = true;
+    }
+}
+
+bool state_save(const Books *books, const GPtrArray *gpus, const char *path, const char *era, GError **error)
 {
     g_autoptr(GKeyFile) file = g_key_file_new();
     g_autofree char *text = NULL;
@@ -49,6 +94,7 @@ bool state_save(const Books *books, const char *path, const char *era, GError **
 
     g_key_file_set_integer(file, "vgpud", "version", STATE_VERSION);
     g_key_file_set_string(file, "vgpud", "era", era);
+    save_policies(file, gpus);
     for (guint i = 0; i < books->vms->len; i++) {
         const Vm *vm = books->vms->pdata[i];
 
@@ -99,7 +145,12 @@ static bool load_vm(Books *books, GKeyFile *file, const char *group)
     g_autofree char *gpu = read_text(&r, "gpu", VGPU_NAME_MAX);
     Vm vm = {
         .memory = read_number(&r, "memory", 1, G_MAXUINT64 / 2),
+        .held = read_number(&r, "held", 0, G_MAXUINT64 / 2),
         .share = read_number(&r, "share", 1, PPM),
+        .priority = read_number(&r, "priority", PROFILE_LOW, PROFILE_HIGH),
+        .quantum_us = read_number(&r, "quantum-us", 0, SCHED_QUANTUM_MAX_NS / 1000),
+        .frame_rate_limit = read_number(&r, "frame-rate-limit", 0, 1000),
+        .hang_timeout_us = read_number(&r, "hang-timeout-us", 0, 3600000000ull),
         .max_outputs = read_number(&r, "max-outputs", 1, 16),
         .max_width = read_number(&r, "max-width", 0, 16384),
         .max_height = read_number(&r, "max-height", 0, 16384),
@@ -118,14 +169,11 @@ static bool load_vm(Books *books, GKeyFile *file, const char *group)
     v = books_add(books, name, uuid, device);
     v->profile = g_steal_pointer(&profile);
     v->gpu = g_steal_pointer(&gpu);
-    v->memory = vm.memory;
-    v->share = vm.share;
+    settings_copy(v, &vm);
+    v->held = vm.held;
     v->max_outputs = vm.max_outputs;
-    v->max_width = vm.max_width;
-    v->max_height = vm.max_height;
-    v->max_contexts = vm.max_contexts;
-    v->cpus = vm.cpus;
     v->exclusive = g_key_file_get_boolean(file, group, "exclusive", NULL);
+    v->no_3d = g_key_file_get_boolean(file, group, "no-3d", NULL);
     v->slot = vm.slot;
     v->owner = vm.owner;
     v->pid = vm.pid;
@@ -134,7 +182,7 @@ static bool load_vm(Books *books, GKeyFile *file, const char *group)
     return true;
 }
 
-bool state_load(Books *books, const char *path, const char *era, GError **error)
+bool state_load(Books *books, GPtrArray *gpus, const char *path, const char *era, GError **error)
 {
     g_autoptr(GKeyFile) file = g_key_file_new();
     g_autoptr(GError) local = NULL;
@@ -163,6 +211,7 @@ bool state_load(Books *books, const char *path, const char *era, GError **error)
                     STATE_VERSION);
         return false;
     }
+    load_policies(file, gpus, path);
     written = g_key_file_get_string(file, "vgpud", "era", NULL);
     if (g_strcmp0(written, era) != 0) {
         return true; /* the host was started again: none of these processes lives */

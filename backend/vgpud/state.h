@@ -11,15 +11,19 @@
 
 #include "books.h"
 
-/* Replaces the file in one step, so that it is always a whole one. */
-bool state_save(const Books *books, const char *path, const char *era, GError **error);
+/*
+ * Replaces the file in one step, so that it is always a whole one.  Of the
+ * GPUs those policies are kept that an operator set.
+ */
+bool state_save(const Books *books, const GPtrArray *gpus, const char *path, const char *era, GError **error);
 
 /*
  * Adds to the books the VMs of the file that were written in the same era
  * (see process_era).  No file is no VM.  What is damaged is left out with a
  * warning; a file that is no state file at all is an error.  The VMs' pid and
  * pid_start are claims: the caller looks whether such a process is there.
+ * Policies are put into the GPUs, whatever the era.
  */
-bool state_load(Books *books, const char *path, const char *era, GError **error);
+bool state_load(Books *books, GPtrArray *gpus, const char *path, const char *era, GError **error);
 
 #endif

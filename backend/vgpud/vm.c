@@ -30,6 +30,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "figures.h"
 #include "process.h"
 #include "state.h"
@@ -51,7 +52,7 @@ void vm_save_all(Daemon *d)
 {
     g_autoptr(GError) error = NULL;
 
-    if (!state_save(d->books, d->state_path, d->era, &error)) {
+    if (!state_save(d->books, d->gpus, d->state_path, d->era, &error)) {
         g_warning("cannot write the state file, a restart of vgpud would forget its VMs: %s", error->message);
     }
 }
@@ -123,6 +124,7 @@ static void forget_renderer(Vm *vm)
     vm->pid = 0;
     vm->pid_start = 0;
     vm->resident = 0;
+    vm->held = 0;
 }
 
 static void abandon_renderer(Vm *vm)
@@ -207,6 +209,10 @@ static gboolean on_renderer_end(gint pidfd, GIOCondition condition, gpointer opa
     }
     if (starting && (why = status_text(vm))) {
         /* what the child itself says */
+    } else if (!vm->cause && vm->page && vgpu_stats_get(&vm->page->renew)) {
+        why = g_strdup_printf("the renderer of %s made room for one with 3D", vm->name);
+        vm->reset = VM_RESET_OPERATOR;
+        vm->cause = g_strdup(why);
     } else if (vm->cause) {
         why = g_strdup_printf("the renderer of %s was ended: %s", vm->name, vm->cause);
     } else if (odd && vm->log && *vmlog_last(vm->log)) {
@@ -299,7 +305,7 @@ bool vm_start(Daemon *d, Vm *vm, GError **error)
     }
     LaunchSpec spec = {
         .renderer = renderer,
-        .kind = d->config->kind,
+        .kind = vm->no_3d && !g_str_equal(d->config->kind, "null") ? "2d" : d->config->kind,
         .vm_name = vm->name,
         .profile = vm->profile,
         .gpu = vm->gpu,
@@ -375,7 +381,7 @@ static struct vgpu_stats *adopt_page(int pidfd)
     struct stat st;
 
     if (seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &st) == 0 && st.st_size >= VGPU_STATS_SIZE) {
-        page = mmap(NULL, VGPU_STATS_SIZE, PROT_READ, MAP_SHARED, fd, 0);
+        page = mmap(NULL, VGPU_STATS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     }
     if (fd >= 0) {
         close(fd);
@@ -396,6 +402,9 @@ void vm_adopt_all(Daemon *d)
             continue;
         }
         vm->page = adopt_page(vm->pidfd);
+        if (vm->page) { /* it may have written another limit there meanwhile */
+            vgpu_stats_set(&vm->page->memory_limit, vm->memory);
+        }
         vm->pid_source = g_unix_fd_add(vm->pidfd, G_IO_IN, on_renderer_end, vm);
         g_message("%s: still runs (process %d), taken back with %" G_GUINT64_FORMAT " MiB of %s", vm->name,
                   vm->pid, (guint64)(vm->memory / MIB), vm->gpu);
@@ -405,9 +414,9 @@ void vm_adopt_all(Daemon *d)
 
 uint64_t vm_memory_cap(const Daemon *d, const Vm *vm)
 {
-    uint64_t cap;
+    uint64_t cap, granted = MAX(vm->memory, vm->held);
 
-    return __builtin_add_overflow(vm->memory, d->config->memory_overhead, &cap) ? UINT64_MAX : cap;
+    return __builtin_add_overflow(granted, d->config->memory_overhead, &cap) ? UINT64_MAX : cap;
 }
 
 /*
@@ -440,13 +449,15 @@ void vm_check_memory(Daemon *d)
 {
     for (guint i = 0; i < d->books->vms->len; i++) {
         Vm *vm = d->books->vms->pdata[i];
-        uint64_t cap = vm_memory_cap(d, vm), now;
+        uint64_t cap, now;
         g_autofree char *why = NULL;
 
         if (vm->pidfd < 0 || !process_own_memory(vm->pid, &now)) {
             continue;
         }
         vm->resident = now;
+        control_follow_memory(d, vm);
+        cap = vm_memory_cap(d, vm);
         if (now <= cap || vm->cause) {
             continue;
         }

@@ -41,11 +41,17 @@ static Vm *add_vm(Books *books, const char *name, unsigned n)
     vm->profile = g_strdup("quarter");
     vm->gpu = g_strdup("software0");
     vm->memory = (1ull << 40) + n;
-    vm->share = 250000;
+    vm->share = 250000 + n;
     vm->max_outputs = 4;
     vm->max_width = 3840;
     vm->max_height = 2160;
     vm->max_contexts = 7;
+    vm->held = n ? 1ull << 41 : 0;
+    vm->priority = n % 3;
+    vm->quantum_us = 500 + n;
+    vm->frame_rate_limit = 30 + n;
+    vm->hang_timeout_us = 5000000 + n;
+    vm->no_3d = n & 1;
     vm->cpus = 3;
     vm->exclusive = n & 1;
     vm->owner = 1000;
@@ -62,8 +68,8 @@ static void test_round_trip(Fixture *f, gconstpointer unused)
     add_vm(f->books, "plain", 0);
     add_vm(f->books, "odd [vm 7]\\n;= name \xc3\xa9", 1);
     add_vm(f->books, "no renderer", 2)->pid = 0;
-    g_assert_true(state_save(f->books, f->path, ERA, &error));
-    g_assert_true(state_load(back, f->path, ERA, &error));
+    g_assert_true(state_save(f->books, NULL, f->path, ERA, &error));
+    g_assert_true(state_load(back, NULL, f->path, ERA, &error));
     g_assert_no_error(error);
     g_assert_cmpuint(back->vms->len, ==, 2); /* who has no renderer holds nothing after a restart */
     for (guint i = 0; i < back->vms->len; i++) {
@@ -75,7 +81,13 @@ static void test_round_trip(Fixture *f, gconstpointer unused)
         g_assert_cmpstr(a->profile, ==, b->profile);
         g_assert_cmpstr(a->gpu, ==, b->gpu);
         g_assert_cmpuint(a->memory, ==, b->memory);
+        g_assert_cmpuint(a->held, ==, b->held);
         g_assert_cmpuint(a->share, ==, b->share);
+        g_assert_cmpint(a->priority, ==, b->priority);
+        g_assert_cmpuint(a->quantum_us, ==, b->quantum_us);
+        g_assert_cmpuint(a->frame_rate_limit, ==, b->frame_rate_limit);
+        g_assert_cmpuint(a->hang_timeout_us, ==, b->hang_timeout_us);
+        g_assert_cmpint(a->no_3d, ==, b->no_3d);
         g_assert_cmpuint(a->max_outputs, ==, b->max_outputs);
         g_assert_cmpuint(a->max_width, ==, b->max_width);
         g_assert_cmpuint(a->max_height, ==, b->max_height);
@@ -93,7 +105,7 @@ static void test_no_file(Fixture *f, gconstpointer unused)
 {
     g_autoptr(GError) error = NULL;
 
-    g_assert_true(state_load(f->books, f->path, ERA, &error));
+    g_assert_true(state_load(f->books, NULL, f->path, ERA, &error));
     g_assert_cmpuint(f->books->vms->len, ==, 0);
 }
 
@@ -103,8 +115,8 @@ static void test_other_era(Fixture *f, gconstpointer unused)
     g_autoptr(Books) back = books_new();
 
     add_vm(f->books, "a", 0);
-    g_assert_true(state_save(f->books, f->path, "another boot", NULL));
-    g_assert_true(state_load(back, f->path, ERA, NULL));
+    g_assert_true(state_save(f->books, NULL, f->path, "another boot", NULL));
+    g_assert_true(state_load(back, NULL, f->path, ERA, NULL));
     g_assert_cmpuint(back->vms->len, ==, 0);
 }
 
@@ -121,15 +133,15 @@ static void test_garbage(Fixture *f, gconstpointer unused)
         { "[other]\nversion=1\n", -1 },
         { "[vgpud]\nversion=99\nera=" ERA "\n", -1 },
         { "[vgpud]\nera=" ERA "\n", -1 },
-        { "[vgpud]\nversion=1\n\xff\xfe=\xff\n", -1 },
-        { "[vgpud]\nversion=1\nera=" ERA "\n\0[vm 0]\n", 40 },
+        { "[vgpud]\nversion=2\n\xff\xfe=\xff\n", -1 },
+        { "[vgpud]\nversion=2\nera=" ERA "\n\0[vm 0]\n", 40 },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(GError) error = NULL;
 
         g_assert_true(g_file_set_contents(f->path, cases[i].text, cases[i].length, NULL));
-        if (state_load(f->books, f->path, ERA, &error)) {
+        if (state_load(f->books, NULL, f->path, ERA, &error)) {
             g_test_message("case %u is taken", i);
             g_test_fail();
             continue;
@@ -153,6 +165,11 @@ static void test_damaged_entry(Fixture *f, gconstpointer unused)
         { "memory=1099511627777\n", "memory=0\n" },
         { "memory=1099511627777\n", "memory=18446744073709551615\n" },
         { "name=b\n", "" },
+        { "priority=1\n", "priority=3\n" },
+        { "quantum-us=501\n", "quantum-us=30001\n" },
+        { "frame-rate-limit=31\n", "frame-rate-limit=1001\n" },
+        { "hang-timeout-us=5000001\n", "hang-timeout-us=3600000001\n" },
+        { "share=250001\n", "share=0\n" },
         { "uuid=02", "uuid=zz" },
         { "uuid=02000000", "uuid=01000000" },
     };
@@ -161,7 +178,7 @@ static void test_damaged_entry(Fixture *f, gconstpointer unused)
     add_vm(f->books, "a", 0);
     add_vm(f->books, "b", 1);
     add_vm(f->books, "c", 2);
-    g_assert_true(state_save(f->books, f->path, ERA, NULL));
+    g_assert_true(state_save(f->books, NULL, f->path, ERA, NULL));
     g_assert_true(g_file_get_contents(f->path, &good, NULL, NULL));
     for (unsigned i = 0; i < G_N_ELEMENTS(damages); i++) {
         g_autoptr(Books) back = books_new();
@@ -170,7 +187,7 @@ static void test_damaged_entry(Fixture *f, gconstpointer unused)
         g_assert_cmpuint(g_string_replace(bad, damages[i].from, damages[i].to, 0), ==, 1);
         g_assert_true(g_file_set_contents(f->path, bad->str, -1, NULL));
         g_test_expect_message(NULL, G_LOG_LEVEL_WARNING, "*damaged*");
-        g_assert_true(state_load(back, f->path, ERA, NULL));
+        g_assert_true(state_load(back, NULL, f->path, ERA, NULL));
         g_test_assert_expected_messages();
         g_assert_cmpuint(back->vms->len, ==, 2);
         g_assert_cmpstr(((Vm *)back->vms->pdata[1])->name, ==, "c");
@@ -191,13 +208,13 @@ static void test_truncated(Fixture *f, gconstpointer unused)
     g_log_set_default_handler(ignore_log, NULL); /* a warning for each cut */
     add_vm(f->books, "a", 0);
     add_vm(f->books, "b", 1);
-    g_assert_true(state_save(f->books, f->path, ERA, NULL));
+    g_assert_true(state_save(f->books, NULL, f->path, ERA, NULL));
     g_assert_true(g_file_get_contents(f->path, &good, &length, NULL));
     for (gsize n = 0; n < length; n += 7) {
         g_autoptr(Books) back = books_new();
 
         g_assert_true(g_file_set_contents(f->path, good, n, NULL));
-        if (state_load(back, f->path, ERA, NULL)) {
+        if (state_load(back, NULL, f->path, ERA, NULL)) {
             for (guint i = 0; i < back->vms->len; i++) {
                 const Vm *vm = back->vms->pdata[i];
 
