@@ -4,6 +4,7 @@
  * with the sockets in place; ends when QEMU closes one of them.
  */
 #include <errno.h>
+#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,6 +158,7 @@ int main(int argc, char **argv)
     Device *d = g_new0(Device, 1);
     pthread_t thread;
 
+    setlocale(LC_CTYPE, "C.UTF-8"); /* names are UTF-8, and the options' parser asks the locale */
     if (!options_parse(&options, argc, argv, &error)) {
         fprintf(stderr, "vgpu-renderer: %s\n", error->message);
         return 2;
