@@ -20,7 +20,6 @@
 
 /* A VM of the page. */
 typedef struct Row {
-    const Daemon *d;
     const Vm *vm;
     char *labels;
     VmFigures f;
@@ -135,9 +134,7 @@ static void add_frames(GString *s, const char *name, const Row *r)
 
 static void add_frame_rate_limit(GString *s, const char *name, const Row *r)
 {
-    const Profile *p = profile_set_find(r->d->profiles, r->vm->profile);
-
-    promtext_uint(s, name, r->labels, NULL, p ? p->frame_rate_limit : 0);
+    promtext_uint(s, name, r->labels, NULL, r->vm->frame_rate_limit);
 }
 
 static const VmFamily vm_families[] = {
@@ -186,7 +183,6 @@ static void add_vms(GString *s, Daemon *d, const Caller *caller, uint64_t now)
         if (caller && !roles_may_see(caller, vm)) {
             continue;
         }
-        r->d = d;
         r->vm = vm;
         r->labels =
             promtext_labels("vm", vm->name, "uuid", vm->uuid, "device", vm->device, "gpu", vm->gpu, NULL);

@@ -154,6 +154,22 @@ static void test_own_figures(Fixture *f, gconstpointer unused)
     check(f, "vgpu_renderer_restarts_total", "vm=\"b\"", "0");
 }
 
+/* What an operator changes while the VM runs shows, and begins no new series. */
+static void test_changed_values(Fixture *f, gconstpointer unused)
+{
+    check(f, "vgpu_frame_rate_limit", "vm=\"a\"", "0");
+    f->a->memory = 512 * MIB;
+    f->a->share = 500000;
+    f->a->frame_rate_limit = 60;
+    g_free(f->a->profile);
+    f->a->profile = g_strdup("half");
+    check(f, "vgpu_memory_limit_bytes", "vm=\"a\"", "536870912");
+    check(f, "vgpu_gpu_share_limit_ratio", "vm=\"a\"", "0.5");
+    check(f, "vgpu_frame_rate_limit", "vm=\"a\"", "60");
+    check(f, "vgpu_info", "profile=\"half\"", "1");
+    check(f, "vgpu_host_memory_reserved_bytes", "gpu0", "805306368");
+}
+
 static void test_counters_never_go_back(Fixture *f, gconstpointer unused)
 {
     uint64_t *frames = &f->a->page->frames;
@@ -331,6 +347,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     ADD("labels of a series do not change", test_labels_stay);
     ADD("each VM has its own figures", test_own_figures);
+    ADD("changed values", test_changed_values);
     ADD("counters never go back", test_counters_never_go_back);
     ADD("counters go on with another renderer", test_over_renderers);
     ADD("a VM without a renderer uses nothing", test_lost_renderer);
