@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "doctor.h"
+
 static const struct {
     const char *name, *arguments, *help;
     int min, max; /* arguments; -1: as many as one likes */
@@ -19,6 +21,8 @@ static const struct {
     { "policy", "GPU POLICY", "how a GPU's time is divided", 2, 2, change_policy },
     { "stop", "VM", "ends a VM's renderer; no 3D until it is allowed again", 1, 1, change_stop },
     { "allow", "VM", "3D again after a stop or hangs, at the VM's next reset", 1, 1, change_allow },
+    { "doctor", "", "whether this host can share its GPUs, and what to do if not; --timeout", 0, 0,
+      doctor_run },
 };
 
 /* Not for people. */
@@ -28,6 +32,8 @@ static const struct {
     CommandRun run;
 } hidden[] = {
     { "names", 1, list_names },
+    { "try-kvm", 0, try_kvm },
+    { "try-sandbox", 0, try_sandbox },
 };
 
 const char *const *command_names(void)

@@ -20,6 +20,8 @@ typedef struct Ctl {
     double interval; /* seconds, 0: the default */
     int count;       /* rounds, 0: the default */
     char *sort;      /* a column, NULL: the default */
+    /* of doctor */
+    int timeout; /* seconds, 0: the default */
     /* what follows the command's name */
     int argc;
     char **argv;
@@ -34,6 +36,7 @@ int list_gpus(const Ctl *ctl);
 int list_names(const Ctl *ctl);
 int show_vm(const Ctl *ctl);
 int top_run(const Ctl *ctl);
+int doctor_run(const Ctl *ctl);
 int change_set(const Ctl *ctl);
 int change_profile(const Ctl *ctl);
 int change_policy(const Ctl *ctl);

@@ -38,6 +38,8 @@ int main(int argc, char **argv)
         { "count", 0, 0, G_OPTION_ARG_INT, &ctl.count,
           "of top: how many; default 1, on a terminal until one types q", "N" },
         { "sort", 0, 0, G_OPTION_ARG_STRING, &ctl.sort, "of top: by this column, default time", "COLUMN" },
+        { "timeout", 0, 0, G_OPTION_ARG_INT, &ctl.timeout, "of doctor: for each program it tries, default 30",
+          "SECONDS" },
         { "version", 0, 0, G_OPTION_ARG_NONE, &version, "show the version and exit", NULL },
         { NULL },
     };
@@ -69,6 +71,9 @@ int main(int argc, char **argv)
     }
     if ((ctl.interval || ctl.count || ctl.sort) && !g_str_equal(argv[1], "top")) {
         return command_fail(CTL_USAGE, "--interval, --count and --sort are for top");
+    }
+    if (ctl.timeout && !g_str_equal(argv[1], "doctor")) {
+        return command_fail(CTL_USAGE, "--timeout is for doctor");
     }
     ctl.where = (ClientConfig){ socket, url, token_file, ca_file };
     ctl.argc = argc - 2;

@@ -201,7 +201,7 @@ static gboolean on_deadline(gpointer opaque)
     return G_SOURCE_REMOVE;
 }
 
-Run *fake_spawn(const char *const *argv, const char *environment)
+Run *fake_spawn(const char *const *argv, const char *const *environment)
 {
     g_autoptr(GSubprocessLauncher) launcher =
         g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
@@ -209,8 +209,8 @@ Run *fake_spawn(const char *const *argv, const char *environment)
     g_autoptr(GSource) deadline = g_timeout_source_new_seconds(DEADLINE_S);
     Waiting w = { .run = g_new0(Run, 1) };
 
-    if (environment) {
-        g_auto(GStrv) pair = g_strsplit(environment, "=", 2);
+    for (; environment && *environment; environment++) {
+        g_auto(GStrv) pair = g_strsplit(*environment, "=", 2);
 
         g_subprocess_launcher_setenv(launcher, pair[0], pair[1], TRUE);
     }

@@ -37,8 +37,8 @@ typedef struct Run {
 
 /* vgpuctl with --socket and these arguments, the last of them NULL. */
 Run *fake_run(Fake *f, ...) G_GNUC_NULL_TERMINATED;
-/* Any program, in an environment with that too ("KEY=VALUE", NULL: none). */
-Run *fake_spawn(const char *const *argv, const char *environment);
+/* Any program, in an environment with these too (KEY=VALUE, ends with NULL; may be NULL). */
+Run *fake_spawn(const char *const *argv, const char *const *environment);
 void run_free(Run *r);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Run, run_free)
 
