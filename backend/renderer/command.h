@@ -77,7 +77,12 @@ bool capset_fill(Device *d, uint32_t id, uint32_t version, void *data, uint32_t 
  * the caller with others.
  */
 Element *dispatch(Device *d, Element *e);
-/* Whether the command may take long: answers waiting to be pushed go first. */
-bool dispatch_is_long(const Element *e);
+/* What the command looks like before it is decoded. */
+#define COMMAND_GPU   1u /* needs the GPU: gpu_time_enter first, or it is refused */
+#define COMMAND_LONG  2u /* may take long: answers waiting to be pushed go first */
+#define COMMAND_ASYNC 4u /* may be at work when it returns */
+uint32_t dispatch_hints(const Element *e);
+/* Has the renderer signal a fence of a timeline when all work so far is done. */
+void dispatch_fence(Device *d, uint32_t ctx, uint32_t ring, uint64_t fence);
 
 #endif

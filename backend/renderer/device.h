@@ -12,6 +12,7 @@
 
 #include "../quota/ledger.h"
 #include "channel.h"
+#include "gpu_time.h"
 #include "ops.h"
 #include "rect.h"
 #include "table.h"
@@ -20,6 +21,7 @@
 /* The command line. */
 typedef struct Options {
     int vhost_user_fd, channel_fd, stats_fd, objects_fd; /* -1: absent */
+    int lease_fd, lease_call_fd, lease_wake_fd;          /* -1: no lease, everything runs at once */
     char *vm_name, *profile, *gpu;
     gint64 memory;              /* bytes */
     char *renderer;             /* auto, virgl, 2d, null */
@@ -29,6 +31,10 @@ typedef struct Options {
     gint max_width, max_height; /* 0: no bound but VGPU_MAX_SIZE */
     gint threads;               /* 0: llvmpipe decides */
     gboolean no_sandbox;
+    /* Of tests, for the null renderer. */
+    gint64 null_submit_us; /* what a SUBMIT_3D costs; -1: as many as its first word says */
+    char *null_submit_how; /* burn, sleep or async */
+    gboolean null_lies;    /* works without the lease and claims nothing */
 } Options;
 
 /* The channel's bound on a scanout's sides, pixels. */
@@ -44,6 +50,14 @@ typedef struct Scanout {
     bool cursor_visible;                    /* as the last UPDATE_CURSOR left it */
     bool stale;                             /* shows another resource: read it all next time */
 } Scanout;
+
+/* Descriptors taken at once: few enough that a reset or the cursor waits little. */
+#define DEVICE_BATCH 16
+
+typedef struct Batch {
+    Element *element[DEVICE_BATCH];
+    unsigned next, count;
+} Batch;
 
 typedef struct Device {
     const Options *options;
@@ -65,6 +79,8 @@ typedef struct Device {
     uint32_t memory_serial;   /* of the table the backings are translated with */
     GHashTable *contexts;     /* ids */
     Scanout scanout[VGPU_CHANNEL_MAX_SCANOUTS];
+    Batch taken;      /* commands of the control queue, from next on not run yet */
+    GpuTime gpu_time; /* fences of any thread too, see there */
 } Device;
 
 /* Counters of the statistics page that the render thread alone writes. */

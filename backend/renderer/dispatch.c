@@ -27,48 +27,51 @@ typedef struct CommandType {
     uint16_t size;   /* of the struct */
     uint8_t feature; /* that must be negotiated */
     uint8_t queue;
-    bool is_long;            /* may keep the GPU busy */
+    uint8_t work;            /* COMMAND_* */
     uint32_t data_max;       /* bytes that may follow */
     CommandHandler *handler; /* NULL: known, not served: ERR_UNSPEC */
 } CommandType;
 
 /* clang-format off */
-#define CONTROL(type, in, feature, is_long, data_max, handler)                         \
+#define CONTROL(type, in, feature, work, data_max, handler)                            \
     { VIRTIO_GPU_CMD_##type, sizeof(((Command *)0)->in), feature, VHOST_QUEUE_CONTROL, \
-      is_long, data_max, handler }
+      work, data_max, handler }
 #define CURSOR(type, handler)                                                          \
     { VIRTIO_GPU_CMD_##type, sizeof(struct virtio_gpu_update_cursor), NO_FEATURE,      \
-      VHOST_QUEUE_CURSOR, false, 0, handler }
+      VHOST_QUEUE_CURSOR, 0, 0, handler }
 /* clang-format on */
+
+#define SLOW (COMMAND_GPU | COMMAND_LONG) /* done when it returns */
+#define SENT (SLOW | COMMAND_ASYNC)
 
 #define VIRGL VIRTIO_GPU_F_VIRGL
 #define BLOB  VIRTIO_GPU_F_RESOURCE_BLOB
 
 static const CommandType command_types[] = {
-    CONTROL(GET_DISPLAY_INFO, in.hdr, NO_FEATURE, false, 0, command_get_display_info),
-    CONTROL(RESOURCE_CREATE_2D, in.create_2d, NO_FEATURE, false, 0, command_create_2d),
-    CONTROL(RESOURCE_UNREF, in.unref, NO_FEATURE, false, 0, command_unref),
-    CONTROL(SET_SCANOUT, in.set_scanout, NO_FEATURE, true, 0, command_set_scanout),
-    CONTROL(RESOURCE_FLUSH, in.flush, NO_FEATURE, true, 0, command_flush),
-    CONTROL(TRANSFER_TO_HOST_2D, in.transfer_2d, NO_FEATURE, true, 0, command_transfer_2d),
-    CONTROL(RESOURCE_ATTACH_BACKING, in.attach, NO_FEATURE, false, BACKING_DATA_MAX, command_attach_backing),
-    CONTROL(RESOURCE_DETACH_BACKING, in.detach, NO_FEATURE, false, 0, command_detach_backing),
-    CONTROL(GET_CAPSET_INFO, in.capset_info, NO_FEATURE, false, 0, command_get_capset_info),
-    CONTROL(GET_CAPSET, in.capset, NO_FEATURE, false, 0, command_get_capset),
-    CONTROL(GET_EDID, in.edid, VIRTIO_GPU_F_EDID, false, 0, command_get_edid),
-    CONTROL(RESOURCE_ASSIGN_UUID, in.assign_uuid, VIRTIO_GPU_F_RESOURCE_UUID, false, 0, command_assign_uuid),
-    CONTROL(RESOURCE_CREATE_BLOB, in.create_blob, BLOB, false, BACKING_DATA_MAX, NULL),
-    CONTROL(SET_SCANOUT_BLOB, in.set_scanout_blob, BLOB, false, 0, NULL),
-    CONTROL(CTX_CREATE, in.ctx_create, VIRGL, true, 0, command_ctx_create),
-    CONTROL(CTX_DESTROY, in.hdr, VIRGL, true, 0, command_ctx_destroy),
-    CONTROL(CTX_ATTACH_RESOURCE, in.ctx_resource, VIRGL, false, 0, command_ctx_attach),
-    CONTROL(CTX_DETACH_RESOURCE, in.ctx_resource, VIRGL, false, 0, command_ctx_detach),
-    CONTROL(RESOURCE_CREATE_3D, in.create_3d, VIRGL, false, 0, command_create_3d),
-    CONTROL(TRANSFER_TO_HOST_3D, in.transfer_3d, VIRGL, true, 0, command_transfer_to_host_3d),
-    CONTROL(TRANSFER_FROM_HOST_3D, in.transfer_3d, VIRGL, true, 0, command_transfer_from_host_3d),
-    CONTROL(SUBMIT_3D, in.submit, VIRGL, true, COMMAND_SUBMIT_MAX, command_submit),
-    CONTROL(RESOURCE_MAP_BLOB, in.map_blob, BLOB, false, 0, NULL),
-    CONTROL(RESOURCE_UNMAP_BLOB, in.unmap_blob, BLOB, false, 0, NULL),
+    CONTROL(GET_DISPLAY_INFO, in.hdr, NO_FEATURE, 0, 0, command_get_display_info),
+    CONTROL(RESOURCE_CREATE_2D, in.create_2d, NO_FEATURE, COMMAND_GPU, 0, command_create_2d),
+    CONTROL(RESOURCE_UNREF, in.unref, NO_FEATURE, COMMAND_GPU, 0, command_unref),
+    CONTROL(SET_SCANOUT, in.set_scanout, NO_FEATURE, SLOW, 0, command_set_scanout),
+    CONTROL(RESOURCE_FLUSH, in.flush, NO_FEATURE, SLOW, 0, command_flush),
+    CONTROL(TRANSFER_TO_HOST_2D, in.transfer_2d, NO_FEATURE, SLOW, 0, command_transfer_2d),
+    CONTROL(RESOURCE_ATTACH_BACKING, in.attach, NO_FEATURE, 0, BACKING_DATA_MAX, command_attach_backing),
+    CONTROL(RESOURCE_DETACH_BACKING, in.detach, NO_FEATURE, 0, 0, command_detach_backing),
+    CONTROL(GET_CAPSET_INFO, in.capset_info, NO_FEATURE, 0, 0, command_get_capset_info),
+    CONTROL(GET_CAPSET, in.capset, NO_FEATURE, 0, 0, command_get_capset),
+    CONTROL(GET_EDID, in.edid, VIRTIO_GPU_F_EDID, 0, 0, command_get_edid),
+    CONTROL(RESOURCE_ASSIGN_UUID, in.assign_uuid, VIRTIO_GPU_F_RESOURCE_UUID, 0, 0, command_assign_uuid),
+    CONTROL(RESOURCE_CREATE_BLOB, in.create_blob, BLOB, 0, BACKING_DATA_MAX, NULL),
+    CONTROL(SET_SCANOUT_BLOB, in.set_scanout_blob, BLOB, 0, 0, NULL),
+    CONTROL(CTX_CREATE, in.ctx_create, VIRGL, SLOW, 0, command_ctx_create),
+    CONTROL(CTX_DESTROY, in.hdr, VIRGL, SLOW, 0, command_ctx_destroy),
+    CONTROL(CTX_ATTACH_RESOURCE, in.ctx_resource, VIRGL, 0, 0, command_ctx_attach),
+    CONTROL(CTX_DETACH_RESOURCE, in.ctx_resource, VIRGL, 0, 0, command_ctx_detach),
+    CONTROL(RESOURCE_CREATE_3D, in.create_3d, VIRGL, COMMAND_GPU, 0, command_create_3d),
+    CONTROL(TRANSFER_TO_HOST_3D, in.transfer_3d, VIRGL, SENT, 0, command_transfer_to_host_3d),
+    CONTROL(TRANSFER_FROM_HOST_3D, in.transfer_3d, VIRGL, SLOW, 0, command_transfer_from_host_3d),
+    CONTROL(SUBMIT_3D, in.submit, VIRGL, SENT, COMMAND_SUBMIT_MAX, command_submit),
+    CONTROL(RESOURCE_MAP_BLOB, in.map_blob, BLOB, 0, 0, NULL),
+    CONTROL(RESOURCE_UNMAP_BLOB, in.unmap_blob, BLOB, 0, 0, NULL),
     CURSOR(UPDATE_CURSOR, command_update_cursor),
     CURSOR(MOVE_CURSOR, command_move_cursor),
 };
@@ -83,17 +86,20 @@ static const CommandType *command_type(uint32_t type)
     return NULL;
 }
 
-bool dispatch_is_long(const Element *e)
+uint32_t dispatch_hints(const Element *e)
 {
     struct virtio_gpu_ctrl_hdr hdr;
     const CommandType *t;
+    uint32_t hints;
 
-    /* A hint only: what is read here is read again and decides nothing else. */
+    /* Hints only: what is read here is read again. */
     if (!element_read(e, 0, &hdr, sizeof(hdr))) {
-        return false;
+        return 0;
     }
     t = command_type(hdr.type);
-    return t && t->is_long;
+    hints = t ? t->work : 0;
+    /* A fence is the GPU's, and after what was before it. */
+    return hdr.flags & VIRTIO_GPU_FLAG_FENCE ? hints | COMMAND_GPU : hints;
 }
 
 /* The header is in c->in already.  Copies the rest; VIRTIO_GPU_RESP_OK_NODATA or an error. */
@@ -173,6 +179,20 @@ static uint64_t command_timeline(Device *d, const Command *c, uint32_t *ctx, uin
     return (uint64_t)*ctx << 32 | *ring;
 }
 
+void dispatch_fence(Device *d, uint32_t ctx, uint32_t ring, uint64_t fence)
+{
+    /* The cursor queue's do not wait for the GPU: they are done when their turn comes. */
+    if (!gpu_time_entered(&d->gpu_time)) {
+        timeline_done(d->vhost, fence);
+        return;
+    }
+    gpu_time_fence_begin(&d->gpu_time);
+    if (d->ops->create_fence(d->renderer, ctx, ring, fence) != VIRTIO_GPU_RESP_OK_NODATA) {
+        gpu_time_fence_end(&d->gpu_time);
+        timeline_done(d->vhost, fence);
+    }
+}
+
 /* Takes e, which has its answer. */
 static void command_fence(Device *d, Command *c, Element *e, bool failed)
 {
@@ -182,10 +202,27 @@ static void command_fence(Device *d, Command *c, Element *e, bool failed)
     if (!fence) {
         return;
     }
-    /* An error has nothing to wait for but its turn. */
-    if (failed || d->ops->create_fence(d->renderer, ctx, ring, fence) != VIRTIO_GPU_RESP_OK_NODATA) {
+    if (failed) {
+        /* An error has nothing to wait for but its turn. */
         timeline_done(d->vhost, fence);
+    } else {
+        dispatch_fence(d, ctx, ring, fence);
     }
+}
+
+static uint32_t command_run(Device *d, Command *c, const CommandType *type)
+{
+    uint32_t code;
+
+    if ((type->work & COMMAND_GPU) && !gpu_time_entered(&d->gpu_time)) {
+        log_guest("command 0x%x was another one when its turn on the GPU was asked for", type->type);
+        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+    }
+    code = type->handler(d, c);
+    if (type->work & COMMAND_GPU) {
+        gpu_time_worked(d, type->work & COMMAND_ASYNC);
+    }
+    return code;
 }
 
 Element *dispatch(Device *d, Element *e)
@@ -193,16 +230,18 @@ Element *dispatch(Device *d, Element *e)
     Command c = { 0 };
     const CommandType *type = NULL;
     uint32_t code = VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+    bool failed;
 
     if (element_read(e, 0, &c.in.hdr, sizeof(c.in.hdr))) {
         code = command_decode(d, e, &c, &type);
         if (code == VIRTIO_GPU_RESP_OK_NODATA) {
-            code = type->handler(d, &c);
+            code = command_run(d, &c, type);
         }
     } else {
         log_guest("a request of %" PRIu64 " bytes has no header", e->out_size);
     }
-    if (code >= VIRTIO_GPU_RESP_ERR_UNSPEC) {
+    failed = code >= VIRTIO_GPU_RESP_ERR_UNSPEC;
+    if (failed) {
         stats_add(&d->stats->errors, 1);
     }
     stats_add(&d->stats->commands, 1);
@@ -210,7 +249,7 @@ Element *dispatch(Device *d, Element *e)
     g_free(c.data);
     g_free(c.big);
     if (c.in.hdr.flags & VIRTIO_GPU_FLAG_FENCE) {
-        command_fence(d, &c, e, code >= VIRTIO_GPU_RESP_ERR_UNSPEC);
+        command_fence(d, &c, e, failed);
         return NULL;
     }
     return e;

@@ -34,6 +34,16 @@ static bool options_check(const Options *o, GError **error)
                     "%s is missing: this program is started by vgpud", bad);
         return false;
     }
+    if ((o->lease_fd < 0) != (o->lease_call_fd < 0) || (o->lease_fd < 0) != (o->lease_wake_fd < 0)) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "a lease needs --lease-fd=N, --lease-call-fd=N and --lease-wake-fd=N, or none of them");
+        return false;
+    }
+    if ((o->null_submit_us || o->null_lies) && strcmp(o->renderer, "null")) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "--null-submit-us and --null-lies are for --renderer=null, not for '%s'", o->renderer);
+        return false;
+    }
     if (o->max_outputs < 1 || o->max_outputs > VGPU_CHANNEL_MAX_SCANOUTS) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                     "--max-outputs=%d is out of range: 1 to %d", o->max_outputs, VGPU_CHANNEL_MAX_SCANOUTS);
@@ -56,6 +66,9 @@ static bool options_parse(Options *o, int argc, char **argv, GError **error)
         { "channel-fd", 0, 0, G_OPTION_ARG_INT, &o->channel_fd, "Connected gpu channel", "N" },
         { "stats-fd", 0, 0, G_OPTION_ARG_INT, &o->stats_fd, "Statistics page", "N" },
         { "objects-fd", 0, 0, G_OPTION_ARG_INT, &o->objects_fd, "Object table", "N" },
+        { "lease-fd", 0, 0, G_OPTION_ARG_INT, &o->lease_fd, "Lease page; without it the GPU is ours", "N" },
+        { "lease-call-fd", 0, 0, G_OPTION_ARG_INT, &o->lease_call_fd, "Eventfd: calls vgpud", "N" },
+        { "lease-wake-fd", 0, 0, G_OPTION_ARG_INT, &o->lease_wake_fd, "Eventfd: vgpud wakes us", "N" },
         { "vm-name", 0, 0, G_OPTION_ARG_STRING, &o->vm_name, "For the log", "NAME" },
         { "profile", 0, 0, G_OPTION_ARG_STRING, &o->profile, "Shown to the guest", "NAME" },
         { "gpu", 0, 0, G_OPTION_ARG_STRING, &o->gpu, "Shown to the guest", "NAME" },
@@ -69,6 +82,12 @@ static bool options_parse(Options *o, int argc, char **argv, GError **error)
         { "max-height", 0, 0, G_OPTION_ARG_INT, &o->max_height, "Of an output, pixels", "N" },
         { "threads", 0, 0, G_OPTION_ARG_INT, &o->threads, "Of the software rasteriser; 0: its default", "N" },
         { "no-sandbox", 0, 0, G_OPTION_ARG_NONE, &o->no_sandbox, "For debugging", NULL },
+        { "null-submit-us", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT64, &o->null_submit_us,
+          "Tests: what a submit costs the null renderer; -1: as its first word says", "US" },
+        { "null-submit-how", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &o->null_submit_how,
+          "Tests: burn (a CPU's time), sleep (the render thread's) or async (until its fence)", "HOW" },
+        { "null-lies", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &o->null_lies,
+          "Tests: works without the lease and claims nothing", NULL },
         { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Show the version", NULL },
         { NULL }
     };
@@ -118,6 +137,10 @@ static bool device_init(Device *d, const Options *o, GError **error)
     if (!d->vhost) {
         return false;
     }
+    if (!gpu_time_init(&d->gpu_time, o->lease_fd, o->lease_call_fd, o->lease_wake_fd, error)) {
+        return false;
+    }
+    d->gpu_time.lies = o->null_lies;
     ledger_init(&d->ledger, (uint64_t)o->memory, d->stats);
     d->front_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     d->channel = channel_new(o->channel_fd, (unsigned)o->max_outputs,
@@ -148,11 +171,15 @@ int main(int argc, char **argv)
         .channel_fd = -1,
         .stats_fd = -1,
         .objects_fd = -1,
+        .lease_fd = -1,
+        .lease_call_fd = -1,
+        .lease_wake_fd = -1,
         .vm_name = (char *)"vm",
         .profile = (char *)"",
         .gpu = (char *)"",
         .renderer = (char *)"auto",
         .max_outputs = 1,
+        .null_submit_how = (char *)"burn",
     };
     g_autoptr(GError) error = NULL;
     Device *d = g_new0(Device, 1);
@@ -168,7 +195,8 @@ int main(int argc, char **argv)
     prepare_environment(&options);
     {
         const int keep[] = { options.vhost_user_fd, options.channel_fd, options.stats_fd,
-                             options.objects_fd };
+                             options.objects_fd,    options.lease_fd,   options.lease_call_fd,
+                             options.lease_wake_fd };
 
         if ((!options.no_sandbox && !isolate_initial(keep, G_N_ELEMENTS(keep), &error)) ||
             !device_init(d, &options, &error) || (!options.no_sandbox && !isolate_starting(&error))) {

@@ -28,6 +28,8 @@ typedef struct RendererConfig {
     const char *render_node; /* path, or NULL: software on EGL surfaceless */
     uint32_t max_contexts;   /* GL contexts and sub-contexts; 0: no bound */
     Ledger *ledger;          /* borrowed */
+    int64_t null_submit_us;  /* tests: what a submit costs the null renderer, see renderer_null.c */
+    const char *null_submit_how;
     /*
      * A fence is done.  May be called from any thread, also from inside
      * create_fence; must not call back into the renderer.

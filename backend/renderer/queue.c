@@ -40,6 +40,33 @@ static uint64_t iov_bytes(const struct iovec *iov, unsigned count)
     return bytes;
 }
 
+/* Lock held. */
+static void queue_read_kick(Vhost *v, unsigned q)
+{
+    eventfd_t kicks;
+
+    if (v->queue[q].kick_fd >= 0) {
+        eventfd_read(v->queue[q].kick_fd, &kicks);
+    }
+}
+
+/* Nothing is lost: who begins to pop again looks at the ring, kicked or not. */
+unsigned queue_quiet(Vhost *v, unsigned q)
+{
+    VuVirtq *vq = vu_get_queue(&v->dev, q);
+    unsigned n = 0;
+
+    g_mutex_lock(&v->lock);
+    v->at_queue = q;
+    queue_read_kick(v, q);
+    if (!v->reset_wanted && queue_running(v, q) && !vu_queue_empty(&v->dev, vq)) {
+        n = (uint16_t)(vq->shadow_avail_idx - vq->last_avail_idx);
+    }
+    v->at_queue = -1;
+    g_mutex_unlock(&v->lock);
+    return n;
+}
+
 /*
  * The guest is told not to kick while we look anyhow, and to kick again when
  * the ring is empty; the second look closes the gap between the two.
@@ -51,10 +78,7 @@ unsigned queue_pop(Vhost *v, unsigned q, Element **out, unsigned max)
 
     g_mutex_lock(&v->lock);
     v->at_queue = q;
-    if (v->queue[q].kick_fd >= 0) {
-        eventfd_t kicks;
-        eventfd_read(v->queue[q].kick_fd, &kicks);
-    }
+    queue_read_kick(v, q);
     while (n < max && !v->reset_wanted && queue_running(v, q)) {
         Element *e;
 

@@ -16,9 +16,6 @@
 #include "scanout.h"
 #include "vgpu/virtio.h"
 
-/* Descriptors taken at once: few enough that a reset or the cursor waits little. */
-#define BATCH 16
-
 /* virtio-gpu features that need no renderer. */
 #define COMMON_FEATURES                                                                                      \
     ((1ull << VIRTIO_GPU_F_EDID) | (1ull << VIRTIO_GPU_F_RESOURCE_UUID) | (1ull << VGPU_F_EXTENSION))
@@ -48,7 +45,11 @@ static void render_fence_done(void *opaque, uint64_t fence)
 {
     Device *d = opaque;
 
-    timeline_done(d->vhost, fence);
+    /* The next VM first: it may be waiting. */
+    gpu_time_fence_end(&d->gpu_time);
+    if (fence != GPU_TIME_FENCE) {
+        timeline_done(d->vhost, fence);
+    }
 }
 
 /* The first of ops that starts on this host. */
@@ -58,6 +59,8 @@ static bool render_start(Device *d, GError **error)
         .vm_name = d->options->vm_name,
         .render_node = d->options->render_node,
         .max_contexts = (uint32_t)d->options->max_contexts,
+        .null_submit_us = d->options->null_submit_us,
+        .null_submit_how = d->options->null_submit_how,
         .ledger = &d->ledger,
         .fence_done = render_fence_done,
         .opaque = d,
@@ -141,15 +144,20 @@ static void answers_push(Device *d, Answers *a)
     a->tail = &a->first;
 }
 
-/* True when there was something to do. */
-static bool render_queue(Device *d, unsigned queue)
+static void answers_add(Answers *a, Element *e)
 {
-    Element *batch[BATCH];
-    unsigned count = queue_pop(d->vhost, queue, batch, BATCH);
-    Answers answers;
+    e->next = NULL;
+    *a->tail = e;
+    a->tail = &e->next;
+}
 
-    answers.first = NULL;
-    answers.tail = &answers.first;
+/* True when there was something to do. */
+static bool render_cursor(Device *d)
+{
+    Element *batch[DEVICE_BATCH];
+    unsigned count = queue_pop(d->vhost, VHOST_QUEUE_CURSOR, batch, DEVICE_BATCH);
+    Answers answers = { NULL, &answers.first };
+
     for (unsigned i = 0; i < count; i++) {
         Element *e = batch[i];
 
@@ -157,46 +165,105 @@ static bool render_queue(Device *d, unsigned queue)
             element_free(e);
             continue;
         }
-        if (dispatch_is_long(e)) {
-            answers_push(d, &answers);
-            /* The pointer moves although the picture is slow. */
-            if (queue == VHOST_QUEUE_CONTROL) {
-                render_queue(d, VHOST_QUEUE_CURSOR);
-            }
-        }
         resources_follow_memory(d);
         e = dispatch(d, e);
         if (e) {
-            e->next = NULL;
-            *answers.tail = e;
-            answers.tail = &e->next;
+            answers_add(&answers, e);
         }
     }
     answers_push(d, &answers);
     return count > 0;
 }
 
+typedef enum ControlResult {
+    CONTROL_IDLE,    /* there was nothing to do */
+    CONTROL_WORKED,  /* there may be more */
+    CONTROL_WAITING, /* for the GPU: the commands in d->taken wait */
+} ControlResult;
+
+/*
+ * The control queue's next commands, in order.  They leave d->taken one by one:
+ * where the GPU is not ours they stay, and nothing passes them.
+ */
+static ControlResult render_control(Device *d)
+{
+    Batch *b = &d->taken;
+    Answers answers = { NULL, &answers.first };
+    ControlResult result = CONTROL_WORKED;
+
+    if (b->next == b->count) {
+        b->next = 0;
+        b->count = queue_pop(d->vhost, VHOST_QUEUE_CONTROL, b->element, DEVICE_BATCH);
+        if (!b->count) {
+            return CONTROL_IDLE;
+        }
+    }
+    while (b->next < b->count) {
+        Element *e = b->element[b->next];
+        uint32_t hints;
+
+        if (element_stale(d->vhost, e)) {
+            b->next++;
+            element_free(e);
+            continue;
+        }
+        hints = dispatch_hints(e);
+        if (hints & COMMAND_LONG) {
+            answers_push(d, &answers);
+            /* The pointer moves although the picture is slow. */
+            render_cursor(d);
+        }
+        if ((hints & COMMAND_GPU) && !gpu_time_enter(d)) {
+            result = CONTROL_WAITING;
+            break;
+        }
+        b->next++;
+        resources_follow_memory(d);
+        e = dispatch(d, e);
+        if (e) {
+            answers_add(&answers, e);
+        }
+    }
+    answers_push(d, &answers);
+    return result;
+}
+
+/* Until there is nothing to do, or nothing that may be done. */
 static void render_work(Device *d)
 {
+    ControlResult control;
+    uint64_t waiting = 0;
     bool more;
 
     do {
         render_reset(d);
         resources_follow_memory(d);
-        more = render_queue(d, VHOST_QUEUE_CONTROL);
-        more |= render_queue(d, VHOST_QUEUE_CURSOR);
+        control = render_control(d);
+        more = render_cursor(d) || control == CONTROL_WORKED;
         scanout_catch_up(d);
     } while (more && !g_atomic_int_get(&d->quit));
+
+    gpu_time_leave(d);
+    if (control == CONTROL_WAITING) {
+        /* Its kicks are not read by taking more: they would not let us sleep. */
+        waiting = d->taken.count - d->taken.next + queue_quiet(d->vhost, VHOST_QUEUE_CONTROL);
+    }
+    lease_queue_depth(d->gpu_time.lease, waiting);
+}
+
+static void render_watch(Device *d, int fd, uint32_t what)
+{
+    struct epoll_event ev = { .events = EPOLLIN, .data.u32 = what };
+
+    if (fd >= 0) {
+        epoll_ctl(d->vhost->work_fd, EPOLL_CTL_ADD, fd, &ev);
+    }
 }
 
 static void render_loop(Device *d)
 {
-    int renderer_fd = d->ops->poll_fd(d->renderer);
-    struct epoll_event ev = { .events = EPOLLIN, .data.u32 = VHOST_WORK_RENDERER };
-
-    if (renderer_fd >= 0) {
-        epoll_ctl(d->vhost->work_fd, EPOLL_CTL_ADD, renderer_fd, &ev);
-    }
+    render_watch(d, d->ops->poll_fd(d->renderer), VHOST_WORK_RENDERER);
+    render_watch(d, lease_wake_fd(d->gpu_time.lease), VHOST_WORK_LEASE);
     while (!g_atomic_int_get(&d->quit)) {
         struct epoll_event events[8];
         int n;
@@ -210,6 +277,8 @@ static void render_loop(Device *d)
                 eventfd_read(d->vhost->wake_fd, &count);
             } else if (events[i].data.u32 == VHOST_WORK_RENDERER) {
                 d->ops->poll(d->renderer);
+            } else if (events[i].data.u32 == VHOST_WORK_LEASE) {
+                lease_woken(d->gpu_time.lease);
             }
             /* Kicks are read where the queue is looked at. */
         }

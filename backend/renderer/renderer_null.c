@@ -5,19 +5,37 @@
  *
  * Its fences are done by a thread of its own a moment later, as a GPU's are:
  * so it is the renderer that shows whether asynchronous answers work.
+ *
+ * It can play a GPU that is busy, for tests of whatever divides GPU time: a
+ * submit costs as much as an option says, and it burns that much of a CPU's
+ * time (as software rendering does), sleeps (a call that does not return) or is
+ * async: then that thread does one submit after the other, as hardware does.
  */
 #include <linux/virtio_gpu.h>
 #include <string.h>
+#include <time.h>
 
 #include "ops.h"
 
 /* AR24: what its black pixels are. */
 #define NULL_FOURCC 0x34325241u
 
+/* However much a submit asks for, microseconds. */
+#define COST_MAX_US (60 * G_TIME_SPAN_SECOND)
+
+typedef enum NullHow { NULL_BURN, NULL_SLEEP, NULL_ASYNC } NullHow;
+
+typedef struct NullJob {
+    enum { NULL_FENCE, NULL_WORK, NULL_END } kind;
+    uint64_t value; /* the fence, or microseconds */
+} NullJob;
+
 struct Renderer {
     void (*fence_done)(void *opaque, uint64_t fence);
     void *opaque;
-    GAsyncQueue *fences; /* of uint64_t, allocated; 0: end */
+    int64_t submit_us; /* of a submit; -1: it says so itself */
+    NullHow how;
+    GAsyncQueue *jobs; /* of NullJob, allocated */
     GThread *thread;
 };
 
@@ -26,13 +44,54 @@ static gpointer null_fence_thread(gpointer data)
     Renderer *r = data;
 
     for (;;) {
-        g_autofree uint64_t *fence = g_async_queue_pop(r->fences);
+        g_autofree NullJob *job = g_async_queue_pop(r->jobs);
 
-        if (!*fence) {
+        if (job->kind == NULL_END) {
             return NULL;
         }
-        r->fence_done(r->opaque, *fence);
+        if (job->kind == NULL_WORK) {
+            g_usleep(job->value);
+        } else {
+            r->fence_done(r->opaque, job->value);
+        }
     }
+}
+
+static void null_push(Renderer *r, NullJob job)
+{
+    g_async_queue_push(r->jobs, g_memdup2(&job, sizeof(job)));
+}
+
+static int64_t null_cpu_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return ts.tv_sec * G_USEC_PER_SEC + ts.tv_nsec / 1000;
+}
+
+static void null_burn(int64_t us)
+{
+    int64_t end = null_cpu_us() + us;
+
+    while (null_cpu_us() < end) {
+        continue;
+    }
+}
+
+static bool null_how(const char *name, NullHow *how, GError **error)
+{
+    static const char *const names[] = { "burn", "sleep", "async" };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        if (!g_strcmp0(name, names[i])) {
+            *how = (NullHow)i;
+            return true;
+        }
+    }
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "--null-submit-how=%s is not one: use burn, sleep or async", name);
+    return false;
 }
 
 static Renderer *null_create(const RendererConfig *config, GError **error)
@@ -41,10 +100,13 @@ static Renderer *null_create(const RendererConfig *config, GError **error)
 
     r->fence_done = config->fence_done;
     r->opaque = config->opaque;
-    r->fences = g_async_queue_new_full(g_free);
-    r->thread = g_thread_try_new("fences", null_fence_thread, r, error);
+    r->submit_us = config->null_submit_us;
+    r->jobs = g_async_queue_new_full(g_free);
+    r->thread = null_how(config->null_submit_how, &r->how, error)
+                    ? g_thread_try_new("fences", null_fence_thread, r, error)
+                    : NULL;
     if (!r->thread) {
-        g_async_queue_unref(r->fences);
+        g_async_queue_unref(r->jobs);
         g_free(r);
         return NULL;
     }
@@ -53,9 +115,9 @@ static Renderer *null_create(const RendererConfig *config, GError **error)
 
 static void null_destroy(Renderer *r)
 {
-    g_async_queue_push(r->fences, g_new0(uint64_t, 1));
+    null_push(r, (NullJob){ .kind = NULL_END });
     g_thread_join(r->thread);
-    g_async_queue_unref(r->fences);
+    g_async_queue_unref(r->jobs);
     g_free(r);
 }
 
@@ -138,12 +200,29 @@ static void null_context_detach(Renderer *r, uint32_t ctx_id, uint32_t resource_
 
 static uint32_t null_submit(Renderer *r, uint32_t ctx_id, void *commands, uint32_t size)
 {
+    int64_t us = r->submit_us < 0 ? *(const uint32_t *)commands : r->submit_us;
+
+    us = MIN(us, COST_MAX_US);
+    if (!us) {
+        return VIRTIO_GPU_RESP_OK_NODATA;
+    }
+    switch (r->how) {
+    case NULL_BURN:
+        null_burn(us);
+        break;
+    case NULL_SLEEP:
+        g_usleep((gulong)us);
+        break;
+    case NULL_ASYNC:
+        null_push(r, (NullJob){ NULL_WORK, (uint64_t)us });
+        break;
+    }
     return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
 static uint32_t null_create_fence(Renderer *r, uint32_t ctx_id, uint32_t ring_idx, uint64_t fence)
 {
-    g_async_queue_push(r->fences, g_memdup2(&fence, sizeof(fence)));
+    null_push(r, (NullJob){ NULL_FENCE, fence });
     return VIRTIO_GPU_RESP_OK_NODATA;
 }
 

@@ -127,10 +127,17 @@ static uint32_t scanout_update(Device *d, unsigned i)
     return code;
 }
 
+static bool scanout_behind(Device *d, unsigned i)
+{
+    return d->scanout[i].unread.w && channel_idle(d->channel, i);
+}
+
 void scanout_catch_up(Device *d)
 {
     for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
-        scanout_update(d, i);
+        if (scanout_behind(d, i) && gpu_time_enter(d)) {
+            scanout_update(d, i);
+        }
     }
 }
 

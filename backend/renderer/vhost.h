@@ -51,6 +51,7 @@
 /* The render thread's epoll data: a queue's index, or one of these. */
 #define VHOST_WORK_WAKE     0x100
 #define VHOST_WORK_RENDERER 0x101
+#define VHOST_WORK_LEASE    0x102
 
 typedef struct Element {
     VuVirtqElement vu;    /* first: libvhost-user allocates us */
@@ -129,6 +130,8 @@ void element_free(Element *e);
  * is nothing: then the guest's next one kicks.
  */
 unsigned queue_pop(Vhost *v, unsigned q, Element **out, unsigned max);
+/* Forgets the kicks of a queue that is not looked at for a while; how many chains wait in it. */
+unsigned queue_quiet(Vhost *v, unsigned q);
 /* Whether the guest was reset since e was popped. */
 bool element_stale(Vhost *v, const Element *e);
 /* Copies size bytes at offset of the request; false when it has fewer. */

@@ -84,6 +84,14 @@ static GPtrArray *command_line(const FrontendOptions *o)
     if (more && *more) {
         add_arg(argv, "%s", more);
     }
+    if (o->lease) {
+        add_arg(argv, "--lease-fd=7");
+        add_arg(argv, "--lease-call-fd=8");
+        add_arg(argv, "--lease-wake-fd=9");
+    }
+    for (const char *const *a = o->args; a && *a; a++) {
+        add_arg(argv, "%s", *a);
+    }
     if (o->extra) {
         add_arg(argv, "%s", o->extra);
     }
@@ -98,8 +106,8 @@ static bool spawn(Frontend *f, FrontendFds *ours)
     struct vgpu_stats page = { .magic = VGPU_STATS_MAGIC,
                                .version = VGPU_STATS_VERSION,
                                .memory_limit = f->o.memory };
-    int vhost[2], channel[2], theirs[4];
-    static const int as[4] = { 3, 4, 5, 6 };
+    int vhost[2], channel[2], theirs[7];
+    static const int as[7] = { 3, 4, 5, 6, 7, 8, 9 };
     bool ok;
 
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, vhost), ==, 0);
@@ -119,11 +127,14 @@ static bool spawn(Frontend *f, FrontendFds *ours)
     theirs[1] = channel[1];
     theirs[2] = ours->stats;
     theirs[3] = ours->objects;
+    if (f->o.lease) {
+        memcpy(&theirs[4], f->o.lease, 3 * sizeof(int));
+    }
     f->log_fd = memfd_create("renderer-log", MFD_CLOEXEC);
     fcntl(f->log_fd, F_SETFL, O_APPEND);
-    ok = g_spawn_async_with_pipes_and_fds(NULL, (const char *const *)argv->pdata, NULL,
-                                          G_SPAWN_DO_NOT_REAP_CHILD, child_setup, NULL, -1, f->log_fd,
-                                          f->log_fd, theirs, as, 4, &f->pid, NULL, NULL, NULL, &error);
+    ok = g_spawn_async_with_pipes_and_fds(
+        NULL, (const char *const *)argv->pdata, NULL, G_SPAWN_DO_NOT_REAP_CHILD, child_setup, NULL, -1,
+        f->log_fd, f->log_fd, theirs, as, f->o.lease ? 7 : 4, &f->pid, NULL, NULL, NULL, &error);
     close(vhost[1]);
     close(channel[1]);
     if (!ok) {

@@ -32,10 +32,12 @@ typedef struct FrontendOptions {
     unsigned max_width, max_height;
     uint64_t ram; /* bytes below the hole; as much above it */
     uint16_t ring_size;
-    bool plain_rings;       /* neither indirect nor event idx */
-    bool mem_table;         /* SET_MEM_TABLE, not ADD_MEM_REG */
-    bool channel_in_pieces; /* our channel messages go out byte by byte */
-    const char *extra;      /* one more argument of the renderer */
+    bool plain_rings;        /* neither indirect nor event idx */
+    bool mem_table;          /* SET_MEM_TABLE, not ADD_MEM_REG */
+    bool channel_in_pieces;  /* our channel messages go out byte by byte */
+    const char *extra;       /* one more argument of the renderer */
+    const char *const *args; /* more of them, NULL-terminated; NULL: none */
+    const int *lease;        /* its page, call and wake; NULL: none */
 } FrontendOptions;
 
 typedef struct Pending {

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vgpud's side of a lease, played step by step. */
+/* vgpud's side of a lease, played step by step; of the backend tests too. */
 #ifndef TEST_LEASE_HOST_H
 #define TEST_LEASE_HOST_H
 
 #include <glib.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "sched/lease.h"
+#include "vgpu/lease.h"
 
 #define GRANTED VGPU_LEASE_GRANTED
 #define WANTED  VGPU_LEASE_WANTED
@@ -26,7 +28,7 @@
 typedef struct Host {
     int page_fd, call, wake;
     struct vgpu_lease *page;
-    LeaseClient *l;
+    struct LeaseClient *l; /* where the test is the client too */
 } Host;
 
 static inline uint64_t now_ns(void)
@@ -34,7 +36,7 @@ static inline uint64_t now_ns(void)
     return (uint64_t)g_get_monotonic_time() * 1000;
 }
 
-static inline void host_open(Host *h)
+static inline void host_open_page(Host *h)
 {
     h->page_fd = memfd_create("lease", MFD_CLOEXEC);
     g_assert_cmpint(ftruncate(h->page_fd, VGPU_LEASE_SIZE), ==, 0);
@@ -44,13 +46,10 @@ static inline void host_open(Host *h)
     h->page->version = VGPU_LEASE_VERSION;
     h->call = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     h->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    h->l = lease_new(h->page_fd, h->call, h->wake);
-    g_assert_nonnull(h->l);
 }
 
-static inline void host_close(Host *h)
+static inline void host_close_page(Host *h)
 {
-    lease_free(h->l);
     munmap(h->page, VGPU_LEASE_SIZE);
     close(h->page_fd);
     close(h->call);
@@ -116,20 +115,6 @@ static inline bool readable(int fd, int timeout_ms)
     struct pollfd p = { .fd = fd, .events = POLLIN };
 
     return poll(&p, 1, timeout_ms) == 1;
-}
-
-/* Asks, is granted, enters. */
-static inline uint32_t hold(Host *h)
-{
-    uint32_t ticket = 0;
-
-    if (lease_try(h->l, &ticket) == LEASE_WAITING) {
-        calls(h);
-        acknowledge(h);
-        grant(h);
-        g_assert_cmpint(lease_try(h->l, &ticket), ==, LEASE_HELD);
-    }
-    return ticket;
 }
 
 #endif

@@ -4,7 +4,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "lease-host.h"
+#include "lease-client.h"
 
 /* A vgpud on a thread: serves calls, grants, and takes back as it likes. */
 typedef struct Server {

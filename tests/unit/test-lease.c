@@ -2,7 +2,7 @@
 /* The client of a lease, one step at a time. */
 #include <errno.h>
 
-#include "lease-host.h"
+#include "lease-client.h"
 
 static void test_none_to_be_had(void)
 {
