@@ -12,6 +12,7 @@
 
 #include "../quota/ledger.h"
 #include "channel.h"
+#include "frame_limit.h"
 #include "gpu_time.h"
 #include "ops.h"
 #include "rect.h"
@@ -81,6 +82,7 @@ typedef struct Device {
     Scanout scanout[VGPU_CHANNEL_MAX_SCANOUTS];
     Batch taken;      /* commands of the control queue, from next on not run yet */
     GpuTime gpu_time; /* fences of any thread too, see there */
+    FrameLimit frame_limit;
 } Device;
 
 /* Counters of the statistics page that the render thread alone writes. */

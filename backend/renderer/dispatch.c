@@ -193,8 +193,8 @@ void dispatch_fence(Device *d, uint32_t ctx, uint32_t ring, uint64_t fence)
     }
 }
 
-/* Takes e, which has its answer. */
-static void command_fence(Device *d, Command *c, Element *e, bool failed)
+/* Takes e, which has its answer.  scanouts: see frame_limit_held. */
+static void command_fence(Device *d, Command *c, Element *e, bool failed, uint32_t scanouts)
 {
     uint32_t ctx, ring;
     uint64_t fence = timeline_add(d->vhost, command_timeline(d, c, &ctx, &ring), e);
@@ -205,6 +205,8 @@ static void command_fence(Device *d, Command *c, Element *e, bool failed)
     if (failed) {
         /* An error has nothing to wait for but its turn. */
         timeline_done(d->vhost, fence);
+    } else if (scanouts) {
+        frame_limit_hold(&d->frame_limit, scanouts, NULL, fence, ctx, ring);
     } else {
         dispatch_fence(d, ctx, ring, fence);
     }
@@ -229,7 +231,7 @@ Element *dispatch(Device *d, Element *e)
 {
     Command c = { 0 };
     const CommandType *type = NULL;
-    uint32_t code = VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+    uint32_t code = VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER, scanouts;
     bool failed;
 
     if (element_read(e, 0, &c.in.hdr, sizeof(c.in.hdr))) {
@@ -245,11 +247,16 @@ Element *dispatch(Device *d, Element *e)
         stats_add(&d->stats->errors, 1);
     }
     stats_add(&d->stats->commands, 1);
+    scanouts = frame_limit_held(&d->frame_limit);
     command_answer(e, &c, code);
     g_free(c.data);
     g_free(c.big);
     if (c.in.hdr.flags & VIRTIO_GPU_FLAG_FENCE) {
-        command_fence(d, &c, e, failed);
+        command_fence(d, &c, e, failed, scanouts);
+        return NULL;
+    }
+    if (scanouts && !failed) {
+        frame_limit_hold(&d->frame_limit, scanouts, e, 0, 0, 0);
         return NULL;
     }
     return e;

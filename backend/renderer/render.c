@@ -120,6 +120,7 @@ static void render_reset(Device *d)
     uint32_t generation;
 
     while (vhost_reset_wanted(d->vhost, &generation)) {
+        frame_limit_forget(&d->frame_limit);
         scanout_disable_all(d);
         channel_unmute(d->channel);
         d->ops->reset(d->renderer);
@@ -240,6 +241,7 @@ static void render_work(Device *d)
         resources_follow_memory(d);
         control = render_control(d);
         more = render_cursor(d) || control == CONTROL_WORKED;
+        frame_limit_work(d);
         scanout_catch_up(d);
     } while (more && !g_atomic_int_get(&d->quit));
 
@@ -279,6 +281,8 @@ static void render_loop(Device *d)
                 d->ops->poll(d->renderer);
             } else if (events[i].data.u32 == VHOST_WORK_LEASE) {
                 lease_woken(d->gpu_time.lease);
+            } else if (events[i].data.u32 == VHOST_WORK_FRAME) {
+                frame_limit_ticked(&d->frame_limit);
             }
             /* Kicks are read where the queue is looked at. */
         }
@@ -295,6 +299,7 @@ bool render_serve(Device *d)
 
     resources_init(d);
     contexts_init(d);
+    frame_limit_init(&d->frame_limit);
     if (!render_start(d, &error)) {
         log_say("%s", error->message);
         channel_fatal(d->channel, error->message);

@@ -127,9 +127,10 @@ static uint32_t scanout_update(Device *d, unsigned i)
     return code;
 }
 
+/* One that waits for its time is not behind. */
 static bool scanout_behind(Device *d, unsigned i)
 {
-    return d->scanout[i].unread.w && channel_idle(d->channel, i);
+    return d->scanout[i].unread.w && channel_idle(d->channel, i) && !frame_limit_waits(&d->frame_limit, i);
 }
 
 void scanout_catch_up(Device *d)
@@ -138,6 +139,14 @@ void scanout_catch_up(Device *d)
         if (scanout_behind(d, i) && gpu_time_enter(d)) {
             scanout_update(d, i);
         }
+    }
+}
+
+void scanout_show(Device *d, unsigned i)
+{
+    if (d->scanout[i].unread.w) {
+        stats_add(&d->stats->frames, 1);
+        scanout_update(d, i);
     }
 }
 
@@ -173,6 +182,7 @@ uint32_t scanout_set(Device *d, unsigned i, Resource *r, const Rect *rect)
         s->unread = (Rect){ 0 };
         code = scanout_read(d, i, &(Rect){ 0, 0, rect->w, rect->h });
         scanout_announce(d, i, fd);
+        frame_limit_pass(d, i); /* this one is shown, the next one waits */
     }
     return code;
 }
@@ -210,6 +220,9 @@ uint32_t scanout_flush(Device *d, Resource *r, const Rect *rect)
         part.x -= s->rect.x;
         part.y -= s->rect.y;
         rect_unite(&s->unread, &part);
+        if (!frame_limit_pass(d, i)) {
+            continue;
+        }
         one = scanout_update(d, i);
         if (one != VIRTIO_GPU_RESP_OK_NODATA) {
             code = one;

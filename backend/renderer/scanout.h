@@ -24,6 +24,8 @@ void scanout_disable(Device *d, unsigned scanout);
 uint32_t scanout_flush(Device *d, Resource *r, const Rect *rect);
 /* Reads what was flushed and is wanted by now. */
 void scanout_catch_up(Device *d);
+/* A frame that waited for its time (frame_limit.h): reads it, as a flush would have. */
+void scanout_show(Device *d, unsigned i);
 /* The resource goes: what shows it is switched off. */
 void scanout_forget_resource(Device *d, Resource *r);
 void scanout_disable_all(Device *d);

@@ -52,6 +52,7 @@
 #define VHOST_WORK_WAKE     0x100
 #define VHOST_WORK_RENDERER 0x101
 #define VHOST_WORK_LEASE    0x102
+#define VHOST_WORK_FRAME    0x103
 
 typedef struct Element {
     VuVirtqElement vu;    /* first: libvhost-user allocates us */
