@@ -16,7 +16,7 @@ qemu_ready() {
 # names what the last good build was made of
 backend_mark() {
     echo "$(build_dir)/.made-$(hash_of "$VGPU_TOP/backend" "$VGPU_TOP/include" "$VGPU_TOP/tests/unit" \
-        "$VGPU_TOP/tests/backend" "$VGPU_TOP/tests/guest/programs" "$VGPU_TOP/meson.build" \
+        "$VGPU_TOP/tests/backend" "$VGPU_TOP/tests/guest/programs" "$VGPU_TOP/tests/bench/share" "$VGPU_TOP/meson.build" \
         "$VGPU_TOP/meson_options.txt" "toolbox:$(toolbox_dir)")"
 }
 

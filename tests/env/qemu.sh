@@ -10,7 +10,7 @@ QEMU_SOURCE=${VGPU_QEMU_SOURCE:-}     # another tree than Debian's
 QEMU_CONFIGURE=(
     --target-list=x86_64-softmmu --without-default-features --enable-tcg --enable-kvm
     --enable-pixman --enable-opengl --enable-virglrenderer --enable-vnc --enable-vhost-user
-    --enable-sdl --enable-fdt=system --enable-slirp --enable-virtfs --enable-attr
+    --enable-sdl --enable-gtk --enable-fdt=system --enable-slirp --enable-virtfs --enable-attr
     --enable-tools --enable-png --enable-vnc-jpeg --enable-seccomp
     --firmwarepath=/usr/share/qemu:/usr/share/seabios:/usr/lib/ipxe/qemu
     --disable-docs --disable-install-blobs --disable-werror --disable-debug-info

@@ -14,7 +14,7 @@ TOOLBOX_PACKAGES=(
     dpkg-dev ca-certificates rsync
     # QEMU
     libglib2.0-dev libpixman-1-dev libepoxy-dev libegl-dev libgbm-dev libdrm-dev
-    libvirglrenderer-dev libsdl2-dev libslirp-dev libattr1-dev libcap-ng-dev
+    libvirglrenderer-dev libsdl2-dev libgtk-3-dev libslirp-dev libattr1-dev libcap-ng-dev
     libfdt-dev zlib1g-dev libpng-dev libjpeg-dev
     qemu-system-data seabios ipxe-qemu ovmf
     # renderer and daemon

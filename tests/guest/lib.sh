@@ -99,11 +99,10 @@ vm_json() {
 
 # eventually SECONDS COMMAND...
 eventually() {
-    local n=0 end=$(($1 * 5))
+    local end=$((SECONDS + $1))
     shift
     until "$@" > /dev/null 2>&1; do
-        [ $n -lt $end ] || { "$@"; return; }
-        n=$((n + 1))
+        [ $SECONDS -lt $end ] || { "$@"; return; }
         sleep 0.2
     done
 }

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One VM-like client of a vgpud: a fake front-end on a real renderer that
+ * clears two textures in turn by virgl streams, each submit fenced.  (One
+ * texture's clears would be merged by llvmpipe.)
+ *
+ *   bench-share-client SOCKET PROFILE NAME NUMBER [KEY=VALUE...]
+ *     clears=N    a submit's work; 0 finds out how many take batch-us
+ *     batch-us=N  with clears=0
+ *     depth=N     submits in flight (saturating): default 2
+ *     hz=N        instead: one submit at a time, N a second, and its time is kept
+ *
+ * Says "ready CLEARS" on stdout, works from "go" on stdin until "stop", then
+ * prints "submits N" and, with hz, "frame-us A B C ...".
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "attach.h"
+#include "gl_stream.h"
+#include "gpu_cmd.h"
+
+#define SIDE      512
+#define DEPTH_MAX 16
+
+typedef struct Client {
+    Frontend *f;
+    GlStream *work;
+    unsigned clears, batch_us, depth, hz;
+    uint64_t submits;
+    GArray *frames; /* of uint32_t, us */
+} Client;
+
+static void make_work(Client *c, unsigned clears)
+{
+    c->clears = clears;
+    g_array_set_size(c->work->dwords, 0);
+    for (unsigned i = 0; i < clears; i++) {
+        gl_set_framebuffer(c->work, 1 + i % 2);
+        gl_clear(c->work, i * 0x010305);
+    }
+}
+
+static Pending *begin(Client *c)
+{
+    c->submits++;
+    return gpu_submit_fenced(c->f, 1, gl_stream_data(c->work), gl_stream_count(c->work), c->submits);
+}
+
+static int64_t one(Client *c)
+{
+    int64_t start = g_get_monotonic_time();
+    Pending *p = begin(c);
+
+    if (!p || !frontend_wait(c->f, p, FRONTEND_COMMAND_DEADLINE)) {
+        fprintf(stderr, "a submit of %u clears was not answered\n", c->clears);
+        exit(1);
+    }
+    pending_free(p);
+    return g_get_monotonic_time() - start;
+}
+
+static int compare(const void *a, const void *b)
+{
+    return *(const int64_t *)a < *(const int64_t *)b ? -1 : 1;
+}
+
+/* The number of clears that take batch_us, by the median of some runs. */
+static void calibrate(Client *c)
+{
+    double per_clear = 0;
+    unsigned n = 4;
+
+    for (unsigned round = 0; round < 6; round++) {
+        int64_t times[9];
+
+        make_work(c, n);
+        for (unsigned i = 0; i < G_N_ELEMENTS(times); i++) {
+            times[i] = one(c);
+        }
+        qsort(times, G_N_ELEMENTS(times), sizeof(times[0]), compare);
+        per_clear = (double)times[G_N_ELEMENTS(times) / 2] / n;
+        n = CLAMP((unsigned)(c->batch_us / per_clear), 1, 4096);
+    }
+    make_work(c, n);
+}
+
+static bool told(const char *word)
+{
+    struct pollfd p = { .fd = 0, .events = POLLIN };
+    char line[64];
+
+    if (poll(&p, 1, 0) <= 0) {
+        return false;
+    }
+    return !fgets(line, sizeof(line), stdin) || g_str_has_prefix(line, word);
+}
+
+static void saturate(Client *c)
+{
+    Pending *p[DEPTH_MAX] = { NULL };
+
+    for (unsigned i = 0;; i = (i + 1) % c->depth) {
+        if (p[i]) {
+            if (!frontend_wait(c->f, p[i], 60000)) {
+                fprintf(stderr, "a submit was not answered within a minute\n");
+                exit(1);
+            }
+            pending_free(p[i]);
+        }
+        p[i] = NULL;
+        if (told("stop")) {
+            break;
+        }
+        p[i] = begin(c);
+    }
+    for (unsigned i = 0; i < c->depth; i++) {
+        if (p[i] && frontend_wait(c->f, p[i], 60000)) {
+            pending_free(p[i]);
+        }
+    }
+}
+
+static void paced(Client *c)
+{
+    int64_t next = g_get_monotonic_time();
+
+    while (!told("stop")) {
+        uint32_t us = (uint32_t)one(c);
+        int64_t now = g_get_monotonic_time();
+
+        g_array_append_val(c->frames, us);
+        next = MAX(next + 1000000 / c->hz, now);
+        g_usleep(next - now);
+    }
+}
+
+static void set(Client *c, const char *text)
+{
+    g_auto(GStrv) pair = g_strsplit(text, "=", 2);
+    const struct {
+        const char *key;
+        unsigned *to;
+    } keys[] = {
+        { "clears", &c->clears }, { "batch-us", &c->batch_us }, { "depth", &c->depth }, { "hz", &c->hz }
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
+        if (pair[1] && g_str_equal(pair[0], keys[i].key)) {
+            *keys[i].to = (unsigned)strtoul(pair[1], NULL, 10);
+            return;
+        }
+    }
+    fprintf(stderr, "what is '%s'?\n", text);
+    exit(2);
+}
+
+int main(int argc, char **argv)
+{
+    Vgpud d = { 0 };
+    Client c = { .batch_us = 2000, .depth = 2 };
+    int fd;
+
+    if (argc < 5) {
+        fprintf(stderr, "usage: bench-share-client SOCKET PROFILE NAME NUMBER [KEY=VALUE...]\n");
+        return 2;
+    }
+    g_test_init(&argc, &argv, NULL);
+    g_test_set_nonfatal_assertions();
+    for (int i = 5; i < argc; i++) {
+        set(&c, argv[i]);
+    }
+    c.depth = CLAMP(c.depth, 1, DEPTH_MAX);
+    d.socket = argv[1];
+    c.f = attach_vm(&d, argv[2], argv[3], (unsigned)atoi(argv[4]), &fd);
+    c.work = gl_stream_new();
+    c.frames = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+    if (!c.f || c.f->dead || gpu_context_create(c.f, 1, 0) != OK_NODATA) {
+        fprintf(stderr, "the renderer does not serve OpenGL\n");
+        return 1;
+    }
+    for (unsigned i = 1; i <= 2; i++) {
+        gpu_create_texture(c.f, i, BGRX, SIDE, SIDE);
+        gpu_context_attach(c.f, 1, i);
+        gl_create_surface(c.work, i, i, BGRX);
+    }
+    one(&c);
+    if (c.clears) {
+        make_work(&c, c.clears);
+    } else {
+        calibrate(&c);
+    }
+    printf("ready %u\n", c.clears);
+    fflush(stdout);
+    while (!told("go")) {
+        g_usleep(1000);
+    }
+    c.submits = 0;
+    if (c.hz) {
+        paced(&c);
+    } else {
+        saturate(&c);
+    }
+    printf("submits %" G_GUINT64_FORMAT "\n", (guint64)c.submits);
+    if (c.hz) {
+        printf("frame-us");
+        for (guint i = 0; i < c.frames->len; i++) {
+            printf(" %u", g_array_index(c.frames, uint32_t, i));
+        }
+        printf("\n");
+    }
+    fflush(stdout);
+    frontend_free(c.f);
+    close(fd);
+    return 0;
+}

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""tests/bench/run share: how the GPU's time is divided among VMs.
+
+Theory of operation.  Each run starts a vgpud of its own with one software GPU
+and VM-like clients (client.c) on real renderers, all through virglrenderer and
+llvmpipe.  While they work, every renderer's CPU time is read from the kernel
+and its GPU time from vgpud, ten times a second; a figure is the worst window
+of the run.  What is compared is the kernel's figure: on software rendering the
+CPU time is the GPU time, and it is not vgpud that measured it.
+
+All clients may use all CPUs (cpus=all), so the leases alone divide the GPU.
+"""
+import argparse
+import glob
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from statistics import median
+
+STEP_S = 0.1
+
+
+class Vgpud:
+    """A daemon of our own, its socket and configuration in a folder."""
+
+    def __init__(self, policy='best-effort', profiles=None, conf=''):
+        self.folder = tempfile.TemporaryDirectory(prefix='vgpu-share.', ignore_cleanup_errors=True)
+        self.socket = f'{self.folder.name}/vgpud.sock'
+        etc = f'{self.folder.name}/etc'
+        os.makedirs(f'{etc}/profiles.d')
+        with open(f'{etc}/vgpud.conf', 'w') as f:
+            f.write(f'[vgpud]\ngpus = software\n[renderer]\nkind = virgl\n{conf}'
+                    f'[gpu software0]\nmemory = 4G\npolicy = {policy}\n')
+        with open(f'{etc}/profiles.d/bench.conf', 'w') as f:
+            for name, keys in (profiles or {}).items():
+                f.write(f'[{name}]\nmemory = 128M\ncpus = all\n' + ''.join(f'{k} = {v}\n' for k, v in keys.items()))
+        self.log = open(f'{self.folder.name}/log', 'w+')
+        self.process = subprocess.Popen([os.environ['VGPUD'], f'--socket={self.socket}', f'--config={etc}'],
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.api = f'{self.folder.name}/vgpud-api.sock'
+        for _ in range(200):
+            if os.path.exists(self.api):
+                break
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        else:
+            raise RuntimeError('vgpud does not listen')
+        if self.process.poll() is not None:
+            self.log.seek(0)
+            raise RuntimeError('vgpud ended: ' + self.log.read())
+
+    def get(self, path):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(10)
+            s.connect(self.api)
+            s.sendall(f'GET {path} HTTP/1.1\r\nHost: vgpud\r\nConnection: close\r\n\r\n'.encode())
+            data = b''
+            while chunk := s.recv(65536):
+                data += chunk
+        return json.loads(data.split(b'\r\n\r\n', 1)[1])
+
+    def vms(self):
+        return {vm['vm']: vm for vm in self.get('/v1/vms')}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(20)
+        self.folder.cleanup()
+
+
+class Client:
+    number = 0
+
+    def __init__(self, vgpud, profile, **keys):
+        Client.number += 1
+        self.name = f'vm{Client.number}'
+        self.process = subprocess.Popen(
+            [os.environ['VGPU_BUILD'] + '/tests/bench/share/bench-share-client', vgpud.socket, profile, self.name,
+             str(Client.number), *(f'{k.replace("_", "-")}={v}' for k, v in keys.items())],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        said = []
+        while (line := self.process.stdout.readline()) and not line.startswith('ready '):
+            said.append(line)               # the test frame's own words
+        if not line:
+            raise RuntimeError(f"{self.name} did not get ready: {''.join(said)}")
+        self.clears = int(line.split()[1])
+        self.pid = vgpud.vms()[self.name]['pid']
+
+    def say(self, word):
+        self.process.stdin.write(f'{word}\n')
+        self.process.stdin.flush()
+
+    def end(self):
+        """{'submits': N, 'frames': [us]}"""
+        out, _ = self.process.communicate('stop\n', 60)
+        result = {'submits': 0, 'frames': []}
+        for line in out.splitlines():
+            words = line.split()
+            if words[0] == 'submits':
+                result['submits'] = int(words[1])
+            elif words[0] == 'frame-us':
+                result['frames'] = [int(w) for w in words[1:]]
+        return result
+
+
+def cpu_ns(pid):
+    """CPU time of all threads of a process, from the scheduler's own count."""
+    total = 0
+    for path in glob.glob(f'/proc/{pid}/task/*/schedstat'):
+        try:
+            with open(path) as f:
+                total += int(f.read().split()[0])
+        except OSError:
+            pass
+    return total
+
+
+def watch(vgpud, clients, seconds):
+    """Samples [(t, [cpu_ns per client], [gpu_time_ns per client])] while they work."""
+    samples = []
+    for c in clients:
+        c.say('go')
+    time.sleep(0.5)                         # the start is nobody's share
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        vms = vgpud.vms()
+        samples.append((time.monotonic(), [cpu_ns(c.pid) for c in clients],
+                        [vms[c.name].get('gpu_time_ns') or 0 for c in clients]))
+        time.sleep(STEP_S)
+    return samples
+
+
+def windows(samples, length, column=1):
+    """The clients' use in each window of that many seconds, [[ns per client]]."""
+    found, j = [], 0
+    for i, (t, *_) in enumerate(samples):
+        while j < len(samples) and samples[j][0] < t + length:
+            j += 1
+        if j == len(samples):
+            break
+        found.append([b - a for a, b in zip(samples[i][column], samples[j][column])])
+    return found
+
+
+def worst_fairness(samples, length):
+    return min((min(w) / max(w) for w in windows(samples, length) if max(w)), default=None)
+
+
+def run(count, batch_us, seconds, profile='even', policy='best-effort', profiles=None, clears=None, extra=()):
+    """count saturating clients; (samples, results, clears, slices, extras' results)."""
+    profiles = profiles or {'even': {'share': '5%'}}
+    names = [profile] * count if isinstance(profile, str) else profile
+    with Vgpud(policy, profiles) as vgpud:
+        clients = []
+        try:
+            for name in names:
+                clients.append(Client(vgpud, name, clears=clears or 0, batch_us=batch_us))
+                clears = clears or clients[0].clears
+            samples = watch(vgpud, clients, seconds)
+            return samples, [c.end() for c in clients], clears
+        finally:
+            for c in clients:
+                if c.process.poll() is None:
+                    c.process.kill()
+
+
+def figure(name, unit, ours, goal=None, floor=None, rival=None):
+    holds = None
+    if goal and ours is not None:
+        holds = ours >= goal[1] if goal[0] == '>=' else goal[1] <= ours <= goal[2] if goal[0] == 'in' else ours <= goal[1]
+    return {'name': name, 'unit': unit, 'ours': ours, 'rival': rival, 'floor': floor,
+            'goal': goal and list(goal[1:]), 'holds': holds, 'sign': goal and goal[0]}
+
+
+def fair(count, batch_us, window, seconds):
+    samples, _, _ = run(count, batch_us, seconds)
+    return figure(f'share_{count}_equal_{batch_us // 1000}ms_in_{window}s', 'min/max', worst_fairness(samples, window),
+                  ('>=', 0.97))
+
+
+def ten_to_ninety(seconds):
+    samples, _, _ = run(2, 10000, seconds, profile=['small', 'large'],
+                        profiles={'small': {'share': '10%'}, 'large': {'share': '90%'}})
+    ratios = [w[1] / w[0] for w in windows(samples, 10) if w[0]]
+    far = max(ratios, key=lambda r: abs(r - 9), default=None)
+    return figure('share_10_to_90_in_10s', 'ratio', far, ('in', 8.7, 9.3))
+
+
+def fixed(idle, seconds):
+    """The error of a 25 % share in percentage points: alone, or beside three others."""
+    count = 1 if idle else 4
+    samples, _, _ = run(count, 2000, seconds, policy='fixed-share', profiles={'even': {'share': '25%'}})
+    cpus = os.cpu_count()
+    errors = []
+    for i, (t, cpu, _) in enumerate(samples):
+        later = [s for s in samples if s[0] >= t + 10]
+        if later:
+            span = (later[0][0] - t) * 1e9 * cpus
+            errors += [abs((b - a) / span - 0.25) * 100 for a, b in zip(cpu, later[0][1])]
+    return figure('share_fixed_error_idle_gpu' if idle else 'share_fixed_error_busy_gpu', 'points',
+                  max(errors, default=None), ('<=', 1.0))
+
+
+def p99(values):
+    return sorted(values)[max(0, -(-99 * len(values) // 100) - 1)] if values else None
+
+
+def light(seconds):
+    """60 small frames a second beside three saturating VMs; the bound is its time
+    alone and one quantum (2 ms) of each of the others."""
+    profiles = {'even': {'share': '25%'}}
+    with Vgpud(profiles=profiles) as vgpud:
+        small = Client(vgpud, 'even', clears=4, hz=60)
+        small.say('go')
+        time.sleep(seconds)
+        alone = p99(small.end()['frames'])
+    with Vgpud(profiles=profiles) as vgpud:
+        first = Client(vgpud, 'even', batch_us=2000)
+        heavy = [first] + [Client(vgpud, 'even', clears=first.clears) for _ in range(2)]
+        small = Client(vgpud, 'even', clears=4, hz=60)
+        for c in [*heavy, small]:
+            c.say('go')
+        time.sleep(seconds)
+        beside = p99(small.end()['frames'])
+        for c in heavy:
+            c.end()
+    bound = alone + 3 * 2000
+    print(f'light client: p99 alone {alone} us, beside three {beside} us, bound {bound} us x 1.25', file=sys.stderr)
+    return figure('share_light_p99_over_bound', 'ratio', beside / bound, ('<=', 1.25))
+
+
+PARTS = {
+    'equal_2_2ms': lambda s: fair(2, 2000, 1, s(8)),
+    'equal_4_2ms': lambda s: fair(4, 2000, 1, s(8)),
+    'equal_8_2ms': lambda s: fair(8, 2000, 4, s(12)),
+    'equal_2_50ms': lambda s: fair(2, 50000, 20, s(26)),
+    'equal_4_50ms': lambda s: fair(4, 50000, 20, s(26)),
+    'equal_8_50ms': lambda s: fair(8, 50000, 40, s(48)),
+    '10_to_90': lambda s: ten_to_ninety(s(20)),
+    'fixed_idle': lambda s: fixed(True, s(15)),
+    'fixed_busy': lambda s: fixed(False, s(15)),
+    'light': lambda s: light(s(10)),
+}
+
+
+def show(rows):
+    print(f"{'figure':34} {'unit':8} {'ours':>10} {'rival':>10} {'floor':>10} {'goal':>12}  holds")
+    for r in rows:
+        goal = '-' if not r['goal'] else f"{r['sign']} {'..'.join(f'{g:g}' for g in r['goal'])}"
+        cells = ['-' if r[k] is None else f'{r[k]:.3f}' for k in ('ours', 'rival', 'floor')]
+        print(f"{r['name']:34} {r['unit']:8} {cells[0]:>10} {cells[1]:>10} {cells[2]:>10} {goal:>12}  "
+              f"{ {None: '-', True: 'yes', False: 'NO'}[r['holds']]}")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog='tests/bench/run share')
+    parser.add_argument('parts', nargs='*', metavar='PART', help=f"of {', '.join(PARTS)}")
+    parser.add_argument('--json')
+    parser.add_argument('--rounds', type=int, default=1)
+    parser.add_argument('--keep-going', action='store_true')
+    opts = parser.parse_args()
+    for part in opts.parts:
+        if part not in PARTS:
+            parser.error(f"there is no part '{part}': {', '.join(PARTS)}")
+    rows = []
+    for name, part in PARTS.items():
+        if opts.parts and name not in opts.parts:
+            continue
+        print(f'{name} ...', file=sys.stderr, flush=True)
+        runs = [part(lambda seconds: seconds) for _ in range(opts.rounds)]
+        values = [r['ours'] for r in runs if r['ours'] is not None]
+        row = dict(runs[0], ours=median(values) if values else None)
+        if row['goal']:
+            row['holds'] = sum(bool(r['holds']) for r in runs) * 2 > len(runs)
+        rows.append(row)
+    show(rows)
+    if opts.json:
+        with open(opts.json, 'w') as f:
+            json.dump({'figures': [{k: v for k, v in r.items() if k != 'sign'} for r in rows]}, f, indent=1)
+            f.write('\n')
+    missed = [r['name'] for r in rows if r['holds'] is False]
+    if missed:
+        print(f"goal missed: {', '.join(missed)}")
+    return 0 if opts.keep_going or not missed else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
