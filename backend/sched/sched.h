@@ -77,7 +77,7 @@ void sched_hold(Sched *s, SchedClient *c, uint64_t now);
  */
 bool sched_grant(Sched *s, uint64_t now, SchedGrant *grant);
 
-/* When to call sched_grant again if nothing else happens (fixed-share); or SCHED_NEVER. */
+/* When to call sched_grant again if nothing else happens; or SCHED_NEVER. */
 uint64_t sched_next(const Sched *s, uint64_t now);
 
 /*
@@ -89,14 +89,12 @@ uint64_t sched_next(const Sched *s, uint64_t now);
  */
 bool sched_preempt(Sched *s, uint64_t now, SchedClient **holder, uint64_t *end);
 
-/*
- * It used that much GPU time since the last charge; it goes on holding what it
- * holds.  Charge all that hold before another's want.
- */
+/* It used that much GPU time since the last charge; it goes on holding what it holds. */
 void sched_charge(Sched *s, SchedClient *c, uint64_t used_ns, uint64_t now);
 /* It gives its lease back; charge first. */
 void sched_return(Sched *s, SchedClient *c, uint64_t now);
 
+void *sched_opaque(const SchedClient *c);
 bool sched_holds(const SchedClient *c);
 bool sched_wants(const SchedClient *c);
 uint64_t sched_quantum(const Sched *s, const SchedClient *c); /* in force, ns */

@@ -139,7 +139,7 @@ static void test_bulk_charge(void)
 {
     static const uint64_t hour = 3600 * 1000 * MS;
 
-    for (int times = 1; times <= 2; times++) { /* charged in one piece, or every half an hour */
+    for (int times = 0; times <= 2; times++) { /* charged too late, in one piece, every half an hour */
         Sched *s = sched_new(SCHED_BEST_EFFORT, 1);
         SchedClient *a = add(s, 0.1, SCHED_PRIORITY_NORMAL, 1), *b = add(s, 0.9, SCHED_PRIORITY_NORMAL, 1);
         uint64_t now = hour, used[2];
@@ -149,9 +149,12 @@ static void test_bulk_charge(void)
         for (int i = 1; i <= times; i++) {
             sched_charge(s, a, hour / times, hour / times * i);
         }
+        sched_want(s, b, now);
+        if (!times) {
+            sched_charge(s, a, hour, now);
+        }
         used[0] = sched_used(a);
         used[1] = sched_used(b);
-        sched_want(s, b, now);
         assert_asked(s, now, a, now);
         back(s, a, 0, now, true);
         while (now < hour + 1000 * MS) {
@@ -368,12 +371,12 @@ static void test_priority(void)
     sched_want(s, low, 1 * MS);
     sched_want(s, normal, 1 * MS);
     sched_want(s, high, 1 * MS);
-    back(s, busy, 2 * MS, 2 * MS, true);
-    granted(s, high, 2 * MS);
-    back(s, high, 1 * MS, 3 * MS, false);
-    granted(s, normal, 3 * MS);
-    back(s, normal, 1 * MS, 4 * MS, false);
-    granted(s, low, 4 * MS);
+    back(s, busy, 20 * MS, 20 * MS, true);
+    granted(s, high, 20 * MS);
+    back(s, high, 1 * MS, 21 * MS, false);
+    granted(s, normal, 21 * MS);
+    back(s, normal, 1 * MS, 22 * MS, false);
+    granted(s, low, 22 * MS);
     sched_free(s);
 }
 
@@ -519,6 +522,64 @@ static void test_fixed_share_of_all(void)
     sched_want(s, a, 0);
     g_assert_cmpuint(granted(s, a, 0), ==, SCHED_NEVER);
     assert_nobody_asked(s, 0);
+    sched_free(s);
+}
+
+/* Who always comes back soon is not passed over for being away a moment; who does not is not waited for. */
+static void test_linger(void)
+{
+    Sched *s = sched_new(SCHED_BEST_EFFORT, 1);
+    SchedClient *a = add(s, 0.5, SCHED_PRIORITY_NORMAL, 1), *b = add(s, 0.5, SCHED_PRIORITY_NORMAL, 1);
+    uint64_t now = 0, next;
+    unsigned kept = 0;
+    SchedGrant g;
+
+    sched_want(s, b, 0);
+    granted(s, b, 0);
+    sched_want(s, a, 0);
+    back(s, b, 2 * MS, 2 * MS, true);
+    for (int i = 0; i < 20; i++) { /* it shows how soon it comes back */
+        granted(s, a, now);
+        now += 1 * MS;
+        back(s, a, 1 * MS, now, false);
+        if (i < 5) {
+            granted(s, b, now);
+        }
+        if (sched_holds(b) || sched_grant(s, now, &g)) {
+            sched_want(s, a, now + MS / 10);
+            now += (i < 19 ? 1 : 100) * MS;
+            back(s, b, (i < 19 ? 1 : 100) * MS, now, true);
+        } else {
+            now += MS / 10;
+            sched_want(s, a, now);
+        }
+    }
+    while (sched_grant(s, now, &g) && g.client == a) { /* and is owed 100 ms */
+        now += 1 * MS;
+        back(s, a, 1 * MS, now, false);
+        if (sched_grant(s, now, &g)) {
+            break;
+        }
+        g_assert_cmpuint(sched_next(s, now), >, now + MS / 10);
+        now += MS / 10;
+        assert_none(s, now);
+        sched_want(s, a, now);
+        kept++;
+    }
+    g_assert_true(g.client == b);
+    g_assert_cmpuint(kept, >=, 80); /* ten of the hundred are what was waited */
+    g_assert_cmpuint(kept, <=, 95);
+    sched_want(s, a, now);
+    now += 100 * MS;
+    back(s, b, 100 * MS, now, true);
+    granted(s, a, now);
+    now += 1 * MS;
+    back(s, a, 1 * MS, now, false);
+    assert_none(s, now);
+    next = sched_next(s, now);
+    g_assert_cmpuint(next, <=, now + 2 * MS);
+    assert_none(s, next - 1);
+    granted(s, b, next); /* this time it did not come */
     sched_free(s);
 }
 
@@ -682,6 +743,7 @@ int main(int argc, char **argv)
     g_test_add_func("/sched/one-is-enough", test_one_is_enough);
     g_test_add_func("/sched/fixed-share", test_fixed_share);
     g_test_add_func("/sched/fixed-share-of-all", test_fixed_share_of_all);
+    g_test_add_func("/sched/linger", test_linger);
     g_test_add_func("/sched/policy-while-held", test_policy_while_held);
     g_test_add_func("/sched/exclusive", test_exclusive);
     g_test_add_func("/sched/after-exclusive", test_after_exclusive);

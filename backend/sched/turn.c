@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Whose turn it is, how long, and what it cost. */
+#include "sched_private.h"
+
+static HeapEntry *due(const Heap *h, uint64_t now)
+{
+    HeapEntry *e = heap_top(h);
+
+    return e && e->key <= (HeapKey)now ? e : NULL;
+}
+
+/* Those that have an allowance again wait, those that did not come back are waited for no more. */
+static void catch_up(Sched *s)
+{
+    HeapEntry *e;
+
+    while ((e = due(&s->throttled, s->now))) {
+        place_requeue(s, client_of(e));
+    }
+    while ((e = due(&s->lingering, s->now))) {
+        place_dequeue(s, client_of(e));
+    }
+}
+
+static uint64_t natural_end(const SchedClient *c)
+{
+    return add_sat(c->granted, c->slice);
+}
+
+/* Until when those that hold now may hold, if asked. */
+static uint64_t last_end(const Sched *s)
+{
+    uint64_t last = s->now;
+
+    for (guint i = 0; i < heap_size(&s->holding); i++) {
+        last = MAX(last, natural_end(client_of(heap_at(&s->holding, i))));
+    }
+    return last;
+}
+
+/* May it not hold for ever? */
+static bool must_end(const Sched *s, const SchedClient *c)
+{
+    return bounded(s, c) || shut_out(s, c);
+}
+
+bool sched_grant(Sched *s, uint64_t now, SchedGrant *grant)
+{
+    SchedClient *c, *first;
+    uint64_t slice, most = SCHED_NEVER;
+
+    place_advance(s, now);
+    s->round++;
+    catch_up(s);
+    place_virtual_now(s);
+    first = place_best(s, s->capacity);
+    c = place_best(s, s->room);
+    if (!c) {
+        return false;
+    }
+    slice = sched_quantum(s, c);
+    if (c == first) {
+        s->last = MAX(s->last, c->v);
+    } else {
+        most = last_end(s) - s->now;
+        if (c->v > first->v + virtual_quantum(s, first) + virtual_quantum(s, c) || most < slice / 4) {
+            return false;
+        }
+    }
+    if (bounded(s, c)) {
+        int64_t used;
+
+        refresh(s, c);
+        used = CLAMP(c->allowance.ns, allowance_needed(s, c), (int64_t)gpu_quantum(s, c));
+        slice = (uint64_t)((HeapKey)used * s->capacity / c->params.width);
+    } else {
+        uint64_t cut = MIN(c->carry, slice / 2);
+
+        slice -= cut;
+        c->carry -= cut;
+    }
+    slice = MIN(slice, most);
+    place_dequeue(s, c);
+    place_hold(s, c, slice);
+    if (contended(s) || must_end(s, c)) {
+        c->asked = natural_end(c);
+        s->asked_width += c->held_width;
+    }
+    *grant = (SchedGrant){ c, c->opaque, c->asked == SCHED_NEVER ? SCHED_NEVER : slice };
+    return true;
+}
+
+uint64_t sched_next(const Sched *s, uint64_t now)
+{
+    const HeapEntry *throttled = heap_top(&s->throttled), *lingering = heap_top(&s->lingering);
+    uint64_t next = SCHED_NEVER;
+
+    if (throttled) {
+        next = MAX((uint64_t)throttled->key, now);
+    }
+    if (lingering) {
+        next = MIN(next, MAX((uint64_t)lingering->key, now));
+    }
+    return next;
+}
+
+bool sched_preempt(Sched *s, uint64_t now, SchedClient **holder, uint64_t *end)
+{
+    SchedClient *found = NULL;
+    int64_t needed;
+    bool needs, each = s->policy == SCHED_FIXED_SHARE || s->policy == SCHED_EXCLUSIVE;
+
+    place_advance(s, now);
+    needed = contended(s) ? (int64_t)s->waiting_width - s->room : 0;
+    needs = needed > (int64_t)s->asked_width;
+    if (!each && !needs && (needed || !s->asked_width)) {
+        return false;
+    }
+    for (guint i = 0; i < heap_size(&s->holding); i++) {
+        SchedClient *c = client_of(heap_at(&s->holding, i));
+
+        if (must_end(s, c)) {
+            if (c->asked == SCHED_NEVER) {
+                found = c;
+                break;
+            }
+        } else if (!needed && c->asked != SCHED_NEVER) { /* nobody waits any more */
+            c->asked = SCHED_NEVER;
+            s->asked_width -= c->held_width;
+            *holder = c;
+            *end = SCHED_NEVER;
+            return true;
+        } else if (needs && c->asked == SCHED_NEVER &&
+                   (!found || MAX(natural_end(c), s->now) < MAX(natural_end(found), s->now) ||
+                    (MAX(natural_end(c), s->now) == MAX(natural_end(found), s->now) && c->v > found->v))) {
+            found = c;
+        }
+    }
+    if (!found) {
+        return false;
+    }
+    found->asked = MAX(natural_end(found), s->now);
+    s->asked_width += found->held_width;
+    *holder = found;
+    *end = found->asked;
+    return true;
+}
+
+void sched_charge(Sched *s, SchedClient *c, uint64_t used_ns, uint64_t now)
+{
+    uint64_t own = used_ns;
+
+    place_advance(s, now);
+    refresh(s, c);
+    c->used = add_sat(c->used, used_ns);
+    allowance_use(&c->allowance, used_ns);
+    if (c->state != HOLDING) {
+        c->v += virtual_ns(used_ns, weight(s, c));
+        place_requeue(s, c);
+        return;
+    }
+    if (s->now - c->charged > s->contended - c->charged_contended) {
+        own = MIN(used_ns, gpu_ns(s, c->held_width, s->contended - c->charged_contended));
+    } else if (s->now == c->charged && !contended(s)) {
+        own = 0;
+    }
+    c->charged = s->now;
+    c->charged_contended = s->contended;
+    c->v += virtual_ns(own, weight(s, c));
+    heap_rekey(&s->holding, &c->place, c->v);
+    if (!contended(s)) { /* else it was before somebody came, who starts where this one stands */
+        s->lift += virtual_ns(used_ns - own, s->holding_weight);
+    }
+    place_virtual_now(s);
+}
+
+void sched_return(Sched *s, SchedClient *c, uint64_t now)
+{
+    place_advance(s, now);
+    if (c->state == HOLDING) {
+        place_let_go(s, c);
+        place_linger(s, c);
+    }
+}
