@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A vgpud of the test's own, and vgpuctl to ask it. */
 #include "attach.h"
+#include "http.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -64,7 +65,22 @@ bool vgpud_run(Vgpud *d)
         return false;
     }
     close(fd);
-    return true;
+    /* it opens its other socket a moment later, and only who is answered knows that it serves */
+    while ((fd = http_connect(d)) < 0 && g_get_monotonic_time() < end) {
+        g_usleep(10000);
+    }
+    if (fd >= 0) {
+        g_autoptr(HttpReply) r = NULL;
+
+        http_send(fd, "GET /v1/gpus HTTP/1.0\r\n\r\n", 25);
+        r = http_read(fd);
+        close(fd);
+        if (r && r->status == 200) {
+            return true;
+        }
+    }
+    g_test_fail_printf("vgpud does not serve its API beside %s", d->socket);
+    return false;
 }
 
 void vgpud_end(Vgpud *d, int sig)
