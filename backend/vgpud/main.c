@@ -68,6 +68,10 @@ static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields,
     if (g_log_writer_default_would_drop(level, domain)) {
         return G_LOG_WRITER_HANDLED;
     }
+    if (g_log_writer_is_journald(STDERR_FILENO) &&
+        g_log_writer_journald(level, fields, count, NULL) == G_LOG_WRITER_HANDLED) {
+        return G_LOG_WRITER_HANDLED; /* with all the fields of the audit log */
+    }
     fprintf(stderr, "vgpud: %s%s\n", level & G_LOG_LEVEL_WARNING ? "warning: " : "", message);
     fflush(stderr);
     return G_LOG_WRITER_HANDLED;
