@@ -27,6 +27,7 @@ Config *config_new(void)
     c->group = g_strdup("vgpu");
     c->kind = g_strdup("auto");
     c->memory_overhead = 512 * MIB;
+    c->http_timeout_s = 10;
     c->gpu_memory = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     c->user_names = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     c->group_ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -42,6 +43,10 @@ void config_free(Config *c)
         g_free(c->group);
         g_free(c->renderer);
         g_free(c->kind);
+        g_free(c->http_listen);
+        g_free(c->http_certificate);
+        g_free(c->http_key);
+        g_free(c->http_tokens);
         g_strfreev(c->environment);
         g_hash_table_unref(c->gpu_memory);
         g_hash_table_unref(c->user_names);
@@ -115,6 +120,44 @@ static bool set_environment(Config *c, const char *value)
     return true;
 }
 
+static bool set_listen(Config *c, const char *value)
+{
+    replace(&c->http_listen, value);
+    return strchr(value, ':') != NULL; /* the rest is remote.c's */
+}
+
+static bool set_file(char **where, const char *value)
+{
+    replace(where, value);
+    return g_path_is_absolute(value);
+}
+
+static bool set_certificate(Config *c, const char *value)
+{
+    return set_file(&c->http_certificate, value);
+}
+
+static bool set_key(Config *c, const char *value)
+{
+    return set_file(&c->http_key, value);
+}
+
+static bool set_tokens(Config *c, const char *value)
+{
+    return set_file(&c->http_tokens, value);
+}
+
+static bool set_timeout(Config *c, const char *value)
+{
+    uint64_t us;
+
+    if (!units_parse_duration(value, &us) || us < G_USEC_PER_SEC || us > 300 * (uint64_t)G_USEC_PER_SEC) {
+        return false;
+    }
+    c->http_timeout_s = us / G_USEC_PER_SEC;
+    return true;
+}
+
 /* Users and @groups; that they exist is looked at later. */
 static bool set_role(ConfigRole *r, const char *value)
 {
@@ -165,6 +208,11 @@ static const struct {
     { "renderer", "kind", set_kind, "auto, virgl, 2d or null" },
     { "renderer", "memory-overhead", set_overhead, "64M or more" },
     { "renderer", "environment", set_environment, "KEY=VALUE, several separated by ';'" },
+    { "http", "listen", set_listen, "ADDRESS:PORT" },
+    { "http", "certificate", set_certificate, "an absolute path" },
+    { "http", "key", set_key, "an absolute path" },
+    { "http", "tokens", set_tokens, "an absolute path" },
+    { "http", "timeout", set_timeout, "a time from 1s to 5min" },
     { "roles", "admin", set_admin, EXPECT_ROLE },
     { "roles", "operator", set_operator, EXPECT_ROLE },
     { "roles", "tenant", set_tenant, EXPECT_ROLE },
@@ -228,10 +276,11 @@ bool config_add(Config *c, const Ini *ini, GError **error)
         bool gpu = g_str_has_prefix(groups[i], "gpu ") && groups[i][4];
 
         if (!gpu && !known_group(groups[i])) {
-            return ini_fail(ini, groups[i], NULL, error,
-                            "there is no group [%s] here; the groups are [vgpud], [renderer], [roles] and "
-                            "[gpu NAME]; profiles go into profiles.d/*.conf",
-                            groups[i]);
+            return ini_fail(
+                ini, groups[i], NULL, error,
+                "there is no group [%s] here; the groups are [vgpud], [renderer], [http], [roles] and "
+                "[gpu NAME]; profiles go into profiles.d/*.conf",
+                groups[i]);
         }
         for (unsigned k = 0; keys && keys[k]; k++) {
             if (!(gpu ? config_add_gpu : config_add_key)(c, ini, groups[i], keys[k], error)) {

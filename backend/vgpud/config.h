@@ -13,6 +13,12 @@
  *   environment = KEY=VALUE;...
  *   [gpu NAME]
  *   memory = 8G                  what there is to share
+ *   [http]                       see remote.h
+ *   listen = 127.0.0.1:9843      TCP beside the Unix socket; needs the next three
+ *   certificate = FILE           PEM
+ *   key = FILE                   PEM
+ *   tokens = FILE                see tokens.h
+ *   timeout = 10s                for a request to come in
  *   [roles]                      see roles.h
  *   admin = alice, @wheel        users and @groups
  *   operator = @helpdesk
@@ -41,9 +47,11 @@ typedef struct Config {
     char *group;
     char *renderer; /* path, NULL: found beside vgpud */
     char *kind;
-    uint64_t memory_overhead; /* bytes */
-    char **environment;       /* KEY=VALUE, may be NULL */
-    GHashTable *gpu_memory;   /* name -> uint64_t * */
+    uint64_t memory_overhead;                                      /* bytes */
+    char **environment;                                            /* KEY=VALUE, may be NULL */
+    GHashTable *gpu_memory;                                        /* name -> uint64_t * */
+    char *http_listen, *http_certificate, *http_key, *http_tokens; /* NULL: not written */
+    uint32_t http_timeout_s;
     ConfigRole admin, operator, tenant;
     GHashTable *user_names; /* uid -> name, of those the roles name */
     GHashTable *group_ids;  /* name -> gid, of those the profiles name */
