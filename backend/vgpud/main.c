@@ -97,6 +97,9 @@ static bool load(Main *m, GError **error)
         return false;
     }
     roles_resolve(d->config, d->profiles);
+    if (!http_check(d->config, error)) {
+        return false;
+    }
     if (m->options.kind) {
         if (!config_kind_valid(m->options.kind)) {
             g_set_error(error, VGPUD_ERROR, 0, "--renderer=%s is not auto, virgl, 2d or null",
