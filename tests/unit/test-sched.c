@@ -171,7 +171,7 @@ static void test_bulk_charge(void)
 }
 
 /* The same where two held side by side and one of them did next to nothing. */
-static void test_bulk_charge_of_two(void)
+static void test_bulk_charge_of_two(gconstpointer late)
 {
     static const uint64_t hour = 3600 * 1000 * MS;
     Sched *s = sched_new(SCHED_BEST_EFFORT, 2);
@@ -185,10 +185,15 @@ static void test_bulk_charge_of_two(void)
             granted(s, c[i], 0);
         }
     }
-    sched_charge(s, c[0], hour / 2, hour);
-    sched_charge(s, c[1], 1 * MS, hour);
+    if (late) { /* what they held while another waited is their own, however long they did not use it */
+        sched_charge(s, c[0], 0, now);
+        sched_want(s, c[2], now);
+        now += 100 * MS;
+    }
+    sched_charge(s, c[1], late ? 50 * MS : 1 * MS, now);
+    sched_charge(s, c[0], late ? 50 * MS : hour / 2, now);
     for (int i = 0; i < 3; i++) {
-        used[i] = sched_used(c[i]);
+        used[i] = late ? 0 : sched_used(c[i]);
         sched_return(s, c[i], now);
         sched_want(s, c[i], now);
     }
@@ -730,7 +735,8 @@ int main(int argc, char **argv)
     g_test_add_func("/sched/turns", test_turns);
     g_test_add_func("/sched/asked-at-once", test_asked_at_once);
     g_test_add_func("/sched/bulk-charge", test_bulk_charge);
-    g_test_add_func("/sched/bulk-charge-of-two", test_bulk_charge_of_two);
+    g_test_add_data_func("/sched/bulk-charge-of-two", NULL, test_bulk_charge_of_two);
+    g_test_add_data_func("/sched/late-charge-of-two", "late", test_bulk_charge_of_two);
     g_test_add_func("/sched/overshoot", test_overshoot);
     g_test_add_func("/sched/carry", test_carry);
     g_test_add_func("/sched/sleeper", test_sleeper);
