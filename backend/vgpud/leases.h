@@ -38,11 +38,14 @@ typedef struct LeaseSettings {
     bool software; /* the process's CPU time, over the GPU's capacity, is GPU time */
 } LeaseSettings;
 
+/* Nothing is granted before this: add what an earlier vgpud left first. */
+void leases_start(Leases *l);
+
 /*
- * A VM's lease.  page, call and wake: ownership passes here on success, the
- * page being a sealed memfd of VGPU_LEASE_SIZE (checked: it may come from a
- * renderer that an earlier vgpud started).  A page that says it is granted
- * stays so.  pid: the renderer's, for its CPU time and state.
+ * A VM's lease.  page, call and wake: as leases_make_fds makes them (checked:
+ * they may come from a renderer that an earlier vgpud started); their ownership
+ * passes here on success.  A page that says it is granted stays so.  pid: the
+ * renderer's, for its CPU time and state.
  */
 Lease *leases_add(Leases *l, const char *gpu, int page, int call, int wake, pid_t pid,
                   const LeaseSettings *settings, void *vm, GError **error);
@@ -50,7 +53,7 @@ void leases_set(Lease *lease, const LeaseSettings *settings);
 /* Its renderer is gone, or about to be: whatever it held is free. */
 void leases_remove(Lease *lease);
 
-/* A new page and its eventfds, for leases_add and for a renderer. */
+/* A new page, its eventfd and its pipe, for leases_add and for a renderer. */
 bool leases_make_fds(int *page, int *call, int *wake, GError **error);
 
 /* Figures; consistent with each other. */
@@ -58,9 +61,11 @@ bool leases_make_fds(int *page, int *call, int *wake, GError **error);
 typedef struct LeaseFigures {
     uint64_t used_ns;      /* GPU time charged, ever */
     uint64_t overshoot_ns; /* used past the ends of slices, ever */
-    uint64_t grants, preemptions, revocations;
-    uint64_t lied_ns; /* charged more than claimed, ever */
-    uint64_t wait_ns; /* for the lease, ever */
+    uint64_t grants;       /* to one who waited */
+    uint64_t preemptions;  /* given back because others waited, with work left */
+    uint64_t revocations;  /* taken away while in use */
+    uint64_t lied_ns;      /* charged more than claimed, ever */
+    uint64_t wait_ns;      /* for the lease, ever */
     uint64_t
         waits[LEASES_WAIT_BUCKETS + 1]; /* how many took at most leases_wait_bound[i] ns; the last: longer */
     uint64_t quantum_ns;

@@ -32,6 +32,14 @@ bool process_start_time(pid_t pid, uint64_t *ticks)
     return true;
 }
 
+char process_state(pid_t pid)
+{
+    g_autofree char *text = read_proc(pid, "stat");
+    const char *s = text ? strrchr(text, ')') : NULL;
+
+    return s && s[1] == ' ' ? s[2] : 0;
+}
+
 static bool status_kib(const char *text, const char *key, uint64_t *sum)
 {
     const char *s = strstr(text, key);

@@ -10,6 +10,9 @@
 /* When it started, clock ticks since boot: with the pid, which process it is. */
 bool process_start_time(pid_t pid, uint64_t *ticks);
 
+/* Its state letter (R, S, D, T, t, Z, ...), 0: there is no such process. */
+char process_state(pid_t pid);
+
 /*
  * Bytes of memory of its own: anonymous and swapped pages.  Shared memory does
  * not count, because the guest's RAM is shared memory that it maps.

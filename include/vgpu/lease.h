@@ -5,9 +5,10 @@
  * One page per VM, a sealed memfd of VGPU_LEASE_SIZE bytes that vgpud makes and
  * shares with that VM's renderer (and whatever else submits GPU work for the
  * VM, like the Vulkan layer in its render-server processes), and with nobody
- * else.  With it come two eventfds: call (renderer -> vgpud) and wake (vgpud ->
- * renderer).  Neither side ever blocks on the other with the page in a state
- * that the other could not take back.
+ * else.  With it come an eventfd, call (renderer -> vgpud), and a pipe, wake
+ * (vgpud -> renderer, of which the renderer has a description for reading and
+ * writing, vgpud one of its own).  Neither side ever blocks on the other with
+ * the page in a state that the other could not take back.
  *
  *      state        users   who may change it to what
  *   -  0            0       renderer: WANTED, then signals call
@@ -28,8 +29,9 @@
  * first command to the GPU until the last fence of it has signalled: a lease
  * that is returned has no work in flight.
  *
- * Both eventfds may be shared by several processes: they are non-blocking,
- * vgpud alone reads call, and nobody reads wake (it is watched edge-triggered).
+ * Both may be shared by several processes, and are written without blocking;
+ * neither is read by those who are to be told (they watch it edge-triggered),
+ * wake by vgpud when it is full.
  *
  * vgpud may revoke a lease whatever its users (the process is stopped, or is
  * about to be killed): in one swap the epoch counts up, the users become 0 and
@@ -41,7 +43,7 @@
  * acknowledged within VGPU_LEASE_ACK_NS works without a lease and calls again
  * every VGPU_LEASE_LOOSE_NS until one is; one that waits long for a grant calls
  * as often, in case vgpud went meanwhile.  A vgpud that comes back takes page
- * and eventfds out of the renderer.
+ * and descriptors out of the renderer.
  *
  * What a renderer writes here is its claim: vgpud checks it against the time it
  * saw the lease held and against what the kernel says of the process, charges

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * Three figures tell of the same work, each at its own time: the lease is seen
+ * to come back first, the claim is written a moment later, the kernel counts
+ * the CPU time of a thread at its next tick.  The larger of them, moment by
+ * moment, would count one piece of work twice.  So each has an account of what
+ * is due by it; the largest is charged, and taken off all three.  An account
+ * may be overdrawn by CREDIT, what figures of the same work may be late by;
+ * that of the time held never, because we see that one ourselves when it
+ * happens, and it is the one that others waited for.
+ *
+ * A claim is whatever the renderer likes.  One that goes back is not heard, one
+ * that jumps ahead counts no more than the time that has passed.  While work
+ * goes on its claim is not written yet: then the time since it began stands
+ * for it, and is taken off what is claimed later.
+ */
+#include "lease_meter.h"
+
+#define CREDIT (20 * 1000 * 1000) /* ns: two ticks of the slowest kernel clock */
+
+static uint64_t min64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Time of a lease of that width as GPU time. */
+static uint64_t gpu_time(const LeaseSample *s, uint64_t ns)
+{
+    __extension__ unsigned __int128 wide = ns;
+
+    return (uint64_t)(wide * s->width / s->capacity);
+}
+
+static uint64_t claimed(LeaseMeter *m, const LeaseSample *s)
+{
+    uint64_t passed = s->now - m->at, used = 0, paid;
+
+    if (s->claim > m->claim) {
+        used = s->claim - m->claim;
+        m->claim = s->claim;
+        paid = min64(used, m->advance);
+        used = min64(used - paid, passed);
+        m->advance = s->busy_since ? m->advance - paid : 0;
+    } else if (s->busy_since && s->busy_since < s->now) {
+        used = s->busy_since > m->at ? s->now - s->busy_since : passed;
+        m->advance += used;
+    } else if (!s->busy_since) {
+        m->advance = min64(m->advance, CREDIT);
+    }
+    return gpu_time(s, used);
+}
+
+void lease_meter_start(LeaseMeter *m, const LeaseSample *s)
+{
+    *m = (LeaseMeter){ .at = s->now, .claim = s->claim, .cpu = s->cpu };
+}
+
+uint64_t lease_meter_charge(LeaseMeter *m, const LeaseSample *s)
+{
+    int64_t held_due = (int64_t)gpu_time(s, min64(s->held, s->now - m->at));
+    int64_t charge;
+
+    m->claim_due += (int64_t)claimed(m, s);
+    if (s->cpu_counts && s->cpu > m->cpu) {
+        m->cpu_due += (int64_t)((s->cpu - m->cpu) / s->capacity);
+        m->cpu = s->cpu;
+    }
+    m->at = s->now;
+
+    charge = m->claim_due > held_due ? m->claim_due : held_due;
+    charge = m->cpu_due > charge ? m->cpu_due : charge;
+    if (charge <= 0) {
+        return 0;
+    }
+    m->cpu_due = m->cpu_due - charge > -CREDIT ? m->cpu_due - charge : -CREDIT;
+    m->claim_due -= charge;
+    if (m->claim_due < -CREDIT) {
+        m->lied += (uint64_t)(-CREDIT - m->claim_due);
+        m->claim_due = -CREDIT;
+    }
+    return (uint64_t)charge;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a VM is charged for: the largest of what its renderer claims, what it
+ * held while others waited, and the CPU time it took where that is GPU time.
+ * Pure arithmetic; all times in ns.
+ */
+#ifndef VGPUD_LEASE_METER_H
+#define VGPUD_LEASE_METER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What is seen of a renderer at one moment. */
+typedef struct LeaseSample {
+    uint64_t now;
+    uint32_t width, capacity; /* of the lease, of the GPU */
+    uint64_t held;            /* held while others waited, since the last sample */
+    uint64_t claim;           /* page: busy_ns */
+    uint64_t busy_since;      /* page: busy_since_ns */
+    bool cpu_counts;
+    uint64_t cpu; /* CPU time of the process, ever */
+} LeaseSample;
+
+typedef struct LeaseMeter {
+    uint64_t at;      /* of the last sample */
+    uint64_t claim;   /* the highest claimed */
+    uint64_t advance; /* counted as claimed for work that goes on, its claim is to come */
+    uint64_t cpu;     /* the highest seen */
+    int64_t claim_due, cpu_due;
+    uint64_t lied; /* charged beyond what was claimed, ever */
+} LeaseMeter;
+
+/* What was claimed and used before is not counted. */
+void lease_meter_start(LeaseMeter *m, const LeaseSample *s);
+
+/* The GPU time since the last sample. */
+uint64_t lease_meter_charge(LeaseMeter *m, const LeaseSample *s);
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What leases.c, lease_round.c and lease_thread.c share: see leases.c for the theory. */
+#ifndef VGPUD_LEASE_PRIVATE_H
+#define VGPUD_LEASE_PRIVATE_H
+
+#include <pthread.h>
+
+#include "lease_meter.h"
+#include "lease_page.h"
+#include "leases.h"
+
+#define LEASE_MS 1000000ull
+
+/* One GPU. */
+typedef struct LeaseGpu {
+    Leases *all;
+    char *name;
+    Sched *sched;
+    uint32_t capacity;
+    GPtrArray *holders;  /* Lease; as many as fit side by side */
+    uint32_t held_width; /* sum of theirs */
+    unsigned waiting;    /* leases that wait */
+    uint64_t clock;      /* up to when contended counts */
+    uint64_t contended;  /* ns in which a lease that was held was in somebody's way */
+    uint64_t used;       /* ns charged to all, ever */
+} LeaseGpu;
+
+struct Lease {
+    LeaseGpu *gpu;
+    SchedClient *client;
+    LeasePage page;
+    int call;     /* the renderer's too: watched, never read */
+    uint64_t key; /* in epoll; its low half is the place in Leases.leases */
+    pid_t pid;
+    clockid_t clock; /* CPU time of pid */
+    bool clock_known;
+    LeaseSettings settings;
+    void *vm;
+
+    bool held; /* granted by us and not yet back */
+    bool waiting;
+    uint32_t held_width;
+    uint64_t granted;         /* when */
+    uint64_t granted_batches; /* what the page said then */
+    bool entered;             /* it was seen at work since */
+    uint64_t end;             /* what it is asked for; LEASE_PAGE_NEVER: not */
+    uint64_t look;            /* when to look after it again; LEASE_PAGE_NEVER: not */
+    uint64_t look_step;       /* the next time that much later */
+    uint64_t wait_since;
+    LeaseMeter meter;
+    uint64_t contended; /* the GPU's at the last charge */
+
+    bool stopped;               /* by a signal: gets no lease until it goes on */
+    bool hung;                  /* gets no lease any more */
+    bool hung_untold;           /* to the main thread */
+    uint64_t hung_ns;           /* how long it did nothing */
+    uint64_t batches, alive_at; /* when its batches last changed */
+    bool idle;                  /* at the last tick */
+
+    int64_t tokens; /* calls it may make */
+    uint64_t tokens_at;
+    uint64_t muted_until; /* in Leases.muted; 0: it is heard */
+
+    LeaseFigures figures;
+};
+
+struct Leases {
+    pthread_mutex_t lock; /* all below, and every page's state as far as vgpud changes it */
+    GPtrArray *gpus;      /* LeaseGpu */
+    GPtrArray *leases;    /* Lease, NULL where one was removed */
+    uint32_t keys;        /* keys given */
+    GQueue muted;         /* Lease, by when they are heard again */
+    uint64_t armed;       /* what the timer is set to */
+    bool started;         /* else nothing is granted */
+    bool asleep;          /* the next call wakes the main thread */
+    uint64_t calls;       /* served, ever */
+
+    pthread_t thread;
+    bool threaded, quit;
+    int epoll, timer, kick; /* kick: an eventfd that ends the thread */
+
+    int tell; /* eventfd to the main thread */
+    guint tell_source;
+    bool awake_untold;
+    LeasesHung *hung;
+    void *hung_opaque;
+    void (*awake)(void *opaque);
+    void *awake_opaque;
+};
+
+uint64_t lease_now(void);
+/* Time in that lease as GPU time. */
+uint64_t lease_gpu_time(const Lease *l, uint64_t ns);
+
+/* ---- lease_round.c; the lock is held ---- */
+
+/* First in all that changes a GPU: counts contended time up to now. */
+void lease_gpu_clock(LeaseGpu *g, uint64_t now);
+/* What it used since the last time. */
+void lease_charge(Lease *l, uint64_t now);
+/* What its page says against what we think: it came back, it wants. */
+void lease_follow(Lease *l, uint64_t now);
+/* Takes it away whatever it does. */
+void lease_revoke(Lease *l, uint64_t now);
+/* It was found held: from an earlier vgpud. */
+void lease_hold(Lease *l, uint64_t now);
+/* It is to leave the GPU. */
+void lease_drop(Lease *l, uint64_t now);
+/* Grants and asks until there is nothing to do. */
+void lease_gpu_round(LeaseGpu *g, uint64_t now);
+/* Those whose time to be looked after has come. */
+void lease_gpu_look(LeaseGpu *g, uint64_t now);
+/* When to call lease_gpu_look; LEASE_PAGE_NEVER. */
+uint64_t lease_gpu_deadline(const LeaseGpu *g, uint64_t now);
+/* Once a second. */
+void lease_tick(Lease *l, uint64_t now);
+
+/* ---- lease_thread.c ---- */
+
+bool lease_thread_start(Leases *l, GError **error);
+void lease_thread_stop(Leases *l); /* takes one that was not started */
+bool lease_thread_watch(Leases *l, Lease *lease, GError **error);
+void lease_thread_forget(Leases *l, Lease *lease);
+/* The lock is held: the timer follows what has changed. */
+void lease_thread_arm(Leases *l, uint64_t now);
+/* The lock is held: the main thread is to look for what it was not told. */
+void lease_thread_tell(Leases *l);
+
+#endif
