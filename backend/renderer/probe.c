@@ -213,7 +213,7 @@ static char *missing(const VkExtensionProperties *have, uint32_t count, const ch
     for (size_t i = 0; i < n; i++) {
         uint32_t k = 0;
 
-        while (k < count && strcmp(have[k].extensionName, names[i])) {
+        while (k < count && !g_str_equal(have[k].extensionName, names[i])) {
             k++;
         }
         if (k == count) {

@@ -236,7 +236,8 @@ static bool until(Terminal *t, Wanted wanted, const char *const *texts, const ch
     if (!is) {
         g_autofree char *screen = terminal_screen(t), *all = g_strjoinv(", ", (char **)texts);
 
-        g_test_fail_printf("the screen %s %s:\n%s", what, all, screen);
+        g_test_message("screen:\n%s", screen);
+        g_test_fail_printf("the screen %s %s", what, all);
     }
     return is;
 }
