@@ -3,21 +3,27 @@
 #
 # The host programs (backend/) and their tests, one build folder per checkout.
 
-# build_dir [sanitize]
+# build_dir [sanitize|fuzz]
 build_dir() {
     echo "$VGPU_CACHE/build-$(hash_of "path:$VGPU_TOP")${1:+-$1}"
 }
 
-# Runs in the toolbox.  backend_make [sanitize]: with ASan and UBSan
+# Runs in the toolbox.  backend_make [sanitize|fuzz]: with ASan and UBSan; with
+# them, clang and its coverage, the libFuzzer targets
 backend_make() {
-    local dir opts=()
+    local dir what opts=()
     dir=$(build_dir "$@")
     [ "${1:-}" = sanitize ] && opts+=(-Db_sanitize=address,undefined)
+    if [ "${1:-}" = fuzz ]; then
+        local -x CC=clang
+        what=fuzz-targets
+        opts+=(-Db_sanitize=address,undefined -Dfuzz=true -Dc_args=-fsanitize=fuzzer-no-link)
+    fi
     if [ ! -e "$dir/build.ninja" ]; then
         rm -rf "$dir"
         meson setup "$dir" "$VGPU_TOP" "-Dqemu_source=$(qemu_tree)" "${opts[@]}"
     fi
-    ninja -C "$dir"
+    ninja -C "$dir" ${what:+"$what"}
 }
 
 # what programs started from here find: sourced inside the toolbox

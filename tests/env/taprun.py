@@ -45,6 +45,10 @@ def lint_tests():
     return [{'name': 'lint', 'cmd': [TOP + '/tests/env/lint'], 'env': {}, 'timeout': 1200}]
 
 
+def fuzz_tests():
+    return [{'name': 'fuzz', 'cmd': [TOP + '/tests/fuzz/run', '--seconds', '60'], 'env': {}, 'timeout': 900}]
+
+
 def tests_of(suite):
     build = os.environ['VGPU_BUILD']
     if suite == 'unit':
@@ -55,7 +59,7 @@ def tests_of(suite):
     if suite == 'sanitize':
         return [dict(t, name=s + '/' + t['name'], timeout=t['timeout'] * 4)
                 for s in ('unit', 'backend') for t in meson_tests(s, build + '-sanitize')]
-    return {'qtest': qtest_tests, 'guest': guest_tests, 'lint': lint_tests}[suite]()
+    return {'qtest': qtest_tests, 'guest': guest_tests, 'lint': lint_tests, 'fuzz': fuzz_tests}[suite]()
 
 
 class Count:
