@@ -81,6 +81,7 @@ Element *dispatch(Device *d, Element *e);
 #define COMMAND_GPU   1u /* needs the GPU: gpu_time_enter first, or it is refused */
 #define COMMAND_LONG  2u /* may take long: answers waiting to be pushed go first */
 #define COMMAND_ASYNC 4u /* may be at work when it returns */
+#define COMMAND_BRIEF 8u /* needs the GPU for a moment: gpu_time_brief first */
 uint32_t dispatch_hints(const Element *e);
 /* Has the renderer signal a fence of a timeline when all work so far is done. */
 void dispatch_fence(Device *d, uint32_t ctx, uint32_t ring, uint64_t fence);

@@ -81,6 +81,7 @@ typedef struct Device {
     GHashTable *contexts;     /* ids */
     Scanout scanout[VGPU_CHANNEL_MAX_SCANOUTS];
     Batch taken;      /* commands of the control queue, from next on not run yet */
+    Batch pointer;    /* the same of the cursor queue */
     GpuTime gpu_time; /* fences of any thread too, see there */
     FrameLimit frame_limit;
 } Device;

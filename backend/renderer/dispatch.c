@@ -36,9 +36,9 @@ typedef struct CommandType {
 #define CONTROL(type, in, feature, work, data_max, handler)                            \
     { VIRTIO_GPU_CMD_##type, sizeof(((Command *)0)->in), feature, VHOST_QUEUE_CONTROL, \
       work, data_max, handler }
-#define CURSOR(type, handler)                                                          \
+#define CURSOR(type, work, handler)                                                    \
     { VIRTIO_GPU_CMD_##type, sizeof(struct virtio_gpu_update_cursor), NO_FEATURE,      \
-      VHOST_QUEUE_CURSOR, 0, 0, handler }
+      VHOST_QUEUE_CURSOR, work, 0, handler }
 /* clang-format on */
 
 #define SLOW (COMMAND_GPU | COMMAND_LONG) /* done when it returns */
@@ -57,7 +57,7 @@ static const CommandType command_types[] = {
     CONTROL(RESOURCE_ATTACH_BACKING, in.attach, NO_FEATURE, 0, BACKING_DATA_MAX, command_attach_backing),
     CONTROL(RESOURCE_DETACH_BACKING, in.detach, NO_FEATURE, 0, 0, command_detach_backing),
     CONTROL(GET_CAPSET_INFO, in.capset_info, NO_FEATURE, 0, 0, command_get_capset_info),
-    CONTROL(GET_CAPSET, in.capset, NO_FEATURE, 0, 0, command_get_capset),
+    CONTROL(GET_CAPSET, in.capset, NO_FEATURE, COMMAND_GPU, 0, command_get_capset),
     CONTROL(GET_EDID, in.edid, VIRTIO_GPU_F_EDID, 0, 0, command_get_edid),
     CONTROL(RESOURCE_ASSIGN_UUID, in.assign_uuid, VIRTIO_GPU_F_RESOURCE_UUID, 0, 0, command_assign_uuid),
     CONTROL(RESOURCE_CREATE_BLOB, in.create_blob, BLOB, 0, BACKING_DATA_MAX, NULL),
@@ -72,8 +72,8 @@ static const CommandType command_types[] = {
     CONTROL(SUBMIT_3D, in.submit, VIRGL, SENT, COMMAND_SUBMIT_MAX, command_submit),
     CONTROL(RESOURCE_MAP_BLOB, in.map_blob, BLOB, 0, 0, NULL),
     CONTROL(RESOURCE_UNMAP_BLOB, in.unmap_blob, BLOB, 0, 0, NULL),
-    CURSOR(UPDATE_CURSOR, command_update_cursor),
-    CURSOR(MOVE_CURSOR, command_move_cursor),
+    CURSOR(UPDATE_CURSOR, COMMAND_BRIEF, command_update_cursor),
+    CURSOR(MOVE_CURSOR, 0, command_move_cursor),
 };
 
 static const CommandType *command_type(uint32_t type)
@@ -212,11 +212,12 @@ static void command_fence(Device *d, Command *c, Element *e, bool failed, uint32
     }
 }
 
-static uint32_t command_run(Device *d, Command *c, const CommandType *type)
+/* on_gpu: it may use it. */
+static uint32_t command_run(Device *d, Command *c, const CommandType *type, bool on_gpu)
 {
     uint32_t code;
 
-    if ((type->work & COMMAND_GPU) && !gpu_time_entered(&d->gpu_time)) {
+    if ((type->work & (COMMAND_GPU | COMMAND_BRIEF)) && !on_gpu) {
         log_guest("command 0x%x was another one when its turn on the GPU was asked for", type->type);
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
@@ -232,12 +233,12 @@ Element *dispatch(Device *d, Element *e)
     Command c = { 0 };
     const CommandType *type = NULL;
     uint32_t code = VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER, scanouts;
-    bool failed;
+    bool failed, on_gpu = gpu_time_allowed(&d->gpu_time);
 
     if (element_read(e, 0, &c.in.hdr, sizeof(c.in.hdr))) {
         code = command_decode(d, e, &c, &type);
         if (code == VIRTIO_GPU_RESP_OK_NODATA) {
-            code = command_run(d, &c, type);
+            code = command_run(d, &c, type, on_gpu);
         }
     } else {
         log_guest("a request of %" PRIu64 " bytes has no header", e->out_size);

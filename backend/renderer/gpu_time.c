@@ -133,6 +133,19 @@ bool gpu_time_enter(Device *d)
     return true;
 }
 
+bool gpu_time_brief(Device *d)
+{
+    GpuTime *g = &d->gpu_time;
+    uint64_t now = (uint64_t)g_get_monotonic_time() * 1000;
+
+    if (!g->entered && g->leased && now - g->brief_ns >= GPU_TIME_BRIEF_MS * 1000000ull) {
+        g->brief = true;
+        g->brief_ns = now;
+        return true;
+    }
+    return gpu_time_enter(d);
+}
+
 /* A fence of our own behind all that was sent. */
 static void gpu_time_fence(Device *d)
 {

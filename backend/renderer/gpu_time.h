@@ -18,6 +18,10 @@
  *
  * A command that waits for the lease holds up what follows it in the control
  * queue, whether that needs the GPU or not: order is the guest's to rely on.
+ *
+ * The pointer's picture is read back from the GPU, but a pointer that waits for
+ * other VMs is a nuisance: now and then one is read without the lease, too
+ * seldom for a guest to make a share of it.
  */
 #ifndef VGPU_RENDERER_GPU_TIME_H
 #define VGPU_RENDERER_GPU_TIME_H
@@ -40,6 +44,8 @@ typedef struct GpuTime {
     bool entered;      /* it is one of them */
     bool in_flight;    /* work that no fence covers */
     unsigned unfenced; /* commands since the last fence */
+    bool brief;        /* the next command may do without the lease */
+    uint64_t brief_ns; /* when the last one did; CLOCK_MONOTONIC */
 } GpuTime;
 
 /* The id of our own fences in the renderer's fence_done: no guest's is 0. */
@@ -53,6 +59,20 @@ bool gpu_time_enter(struct Device *d);
 static inline bool gpu_time_entered(const GpuTime *g)
 {
     return g->entered;
+}
+/*
+ * The same before one that needs it for a moment only and should not wait:
+ * true for one in GPU_TIME_BRIEF_MS at least.
+ */
+#define GPU_TIME_BRIEF_MS 5
+bool gpu_time_brief(struct Device *d);
+/* Once for each command: whether one of these said that it may. */
+static inline bool gpu_time_allowed(GpuTime *g)
+{
+    bool allowed = g->entered || g->brief;
+
+    g->brief = false;
+    return allowed;
 }
 /* After it.  async: the GPU may be at it still. */
 void gpu_time_worked(struct Device *d, bool async);

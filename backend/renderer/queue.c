@@ -59,8 +59,10 @@ unsigned queue_quiet(Vhost *v, unsigned q)
     g_mutex_lock(&v->lock);
     v->at_queue = q;
     queue_read_kick(v, q);
-    if (!v->reset_wanted && queue_running(v, q) && !vu_queue_empty(&v->dev, vq)) {
-        n = (uint16_t)(vq->shadow_avail_idx - vq->last_avail_idx);
+    if (!v->reset_wanted && queue_running(v, q) && !vu_queue_empty(&v->dev, vq) && vq->vring.avail) {
+        /* Not what libvhost-user last saw of it, which stays old while the ring is not empty. */
+        n = (uint16_t)(__atomic_load_n(&vq->vring.avail->idx, __ATOMIC_RELAXED) - vq->last_avail_idx);
+        n = MIN(n, vq->vring.num);
     }
     v->at_queue = -1;
     g_mutex_unlock(&v->lock);

@@ -145,35 +145,60 @@ static void answers_push(Device *d, Answers *a)
     a->tail = &a->first;
 }
 
-static void answers_add(Answers *a, Element *e)
+/* Something of that batch is left, or was there to be taken. */
+static bool batch_fill(Device *d, Batch *b, unsigned queue)
 {
-    e->next = NULL;
-    *a->tail = e;
-    a->tail = &e->next;
+    if (b->next == b->count) {
+        b->next = 0;
+        b->count = queue_pop(d->vhost, queue, b->element, DEVICE_BATCH);
+    }
+    return b->next < b->count;
 }
 
-/* True when there was something to do. */
+/* The next one, or NULL where it is of before a reset: then it is gone. */
+static Element *batch_peek(Device *d, Batch *b)
+{
+    Element *e = b->element[b->next];
+
+    if (element_stale(d->vhost, e)) {
+        b->next++;
+        element_free(e);
+        return NULL;
+    }
+    return e;
+}
+
+static void batch_run(Device *d, Batch *b, Answers *answers)
+{
+    Element *e = b->element[b->next++];
+
+    resources_follow_memory(d);
+    e = dispatch(d, e);
+    if (e) {
+        e->next = NULL;
+        *answers->tail = e;
+        answers->tail = &e->next;
+    }
+}
+
+/* True when there may be more to do.  What must wait a little stays in d->pointer. */
 static bool render_cursor(Device *d)
 {
-    Element *batch[DEVICE_BATCH];
-    unsigned count = queue_pop(d->vhost, VHOST_QUEUE_CURSOR, batch, DEVICE_BATCH);
+    Batch *b = &d->pointer;
     Answers answers = { NULL, &answers.first };
+    bool more = batch_fill(d, b, VHOST_QUEUE_CURSOR);
 
-    for (unsigned i = 0; i < count; i++) {
-        Element *e = batch[i];
+    while (more && b->next < b->count) {
+        Element *e = batch_peek(d, b);
 
-        if (element_stale(d->vhost, e)) {
-            element_free(e);
-            continue;
-        }
-        resources_follow_memory(d);
-        e = dispatch(d, e);
-        if (e) {
-            answers_add(&answers, e);
+        if (e && (dispatch_hints(e) & COMMAND_BRIEF) && !gpu_time_brief(d)) {
+            more = false;
+        } else if (e) {
+            batch_run(d, b, &answers);
         }
     }
     answers_push(d, &answers);
-    return count > 0;
+    return more;
 }
 
 typedef enum ControlResult {
@@ -192,23 +217,16 @@ static ControlResult render_control(Device *d)
     Answers answers = { NULL, &answers.first };
     ControlResult result = CONTROL_WORKED;
 
-    if (b->next == b->count) {
-        b->next = 0;
-        b->count = queue_pop(d->vhost, VHOST_QUEUE_CONTROL, b->element, DEVICE_BATCH);
-        if (!b->count) {
-            return CONTROL_IDLE;
-        }
+    if (!batch_fill(d, b, VHOST_QUEUE_CONTROL)) {
+        return CONTROL_IDLE;
     }
     while (b->next < b->count) {
-        Element *e = b->element[b->next];
-        uint32_t hints;
+        Element *e = batch_peek(d, b);
+        uint32_t hints = e ? dispatch_hints(e) : 0;
 
-        if (element_stale(d->vhost, e)) {
-            b->next++;
-            element_free(e);
+        if (!e) {
             continue;
         }
-        hints = dispatch_hints(e);
         if (hints & COMMAND_LONG) {
             answers_push(d, &answers);
             /* The pointer moves although the picture is slow. */
@@ -218,19 +236,17 @@ static ControlResult render_control(Device *d)
             result = CONTROL_WAITING;
             break;
         }
-        b->next++;
-        resources_follow_memory(d);
-        e = dispatch(d, e);
-        if (e) {
-            answers_add(&answers, e);
-        }
+        batch_run(d, b, &answers);
     }
     answers_push(d, &answers);
     return result;
 }
 
-/* Until there is nothing to do, or nothing that may be done. */
-static void render_work(Device *d)
+/*
+ * Until there is nothing to do, or nothing that may be done now.  How long to
+ * sleep at most, milliseconds; -1: until something happens.
+ */
+static int render_work(Device *d)
 {
     ControlResult control;
     uint64_t waiting = 0;
@@ -251,6 +267,11 @@ static void render_work(Device *d)
         waiting = d->taken.count - d->taken.next + queue_quiet(d->vhost, VHOST_QUEUE_CONTROL);
     }
     lease_queue_depth(d->gpu_time.lease, waiting);
+    if (d->pointer.next < d->pointer.count) {
+        queue_quiet(d->vhost, VHOST_QUEUE_CURSOR);
+        return GPU_TIME_BRIEF_MS;
+    }
+    return -1;
 }
 
 static void render_watch(Device *d, int fd, uint32_t what)
@@ -268,10 +289,9 @@ static void render_loop(Device *d)
     render_watch(d, lease_wake_fd(d->gpu_time.lease), VHOST_WORK_LEASE);
     while (!g_atomic_int_get(&d->quit)) {
         struct epoll_event events[8];
-        int n;
+        int timeout = render_work(d);
+        int n = epoll_wait(d->vhost->work_fd, events, G_N_ELEMENTS(events), timeout);
 
-        render_work(d);
-        n = epoll_wait(d->vhost->work_fd, events, G_N_ELEMENTS(events), -1);
         for (int i = 0; i < n; i++) {
             eventfd_t count;
 

@@ -218,6 +218,51 @@ static void test_serves_while_waiting(void)
     g_assert_cmphex(gpu_context_create(v->f, 1, 0), ==, OK_NODATA);
 }
 
+/* Pictures of the pointer come from the GPU: a few without the lease, not as many as a guest likes. */
+static void test_pointer_flood(void)
+{
+    enum { COUNT = 60, EACH_MS = 5 };
+    g_autoptr(Leased) v = start("--null-submit-how=async");
+    struct virtio_gpu_update_cursor c = { .hdr.type = VIRTIO_GPU_CMD_UPDATE_CURSOR, .resource_id = 1 };
+    Pending *p[COUNT];
+    uint64_t begin;
+
+    g_atomic_int_set(&v->generous, 1);
+    g_assert_cmphex(gpu_create_2d(v->f, 1, BGRA, 64, 64), ==, OK_NODATA);
+    g_atomic_int_set(&v->generous, 0);
+    leased_take_back(v);
+    begin = now_ns();
+    for (unsigned i = 0; i < COUNT; i++) {
+        p[i] = frontend_send(v->f, CURSOR, &c, sizeof(c), NULL, 0, sizeof(struct virtio_gpu_ctrl_hdr));
+    }
+    for (unsigned i = 0, first = 0; i < COUNT; i++) {
+        g_assert_true(answered(v, p[i]));
+        first = i ? first : p[i]->order;
+        g_assert_cmpuint(p[i]->order, ==, first + i);
+        pending_free(p[i]);
+    }
+    g_test_message("%u pictures in %.0f ms", COUNT, (double)(now_ns() - begin) / 1e6);
+    g_assert_cmpuint(now_ns() - begin, >=, (COUNT - 1) * EACH_MS * MS);
+    g_assert_cmphex(state(&v->h), ==, WANTED);
+    /* with the lease, as many as it likes; and a reset drops those that wait */
+    for (unsigned i = 0; i < COUNT; i++) {
+        p[i] = frontend_send(v->f, CURSOR, &c, sizeof(c), NULL, 0, sizeof(struct virtio_gpu_ctrl_hdr));
+    }
+    grant(&v->h);
+    for (unsigned i = 0; i < COUNT; i++) {
+        g_assert_true(answered(v, p[i]));
+        pending_free(p[i]);
+    }
+    leased_take_back(v);
+    for (unsigned i = 0; i < COUNT; i++) {
+        pending_free(frontend_send(v->f, CURSOR, &c, sizeof(c), NULL, 0, 0));
+    }
+    g_assert_true(frontend_reset(v->f));
+    v->f->completed[CURSOR] = 0;
+    leased_barrier(v);
+    g_assert_cmpuint(v->f->completed[CURSOR], ==, 3);
+}
+
 static uint64_t cpu_ns(pid_t pid)
 {
     clockid_t clock;
@@ -593,6 +638,7 @@ int main(int argc, char **argv)
     g_test_add_func("/lease/taken-back-idle", test_taken_back_idle);
     g_test_add_func("/lease/order", test_order);
     g_test_add_func("/lease/serves-while-waiting", test_serves_while_waiting);
+    g_test_add_func("/lease/pointer-flood", test_pointer_flood);
     g_test_add_func("/lease/sleeps-while-waiting", test_sleeps_while_waiting);
     g_test_add_data_func("/lease/yields-with-nothing-in-flight/fenced", GINT_TO_POINTER(1),
                          test_yields_with_nothing_in_flight);
