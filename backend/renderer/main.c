@@ -39,7 +39,7 @@ static bool options_check(const Options *o, GError **error)
                     "a lease needs --lease-fd=N, --lease-call-fd=N and --lease-wake-fd=N, or none of them");
         return false;
     }
-    if ((o->null_submit_us || o->null_lies) && strcmp(o->renderer, "null")) {
+    if ((o->null_submit_us || o->null_lies) && strcmp(o->renderer, "null") != 0) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                     "--null-submit-us and --null-lies are for --renderer=null, not for '%s'", o->renderer);
         return false;
