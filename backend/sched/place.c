@@ -119,7 +119,7 @@ void place_let_go(Sched *s, SchedClient *c)
             c->overshoot = add_sat(c->overshoot, gpu_ns(s, c->held_width, over));
             c->carry = (c->carry + over) % quantum;
         }
-        s->asked_width -= c->held_width;
+        s->asked--;
     }
     refresh(s, c);
     heap_remove(&s->holding, &c->place);

@@ -62,8 +62,8 @@ struct Sched {
 
     Heap *waiting; /* one for each width */
     Heap throttled, holding, lingering;
-    uint64_t waiting_width, asked_width; /* sums */
-    uint64_t holding_weight;
+    uint64_t waiting_width, holding_weight; /* sums */
+    unsigned asked;                         /* holders that were told an end */
 
     HeapKey virtual_now;
     HeapKey last; /* v of who was let in last */

@@ -84,7 +84,7 @@ bool sched_grant(Sched *s, uint64_t now, SchedGrant *grant)
     place_hold(s, c, slice);
     if (contended(s) || must_end(s, c)) {
         c->asked = natural_end(c);
-        s->asked_width += c->held_width;
+        s->asked++;
     }
     *grant = (SchedGrant){ c, c->opaque, c->asked == SCHED_NEVER ? SCHED_NEVER : slice };
     return true;
@@ -104,45 +104,78 @@ uint64_t sched_next(const Sched *s, uint64_t now)
     return next;
 }
 
-bool sched_preempt(Sched *s, uint64_t now, SchedClient **holder, uint64_t *end)
+/* When it would leave if it was asked now. */
+static uint64_t end_if_asked(const Sched *s, const SchedClient *c)
+{
+    return MAX(natural_end(c), s->now);
+}
+
+/* Does c leave before d if both are asked, or is it the one who had more? */
+static bool leaves_first(const Sched *s, const SchedClient *c, const SchedClient *d)
+{
+    uint64_t c_end = end_if_asked(s, c), d_end = end_if_asked(s, d);
+
+    return c_end != d_end ? c_end < d_end : c->v > d->v;
+}
+
+/* The holder to ask, of those that nobody asked: whoever of all is to leave first, as far as room is needed.
+ */
+static SchedClient *to_ask(const Sched *s, int64_t needed)
 {
     SchedClient *found = NULL;
-    int64_t needed;
-    bool needs, each = s->policy == SCHED_FIXED_SHARE || s->policy == SCHED_EXCLUSIVE;
 
-    place_advance(s, now);
-    needed = contended(s) ? (int64_t)s->waiting_width - s->room : 0;
-    needs = needed > (int64_t)s->asked_width;
-    if (!each && !needs && (needed || !s->asked_width)) {
-        return false;
-    }
     for (guint i = 0; i < heap_size(&s->holding); i++) {
         SchedClient *c = client_of(heap_at(&s->holding, i));
 
-        if (must_end(s, c)) {
-            if (c->asked == SCHED_NEVER) {
-                found = c;
-                break;
-            }
-        } else if (!needed && c->asked != SCHED_NEVER) { /* nobody waits any more */
-            c->asked = SCHED_NEVER;
-            s->asked_width -= c->held_width;
-            *holder = c;
-            *end = SCHED_NEVER;
-            return true;
-        } else if (needs && c->asked == SCHED_NEVER &&
-                   (!found || MAX(natural_end(c), s->now) < MAX(natural_end(found), s->now) ||
-                    (MAX(natural_end(c), s->now) == MAX(natural_end(found), s->now) && c->v > found->v))) {
+        if (c->asked == SCHED_NEVER && must_end(s, c)) {
+            return c;
+        }
+        if (c->asked == SCHED_NEVER && (!found || leaves_first(s, c, found))) {
             found = c;
         }
     }
-    if (!found) {
+    for (guint i = 0; found && i < heap_size(&s->holding); i++) {
+        const SchedClient *c = client_of(heap_at(&s->holding, i));
+
+        if (c->asked <= end_if_asked(s, found)) {
+            needed -= c->held_width;
+        }
+    }
+    return needed > 0 ? found : NULL;
+}
+
+/* One that was asked for somebody who waits no more. */
+static SchedClient *to_keep(const Sched *s)
+{
+    for (guint i = 0; i < heap_size(&s->holding); i++) {
+        SchedClient *c = client_of(heap_at(&s->holding, i));
+
+        if (c->asked != SCHED_NEVER && !must_end(s, c)) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+bool sched_preempt(Sched *s, uint64_t now, SchedClient **holder, uint64_t *end)
+{
+    SchedClient *c = NULL;
+
+    place_advance(s, now);
+    if (s->asked < heap_size(&s->holding)) {
+        c = to_ask(s, contended(s) ? (int64_t)s->waiting_width - s->room : 0);
+    }
+    if (c) {
+        c->asked = end_if_asked(s, c);
+        s->asked++;
+    } else if (s->asked && !contended(s) && (c = to_keep(s))) {
+        c->asked = SCHED_NEVER;
+        s->asked--;
+    } else {
         return false;
     }
-    found->asked = MAX(natural_end(found), s->now);
-    s->asked_width += found->held_width;
-    *holder = found;
-    *end = found->asked;
+    *holder = c;
+    *end = c->asked;
     return true;
 }
 

@@ -468,7 +468,7 @@ static void test_width(void)
     sched_free(s);
 }
 
-/* No more are asked than there is need for. */
+/* No more are asked than there is need for, and those who began first. */
 static void test_one_is_enough(void)
 {
     Sched *s = sched_new(SCHED_BEST_EFFORT, 2);
@@ -483,6 +483,10 @@ static void test_one_is_enough(void)
     assert_none(s, MS * 3 / 2);
     assert_asked(s, MS * 3 / 2, a, 2 * MS);
     assert_nobody_asked(s, MS * 3 / 2);
+    back(s, a, 1 * MS, 2 * MS, true);
+    g_assert_cmpuint(granted(s, c, 2 * MS), ==, 2 * MS);
+    assert_asked(s, 2 * MS, b, 3 * MS); /* before c, who will leave too */
+    assert_nobody_asked(s, 2 * MS);
     sched_free(s);
 }
 
