@@ -124,6 +124,9 @@ char *change_describe(JsonObject *vm)
     if (cause && *cause) {
         g_string_append_printf(s, " (%s)", cause);
     }
+    if (!json_object_get_boolean_member_with_default(vm, "allowed_3d", TRUE)) {
+        g_string_append(s, "; no 3D until it is allowed");
+    }
     for (unsigned i = 0; i < G_N_ELEMENTS(parts); i++) {
         g_autofree char *text = parts[i].cell(vm, parts[i].member);
 

@@ -35,6 +35,7 @@ static const TableColumn gpu_columns[] = {
     { "NODE", table_text, "node", false },
     { "PCI", table_text, "pci", false },
     { "POLICY", table_text, "policy", false },
+    { "BUSY", table_percent, "busy", true },
     { "MEMORY/MiB", table_mib, "memory_bytes", true },
     { "BOOKED/MiB", table_mib, "memory_booked_bytes", true },
     { "FREE/MiB", table_mib, "memory_free_bytes", true },

@@ -51,7 +51,7 @@ static void print_table(const Top *t)
 
         printf("%s: ", g->name);
         if (g->busy >= 0) { /* not NAN */
-            printf("%.1f %% busy, ", g->busy * 100);
+            printf("%.1f %% busy%s, ", g->busy * 100, g->own ? " with your VMs" : "");
         }
         printf("%s%s%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " MiB booked\n", g->policy ? g->policy : "",
                g->policy ? ", " : "", (guint64)(g->booked >> 20), (guint64)(g->memory >> 20));

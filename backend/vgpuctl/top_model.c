@@ -10,7 +10,7 @@ const TableColumn top_columns[TOP_COLUMNS] = {
     [TOP_GPU] = { "GPU", NULL, NULL, false },        [TOP_STATE] = { "STATE", NULL, NULL, false },
     [TOP_TIME] = { "TIME%", NULL, NULL, true },      [TOP_SHARE] = { "SHARE%", NULL, NULL, true },
     [TOP_USED] = { "USED/MiB", NULL, NULL, true },   [TOP_LIMIT] = { "LIMIT/MiB", NULL, NULL, true },
-    [TOP_FRAMES] = { "FRAMES/s", NULL, NULL, true }, [TOP_WAIT] = { "WAIT/ms", NULL, NULL, true },
+    [TOP_FRAMES] = { "FRAMES/s", NULL, NULL, true }, [TOP_WAIT] = { "WAIT%", NULL, NULL, true },
     [TOP_HANGS] = { "HANGS", NULL, NULL, true },
 };
 
@@ -112,11 +112,9 @@ static void put_rates(TopVm *vm, const TopVm *before, double seconds)
     double time = NAN, frames = NAN, wait = NAN;
 
     if (then && seconds > 0) {
-        double waits = added(now, then, "queue_waits");
-
         time = added(now, then, "gpu_time_ns") / 1e9 / seconds;
         frames = added(now, then, "frames") / seconds;
-        wait = waits > 0 ? added(now, then, "queue_wait_ns") / waits : waits;
+        wait = added(now, then, "queue_wait_ns") / 1e9 / seconds;
     }
     if (isnan(time)) {
         time = figure(now, "gpu_share");
@@ -124,7 +122,7 @@ static void put_rates(TopVm *vm, const TopVm *before, double seconds)
     /* both clocks tick unevenly: more than all of a GPU there is not */
     put_figure(vm, TOP_TIME, isnan(time) ? NAN : CLAMP(time, 0, 1), 100, 1);
     put_figure(vm, TOP_FRAMES, frames, 1, 0);
-    put_figure(vm, TOP_WAIT, wait, 1e-6, 2);
+    put_figure(vm, TOP_WAIT, isnan(wait) ? NAN : CLAMP(wait, 0, 1), 100, 1);
 }
 
 static TopVm *find_vm(const Top *t, const char *key)
@@ -186,6 +184,7 @@ static TopGpu *gpu_new(JsonObject *o, const Top *t)
             g->busy += vm->value[TOP_TIME]; /* one that is not known makes the sum so */
         }
     }
+    g->own = json_object_has_member(o, "busy") && json_object_get_null_member(o, "busy");
     g->busy = isnan(g->busy) ? NAN : MIN(g->busy, 1);
     return g;
 }
@@ -290,7 +289,7 @@ JsonNode *top_json(const Top *t)
 
         set_figure(c, "gpu_share", vm->value[TOP_TIME]);
         set_figure(c, "frames_per_second", vm->value[TOP_FRAMES]);
-        set_figure(c, "queue_wait_mean_ns", vm->value[TOP_WAIT]);
+        set_figure(c, "queue_wait_share", vm->value[TOP_WAIT]);
         json_array_add_object_element(vms, c);
     }
     for (guint i = 0; i < t->gpus->len; i++) {

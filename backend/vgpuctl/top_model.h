@@ -22,7 +22,7 @@ typedef enum TopColumn {
     TOP_USED,
     TOP_LIMIT,
     TOP_FRAMES, /* per second */
-    TOP_WAIT,   /* for the GPU, mean since the last look */
+    TOP_WAIT,   /* for the GPU, as a share of the time since the last look */
     TOP_HANGS,
     TOP_COLUMNS,
 } TopColumn;
@@ -38,7 +38,8 @@ typedef struct TopVm {
 
 typedef struct TopGpu {
     char *name, *policy, *driver; /* clean; policy may be NULL */
-    double busy;                  /* 0 to 1: the sum of its VMs; NAN: not known */
+    double busy;                  /* 0 to 1: the sum of the VMs that are shown; NAN: not known */
+    bool own;                     /* those are the caller's: what others use vgpud does not tell */
     uint64_t memory, booked;      /* bytes */
     unsigned vms;                 /* of those that are shown */
     JsonObject *object;

@@ -40,7 +40,7 @@ static const struct {
 } layout[TOP_COLUMNS] = {
     [TOP_VM] = { NAME_MIN, 0 }, [TOP_PROFILE] = { 9, 6 }, [TOP_GPU] = { 9, 8 },    [TOP_STATE] = { 8, 5 },
     [TOP_TIME] = { 6, 1 },      [TOP_SHARE] = { 6, 3 },   [TOP_USED] = { 8, 2 },   [TOP_LIMIT] = { 9, 4 },
-    [TOP_FRAMES] = { 8, 7 },    [TOP_WAIT] = { 8, 9 },    [TOP_HANGS] = { 5, 10 },
+    [TOP_FRAMES] = { 8, 7 },    [TOP_WAIT] = { 6, 9 },    [TOP_HANGS] = { 5, 10 },
 };
 
 bool top_screen_open(void)
@@ -166,6 +166,7 @@ static int draw_gpus(const Top *t)
         x = put(y, x, A_NORMAL, " ");
         x = draw_bar(y, x, g->busy);
         x = isnan(g->busy) ? put(y, x, A_NORMAL, "     - ") : put(y, x, A_NORMAL, " %4.1f %%", g->busy * 100);
+        x = put(y, x, A_NORMAL, "%s", g->own ? " (your VMs)" : "");
         put(y, x, A_NORMAL, "  %s%s%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " MiB booked, %u VMs",
             g->policy ? g->policy : "", g->policy ? ", " : "", (guint64)(g->booked >> 20),
             (guint64)(g->memory >> 20), g->vms);

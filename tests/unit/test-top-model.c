@@ -25,13 +25,14 @@ static const TopVm *vm(const Top *t, guint i)
 
 static void test_rates(void)
 {
-    g_autoptr(Top) a =
-        look("[{\"vm\":\"a\",\"uuid\":\"1\",\"gpu\":\"gpu0\",\"gpu_time_ns\":1000000000,\"frames\":5},"
-             " {\"vm\":\"b\",\"uuid\":\"2\",\"gpu\":\"gpu0\",\"gpu_time_ns\":0,\"frames\":0}]",
-             10 * SECOND, NULL);
+    g_autoptr(Top) a = look("[{\"vm\":\"a\",\"uuid\":\"1\",\"gpu\":\"gpu0\",\"gpu_time_ns\":1000000000,"
+                            "\"frames\":5,\"queue_wait_ns\":5},"
+                            " {\"vm\":\"b\",\"uuid\":\"2\",\"gpu\":\"gpu0\",\"gpu_time_ns\":0,\"frames\":0}]",
+                            10 * SECOND, NULL);
     g_autoptr(Top) b =
         look("[{\"vm\":\"b\",\"uuid\":\"2\",\"gpu\":\"gpu0\",\"gpu_time_ns\":200000000,\"frames\":100},"
-             " {\"vm\":\"a\",\"uuid\":\"1\",\"gpu\":\"gpu0\",\"gpu_time_ns\":2000000000,\"frames\":5}]",
+             " {\"vm\":\"a\",\"uuid\":\"1\",\"gpu\":\"gpu0\",\"gpu_time_ns\":2000000000,\"frames\":5,\"queue_"
+             "wait_ns\":500000005}]",
              12 * SECOND, a);
 
     g_assert_cmpfloat(a->seconds, ==, 0);
@@ -44,6 +45,8 @@ static void test_rates(void)
     g_assert_cmpfloat(vm(b, 0)->value[TOP_FRAMES], ==, 50);
     g_assert_cmpfloat_with_epsilon(vm(b, 1)->value[TOP_TIME], 0.5, 1e-9);
     g_assert_cmpfloat(vm(b, 1)->value[TOP_FRAMES], ==, 0);
+    g_assert_cmpfloat_with_epsilon(vm(b, 1)->value[TOP_WAIT], 0.25, 1e-9);
+    g_assert_true(isnan(vm(b, 0)->value[TOP_WAIT]));
     g_assert_cmpfloat_with_epsilon(((TopGpu *)b->gpus->pdata[0])->busy, 0.6, 1e-9);
     g_assert_cmpuint(((TopGpu *)b->gpus->pdata[0])->vms, ==, 2);
     g_assert_cmpfloat(((TopGpu *)b->gpus->pdata[1])->busy, ==, 0);
