@@ -333,16 +333,97 @@ static bool wait_figure(const char *port, const char *query, double wanted, cons
     return false;
 }
 
-static char *write_config(const char *folder, const char *target)
-{
-    char *path = g_build_filename(folder, "prometheus.yml", NULL);
-    g_autofree char *text = g_strdup_printf("global:\n  scrape_interval: 300ms\n  scrape_timeout: 300ms\n"
-                                            "scrape_configs:\n- job_name: vgpu\n  static_configs:\n"
-                                            "  - targets: ['%s']\n",
-                                            target);
+/* vgpud on a port of 127.0.0.1, for who has a token. */
+typedef struct Port {
+    char *folder, *certificate, *conf;
+    char *target; /* 127.0.0.1:PORT */
+} Port;
 
-    g_assert_true(g_file_set_contents(path, text, -1, NULL));
-    return path;
+/* USER of the tenant's token: it has no VM here. */
+#define STRANGER     "nobody"
+#define OPERATOR     "an operator's token of many characters"
+#define TENANT       "a tenant's token of many characters"
+#define CERTIFICATES "subjectAltName=IP:127.0.0.1"
+
+static unsigned free_port(void)
+{
+    g_autoptr(GSocket) s = g_socket_new(G_SOCKET_FAMILY_IPV4, G_SOCKET_TYPE_STREAM, 0, NULL);
+    g_autoptr(GSocketAddress) any = g_inet_socket_address_new_from_string("127.0.0.1", 0);
+    g_autoptr(GSocketAddress) got = NULL;
+
+    g_assert_true(g_socket_bind(s, any, TRUE, NULL));
+    got = g_socket_get_local_address(s, NULL);
+    return g_inet_socket_address_get_port(G_INET_SOCKET_ADDRESS(got));
+}
+
+static void port_set_up(Port *p)
+{
+    g_autofree char *key = NULL, *tokens = NULL, *text = NULL, *out = NULL, *err = NULL;
+    g_autofree char *operator_sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, OPERATOR, -1);
+    g_autofree char *tenant_sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, TENANT, -1);
+    const char *argv[] = { "openssl", "req", "-x509", "-newkey",  "rsa:2048", "-nodes",     "-keyout", NULL,
+                           "-out",    NULL,  "-subj", "/CN=vgpu", "-addext",  CERTIFICATES, NULL };
+    int status;
+
+    p->folder = g_dir_make_tmp("vgpud-port-XXXXXX", NULL);
+    argv[7] = key = g_build_filename(p->folder, "key.pem", NULL);
+    argv[9] = p->certificate = g_build_filename(p->folder, "cert.pem", NULL);
+    tokens = g_build_filename(p->folder, "tokens", NULL);
+    out = output(argv, NULL, &status, &err);
+    g_assert_cmpint(status, ==, 0);
+    text =
+        g_strdup_printf("operator %s prometheus\ntenant %s other %s\n", operator_sum, tenant_sum, STRANGER);
+    g_assert_true(g_file_set_contents_full(tokens, text, -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+    p->target = g_strdup_printf("127.0.0.1:%u", free_port());
+    p->conf = g_strdup_printf("[http]\nlisten = %s\ncertificate = %s\nkey = %s\ntokens = %s\n", p->target,
+                              p->certificate, key, tokens);
+}
+
+static void port_tear_down(Port *p)
+{
+    g_autoptr(GDir) dir = g_dir_open(p->folder, 0, NULL);
+    const char *name;
+
+    while ((name = g_dir_read_name(dir))) {
+        g_autofree char *path = g_build_filename(p->folder, name, NULL);
+
+        g_remove(path);
+    }
+    g_rmdir(p->folder);
+    g_free(p->folder);
+    g_free(p->certificate);
+    g_free(p->conf);
+    g_free(p->target);
+}
+
+static void add_job(GString *s, const char *name, const char *token, const Port *p)
+{
+    g_string_append_printf(s,
+                           "- job_name: %s\n  scheme: https\n  tls_config: { ca_file: %s }\n"
+                           "  authorization: { credentials: \"%s\" }\n"
+                           "  static_configs: [ { targets: ['%s'] } ]\n",
+                           name, p->certificate, token, p->target);
+}
+
+/* A Prometheus of the test's own; *port: where it listens. */
+static GSubprocess *start_prometheus(const char *folder, const Port *p, char **port)
+{
+    g_autoptr(GString) text = g_string_new("global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n"
+                                           "scrape_configs:\n");
+    g_autofree char *config = g_build_filename(folder, "prometheus.yml", NULL);
+    g_autofree char *log = g_build_filename(folder, "prometheus.log", NULL);
+    g_autofree char *config_arg = g_strdup_printf("--config.file=%s", config);
+    g_autofree char *data_arg = g_strdup_printf("--storage.tsdb.path=%s/data", folder);
+    const char *argv[] = { "prometheus", config_arg, data_arg, "--web.listen-address=127.0.0.1:0", NULL };
+    GSubprocess *prometheus;
+
+    add_job(text, "vgpu", OPERATOR, p);
+    add_job(text, "tenant", TENANT, p);
+    add_job(text, "guess", "a token that was never given out", p);
+    g_assert_true(g_file_set_contents(config, text->str, -1, NULL));
+    prometheus = start(argv, log);
+    *port = wait_word(log, "\"Listening on\" address=127.0.0.1:");
+    return prometheus;
 }
 
 static void test_prometheus(void)
@@ -350,53 +431,42 @@ static void test_prometheus(void)
     g_autofree char *program = g_find_program_in_path("prometheus");
     g_autoptr(Vgpud) d = NULL;
     g_autoptr(Frontend) fa = NULL, fb = NULL;
-    g_autofree char *api = NULL, *to = NULL, *bridge_port = NULL, *target = NULL, *config = NULL;
-    g_autofree char *port = NULL, *config_arg = NULL, *data_arg = NULL, *log = NULL;
-    g_autofree char *bridge_log = NULL;
-    const char *bridge_argv[] = { "socat", "-d", "-d", "TCP-LISTEN:0,bind=127.0.0.1,fork", NULL, NULL };
-    const char *argv[] = { "prometheus", NULL, NULL, "--web.listen-address=127.0.0.1:0", NULL };
-    GSubprocess *bridge, *prometheus;
+    g_autofree char *port = NULL;
+    GSubprocess *prometheus;
+    Port p;
     int a, b;
 
     if (!program) {
         g_test_skip("prometheus is not installed; the toolbox has it (VGPU_TOOLBOX=1)");
         return;
     }
-    d = vgpud_new("null", NULL);
+    port_set_up(&p);
+    d = vgpud_new("null", p.conf);
     fa = attach_vm(d, "quarter", "idle", 1, &a);
     fb = attach_vm(d, "eighth", HOSTILE, 2, &b);
     g_assert_cmphex(gpu_create_2d(fb, 1, 2, 512, 512), ==, OK_NODATA);
-
-    api = api_socket(d);
-    to = g_strdup_printf("UNIX-CONNECT:%s", api);
-    bridge_argv[4] = to;
-    bridge_log = g_build_filename(d->folder, "socat.log", NULL);
-    bridge = start(bridge_argv, bridge_log);
-    bridge_port = wait_word(bridge_log, "listening on AF=2 127.0.0.1:");
-    target = g_strdup_printf("127.0.0.1:%s", bridge_port);
-    config = write_config(d->folder, target);
-    argv[1] = config_arg = g_strdup_printf("--config.file=%s", config);
-    argv[2] = data_arg = g_strdup_printf("--storage.tsdb.path=%s/data", d->folder);
-    log = g_build_filename(d->folder, "prometheus.log", NULL);
-    prometheus = start(argv, log);
-    port = wait_word(log, "\"Listening on\" address=127.0.0.1:");
+    prometheus = start_prometheus(d->folder, &p, &port);
 
     g_assert_true(wait_figure(port, "up{job=\"vgpu\"}", 1, NULL));
     g_assert_true(wait_figure(port, "vgpu_memory_limit_bytes{vm=\"idle\"}", 256.0 * MIB, "idle"));
     g_assert_true(wait_figure(port, "vgpu_memory_used_bytes{vm=\"idle\"}", 0, "idle"));
     g_assert_true(wait_figure(port, "vgpu_memory_used_bytes{vm!=\"idle\"}", frontend_used(fb), CLEAN));
     g_assert_true(wait_figure(port, "count(vgpu_info{state=\"running\"})", 2, NULL));
-    g_assert_true(wait_figure(port, "sum(vgpu_host_memory_reserved_bytes)", 384.0 * MIB, NULL));
+    g_assert_true(wait_figure(port, "sum(vgpu_host_memory_reserved_bytes{job=\"vgpu\"})", 384.0 * MIB, NULL));
     g_assert_true(wait_figure(port,
                               "count(vgpu_memory_used_bytes * on(uuid, device) group_left(profile) "
                               "vgpu_info{profile=\"eighth\"})",
                               1, NULL));
     g_assert_true(wait_figure(port, "vgpu_queue_wait_seconds_bucket{vm=\"idle\",le=\"+Inf\"}", 0, "idle"));
+    /* a tenant of no VM sees the GPU's memory and no VM, and who guesses sees nothing */
+    g_assert_true(wait_figure(port, "vgpu_host_memory_total_bytes{job=\"tenant\"}", 1024.0 * MIB, NULL));
+    g_assert_true(wait_figure(port, "count(vgpu_info{job=\"tenant\"}) or vector(0)", 0, NULL));
+    g_assert_true(wait_figure(port, "up{job=\"guess\"}", 0, NULL));
     /* what changes is seen at a next scrape */
     gpu_unref(fb, 1);
     g_assert_true(wait_figure(port, "vgpu_memory_used_bytes{vm!=\"idle\"}", 0, CLEAN));
     stop(prometheus);
-    stop(bridge);
+    port_tear_down(&p);
     close(a);
     close(b);
 }
