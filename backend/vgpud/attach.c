@@ -8,7 +8,15 @@
  * holds at most one VM; one without a VM is closed after some seconds.
  *
  * A renderer's start is reported later (vm.h): between REQUEST and its answer
- * the client's VM is in state STARTING.
+ * the client's VM is in state STARTING, or waits for its last renderer's death.
+ *
+ * A VM that was ended and started again at once may come before its old QEMU
+ * and renderer have died.  When that is so, its request waits for them and is
+ * looked at again each time that something leaves.
+ *
+ * Descriptors that a client sends are never received: closing one may take for
+ * ever (a file on a hung FUSE mount).  Without a control buffer the kernel drops
+ * them, and where it can (SO_PASSRIGHTS, Linux 6.16) the send fails.
  */
 #include "attach.h"
 
@@ -20,21 +28,42 @@
 #include <unistd.h>
 
 #include "launcher.h"
+#include "process.h"
+#include "roles.h"
 #include "settings.h"
 #include "units.h"
 #include "vm.h"
 #include "wire.h"
 
-#define MAX_CONNECTIONS 1024
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
+#define MAX_CONNECTIONS 4096
 #define SILENT_S        10 /* a connection without a VM may last that long */
+#define ROOM_WAIT_S     5  /* for the VM's last QEMU and renderer to be gone */
+#define FULL_PAUSE_S    1  /* no descriptor is left: no connection is taken */
 
 typedef struct Client {
     Daemon *daemon;
     int fd;
     guint source, timer;
-    struct ucred peer;
+    Caller who;
+    uint64_t start; /* of its process; 0: not known */
     Vm *vm;
+    struct vgpu_attach_request *waiting; /* for room */
 } Client;
+
+struct Attach {
+    Daemon *daemon;
+    int fd;
+    guint source, pause;
+};
+
+static GPtrArray *clients; /* all of them */
+static guint room_source;
+
+static void look_for_room(Daemon *d);
 
 /* The connection ends here, whoever wanted it. */
 static void client_close(Client *c)
@@ -49,10 +78,14 @@ static void client_close(Client *c)
         g_source_remove(c->timer);
     }
     close(c->fd);
+    g_ptr_array_remove_fast(clients, c);
+    caller_clear(&c->who);
+    g_free(c->waiting);
     g_free(c);
     d->connections--;
     if (vm) {
         vm_client_gone(vm);
+        look_for_room(d);
     }
     d->idle_changed(d);
 }
@@ -85,7 +118,7 @@ static void client_refuse(Client *c, enum vgpu_refusal code, const char *why)
     struct vgpu_attach_refused m;
 
     c->daemon->denied[code < DAEMON_REFUSALS ? code : 0]++;
-    g_message("refused a request of process %d (uid %u): %s", c->peer.pid, c->peer.uid, why);
+    g_message("refused a request of %s: %s", c->who.who, why);
     /* a socket closed with packets in it would show its peer an error first */
     for (unsigned i = 0; i < 16 && recv(c->fd, &m, sizeof(m), MSG_DONTWAIT) > 0; i++) {
     }
@@ -152,6 +185,7 @@ static void client_take(Client *c, Vm *vm)
     c->vm = vm;
     vm->client = c;
     vm->daemon = c->daemon;
+    g_clear_pointer(&c->waiting, g_free);
     if (c->timer) {
         g_source_remove(c->timer);
         c->timer = 0;
@@ -169,39 +203,108 @@ static void grant(Client *c, const struct vgpu_attach_request *r, const char *uu
     vm->gpu = g_strdup(g->gpu->name);
     settings_from_profile(vm, p, g->gpu, launcher_cpus_online());
     vm->max_outputs = MIN(r->max_outputs, p->displays);
-    vm->owner = c->peer.uid;
+    vm->owner = c->who.uid;
+    vm->qemu_pid = c->start ? c->who.pid : 0;
+    vm->qemu_start = c->start;
     client_take(c, vm);
-    g_message("%s: admitted for process %d (uid %u)", vm->name, c->peer.pid, c->peer.uid);
+    g_message("%s: admitted for %s", vm->name, c->who.who);
     client_start(c);
 }
 
-/* A VM that is in the books already asks again: true when that was answered. */
-static bool again(Client *c, Vm *old, bool rejoin)
+/* ---- a VM that is in the books already ---- */
+
+static bool same_process(const Client *c, const Vm *vm)
 {
+    return vm->qemu_pid == (c->start ? c->who.pid : 0) && vm->qemu_start == c->start;
+}
+
+/* Its last QEMU is gone, or as good as: only its process is still being cleared away. */
+static bool qemu_is_gone(const Vm *vm)
+{
+    return vm->qemu_pid && process_is_ending(vm->qemu_pid, vm->qemu_start);
+}
+
+static gboolean on_no_room(gpointer opaque)
+{
+    Client *c = opaque;
+
+    c->timer = 0;
+    client_refuse(
+        c, VGPU_REFUSED_IN_USE,
+        "this VM's last QEMU or renderer was ended and is not gone yet: try again; if that does not "
+        "help, look into the host's kernel log for what holds it");
+    return G_SOURCE_REMOVE;
+}
+
+static void wait_for_room(Client *c, const struct vgpu_attach_request *r)
+{
+    if (!c->waiting) {
+        c->waiting = g_memdup2(r, sizeof(*r));
+        if (c->timer) {
+            g_source_remove(c->timer);
+        }
+        c->timer = g_timeout_add_seconds(ROOM_WAIT_S, on_no_room, c);
+    }
+}
+
+/* True when nothing is left to do for this request now. */
+static bool again(Client *c, const struct vgpu_attach_request *r, Vm *old)
+{
+    bool rejoin = r->flags & VGPU_ATTACH_F_REJOIN;
     g_autofree char *why = NULL;
 
-    if (old->client) {
+    if (old->owner != c->who.uid) {
+        why = g_strdup_printf("VM %s belongs to another user (uid %u)", old->name, old->owner);
+    } else if (old->client && !qemu_is_gone(old)) {
         why = g_strdup_printf("VM %s has this device (%s) attached already: give each VM its own -uuid and "
                               "each vgpu-pci its own id",
                               old->name, old->device);
-    } else if (old->owner != c->peer.uid) {
-        why = g_strdup_printf("VM %s belongs to another user (uid %u)", old->name, old->owner);
-    } else if (rejoin) {
-        /* It lost vgpud and now its renderer: the same slice, a new renderer. */
-        vm_give_up_renderer(old);
-        client_take(c, old);
-        old->restarts++;
-        client_start(c);
+    } else if (old->client) {
+        wait_for_room(c, r); /* the kernel closes it in a moment */
         return true;
-    } else if (old->state == VM_LEAVING) {
-        vm_remove(old); /* the VM was started again before its old renderer had ended */
-        return false;
+    } else if (rejoin && same_process(c, old)) {
+        /* It lost vgpud and now its renderer: the same slice, a new renderer. */
+        client_take(c, old);
+        vm_start_again(old);
+        return true;
+    } else if (old->state == VM_LEAVING || qemu_is_gone(old)) {
+        vm_hurry(old); /* the VM was started again before its old renderer had ended */
+        wait_for_room(c, r);
+        return true;
+    } else if (rejoin) {
+        why = g_strdup_printf("VM %s belongs to another process (%d) of this user", old->name,
+                              (int)old->qemu_pid);
     } else {
         why =
             g_strdup_printf("VM %s runs already: its renderer is process %d, from before vgpud was restarted",
-                            old->name, old->pid);
+                            old->name, (int)old->pid);
     }
     client_refuse(c, VGPU_REFUSED_IN_USE, why);
+    return true;
+}
+
+/* What this user may: a role, a profile for its groups, so many VMs. */
+static bool check_caller(const Client *c, const struct vgpu_attach_request *r, enum vgpu_refusal *code,
+                         char **why)
+{
+    const Daemon *d = c->daemon;
+    const Profile *p = profile_set_find(d->profiles, r->profile);
+    unsigned vms = 0;
+
+    if (p && !roles_may_start_profile(d->config, &c->who, p, why)) {
+        *code = VGPU_REFUSED_DENIED;
+        return false;
+    }
+    for (guint i = 0; i < d->books->vms->len; i++) {
+        vms += ((Vm *)d->books->vms->pdata[i])->owner == c->who.uid;
+    }
+    if (c->who.role < ROLE_ADMIN && vms >= d->config->user_vms) {
+        *code = VGPU_REFUSED_LIMIT;
+        *why =
+            g_strdup_printf("%s has %u VMs already, as many as vms-per-user= in [vgpud] of vgpud.conf allows",
+                            c->who.who, vms);
+        return false;
+    }
     return true;
 }
 
@@ -219,18 +322,20 @@ static void handle_request(Client *c, const struct vgpu_attach_request *r)
     Vm *old;
 
     if (c->vm) {
-        if (!rejoin || c->vm->state == VM_STARTING) {
+        if (!rejoin || c->vm->state == VM_STARTING || c->vm->again) {
             client_refuse(c, VGPU_REFUSED_MALFORMED, "this connection has asked for its GPU already");
             return;
         }
-        vm_give_up_renderer(c->vm);
-        c->vm->restarts++;
-        client_start(c);
+        vm_start_again(c->vm);
         return;
     }
     books_uuid(r->uuid, uuid);
     old = books_find(d->books, uuid, device);
-    if (old && again(c, old, rejoin)) {
+    if (old && again(c, r, old)) {
+        return;
+    }
+    if (!check_caller(c, r, &code, &why)) {
+        client_refuse(c, code, why);
         return;
     }
     bookings = books_bookings(d->books, &count);
@@ -267,26 +372,35 @@ static void handle_lost(Client *c, const struct vgpu_attach_lost *l)
     }
 }
 
-/* Descriptors that came along are closed: no message of QEMU's has any. */
-static unsigned close_passed_fds(struct msghdr *msg)
+/* ---- requests that wait for room ---- */
+
+static gboolean on_room(gpointer opaque)
 {
-    unsigned count = 0;
+    g_autoptr(GPtrArray) all = g_ptr_array_copy(clients, NULL, NULL);
 
-    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
-        if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS) {
-            size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    room_source = 0;
+    for (guint i = 0; i < all->len; i++) {
+        Client *c = all->pdata[i];
 
-            for (size_t i = 0; i < n; i++) {
-                int fd;
+        /* one that was closed by what another did is no client any more */
+        if (g_ptr_array_find(clients, c, NULL) && c->waiting) {
+            struct vgpu_attach_request r = *c->waiting;
 
-                memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(fd));
-                close(fd);
-                count++;
-            }
+            handle_request(c, &r);
         }
     }
-    return msg->msg_flags & MSG_CTRUNC ? count + 1 : count;
+    return G_SOURCE_REMOVE;
 }
+
+/* Later, when nobody is in the middle of something. */
+static void look_for_room(Daemon *d)
+{
+    if (!room_source) {
+        room_source = g_idle_add(on_room, NULL);
+    }
+}
+
+/* ---- the socket ---- */
 
 /*
  * Reads and serves one packet; the client may be gone after.  One per turn of
@@ -299,12 +413,9 @@ static gboolean on_client(gint fd, GIOCondition condition, gpointer opaque)
         struct vgpu_attach_request request;
         char more;
     } buf;
-    char control[CMSG_SPACE(sizeof(int) * 8)];
     struct iovec iov = { .iov_base = &buf, .iov_len = sizeof(buf) };
-    struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
-    };
-    ssize_t n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+    ssize_t n = recvmsg(c->fd, &msg, MSG_DONTWAIT);
     g_autofree char *why = NULL;
     enum vgpu_refusal code;
     WirePacket packet;
@@ -314,12 +425,14 @@ static gboolean on_client(gint fd, GIOCondition condition, gpointer opaque)
     }
     if (n <= 0) {
         client_close(c);
-    } else if (!wire_check(&buf, n, close_passed_fds(&msg), &packet, &code, &why)) {
+    } else if (!wire_check(&buf, n, msg.msg_flags & MSG_CTRUNC, &packet, &code, &why)) {
         client_refuse(c, code, why);
-    } else if (packet.hdr.type == VGPU_ATTACH_REQUEST) {
-        handle_request(c, &packet.request);
-    } else {
+    } else if (packet.hdr.type == VGPU_ATTACH_LOST) {
         handle_lost(c, &packet.lost);
+    } else if (c->waiting) {
+        client_refuse(c, VGPU_REFUSED_MALFORMED, "this connection has asked for its GPU already");
+    } else {
+        handle_request(c, &packet.request);
     }
     return G_SOURCE_CONTINUE; /* a client that was closed has removed its source */
 }
@@ -333,41 +446,114 @@ static gboolean on_silent(gpointer opaque)
     return G_SOURCE_REMOVE;
 }
 
-static gboolean on_connect(gint fd, GIOCondition condition, gpointer opaque)
+static unsigned connections_of(uid_t uid)
 {
-    Daemon *d = opaque;
-    socklen_t size = sizeof(struct ucred);
-    Client *c;
-    int s = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    unsigned n = 0;
 
-    if (s < 0) {
-        if (errno == EMFILE || errno == ENFILE) { /* not to spin on it */
-            g_warning("no descriptor left for a new connection");
-            g_usleep(10000);
-        }
-        return G_SOURCE_CONTINUE;
+    for (guint i = 0; i < clients->len; i++) {
+        n += ((Client *)clients->pdata[i])->who.uid == uid;
     }
-    c = g_new0(Client, 1);
+    return n;
+}
+
+/* Why this one connection is one too many, or NULL; to free. */
+static char *too_many(const Client *c)
+{
+    const Daemon *d = c->daemon;
+    unsigned own = connections_of(c->who.uid);
+
+    if (c->who.role < ROLE_ADMIN && own > d->config->user_connections) {
+        return g_strdup_printf(
+            "%s has %u connections already, as many as connections-per-user= in [vgpud] of "
+            "vgpud.conf allows",
+            c->who.who, own - 1);
+    }
+    return d->connections > MAX_CONNECTIONS ? g_strdup("vgpud has too many connections already") : NULL;
+}
+
+static void serve_client(Daemon *d, int s)
+{
+    Client *c = g_new0(Client, 1);
+    g_autofree char *why = NULL;
+    int no = 0;
+
+    setsockopt(s, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
     c->daemon = d;
     c->fd = s;
     d->connections++;
-    if (getsockopt(s, SOL_SOCKET, SO_PEERCRED, &c->peer, &size) < 0) {
-        c->peer = (struct ucred){ .pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1 };
+    g_ptr_array_add(clients, c);
+    if (!roles_peer(d->config, s, &c->who)) {
+        c->who =
+            (Caller){ .role = ROLE_NONE, .uid = ROLES_NOBODY, .who = g_strdup("a process without a name") };
     }
-    if (d->connections > MAX_CONNECTIONS) {
-        client_refuse(c, VGPU_REFUSED_START, "vgpud has too many connections already");
-        return G_SOURCE_CONTINUE;
+    if (!c->who.pid || !process_start_time(c->who.pid, &c->start)) {
+        c->start = 0;
+    }
+    why = too_many(c);
+    if (why) {
+        client_refuse(c, VGPU_REFUSED_LIMIT, why);
+        return;
     }
     c->source = g_unix_fd_add(s, G_IO_IN | G_IO_HUP, on_client, c);
     c->timer = g_timeout_add_seconds(SILENT_S, on_silent, c);
     d->idle_changed(d);
+}
+
+static gboolean on_connect(gint fd, GIOCondition condition, gpointer opaque);
+
+static gboolean on_pause_over(gpointer opaque)
+{
+    Attach *a = opaque;
+
+    a->pause = 0;
+    a->source = g_unix_fd_add(a->fd, G_IO_IN, on_connect, a);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_connect(gint fd, GIOCondition condition, gpointer opaque)
+{
+    Attach *a = opaque;
+    int s = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (s >= 0) {
+        serve_client(a->daemon, s);
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+        /* who waits would wake us at once, again and again */
+        g_warning("no connection can be taken for a second: %s", g_strerror(errno));
+        a->source = 0;
+        a->pause = g_timeout_add_seconds(FULL_PAUSE_S, on_pause_over, a);
+        return G_SOURCE_REMOVE;
+    }
     return G_SOURCE_CONTINUE;
 }
 
-guint attach_serve(Daemon *d, int fd)
+Attach *attach_serve(Daemon *d, int fd)
 {
-    static const VmListener listener = { on_vm_started, on_vm_failed, on_vm_ended };
+    static const VmListener listener = { on_vm_started, on_vm_failed, on_vm_ended, look_for_room };
+    Attach *a = g_new0(Attach, 1);
+    int no = 0;
 
+    if (!clients) {
+        clients = g_ptr_array_new();
+    }
+    /* older kernels do not know it */
+    setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
     vm_set_listener(&listener);
-    return g_unix_fd_add(fd, G_IO_IN, on_connect, d);
+    a->daemon = d;
+    a->fd = fd;
+    a->source = g_unix_fd_add(fd, G_IO_IN, on_connect, a);
+    return a;
+}
+
+void attach_free(Attach *a)
+{
+    if (a) {
+        if (a->source) {
+            g_source_remove(a->source);
+        }
+        if (a->pause) {
+            g_source_remove(a->pause);
+        }
+        g_free(a);
+    }
 }

@@ -5,7 +5,11 @@
 
 #include "daemon.h"
 
-/* Serves a listening, non-blocking SOCK_SEQPACKET socket; returns the source's id. */
-guint attach_serve(Daemon *d, int fd);
+typedef struct Attach Attach;
+
+/* Serves a listening, non-blocking SOCK_SEQPACKET socket; fd stays the caller's. */
+Attach *attach_serve(Daemon *d, int fd);
+/* Takes no more connections; those there are go on. Takes NULL. */
+void attach_free(Attach *a);
 
 #endif

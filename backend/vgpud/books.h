@@ -45,6 +45,8 @@ typedef struct Vm {
     uint32_t slot;     /* smallest number no other VM has */
     uint64_t since_ns; /* in these books; CLOCK_MONOTONIC */
     uid_t owner;       /* who its QEMU runs as: nobody else may take it over */
+    pid_t qemu_pid;    /* and no other process; 0: not known */
+    uint64_t qemu_start;
 
     /* what it is granted: control.c may change it while the VM runs */
     char *profile;
@@ -74,7 +76,10 @@ typedef struct Vm {
 
     /* vm.c's and attach.c's */
     guint pid_source, timer;
-    struct VmLog *log;         /* what its renderer says */
+    bool again;         /* another renderer is to start as soon as this one is dead */
+    guint again_timer;  /* it is not, or not for long enough */
+    int64_t starts_due; /* monotonic, us: renderers started so far, at the rate allowed, last until then */
+    struct VmLog *log;  /* what its renderer says */
     struct Figures *figures;   /* figures.c's; plain memory, or NULL */
     struct Launched *starting; /* what QEMU gets once the renderer runs */
     guint status_source;

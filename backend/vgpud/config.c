@@ -24,6 +24,8 @@ Config *config_new(void)
     Config *c = g_new0(Config, 1);
 
     c->sandbox = true;
+    c->user_vms = 256;
+    c->user_connections = 512;
     c->group = g_strdup("vgpu");
     c->kind = g_strdup("auto");
     c->memory_overhead = 512 * MIB;
@@ -87,6 +89,16 @@ static bool set_group(Config *c, const char *value)
 {
     replace(&c->group, value);
     return *value != 0;
+}
+
+static bool set_user_vms(Config *c, const char *value)
+{
+    return units_parse_uint(value, 1, 65536, &c->user_vms);
+}
+
+static bool set_user_connections(Config *c, const char *value)
+{
+    return units_parse_uint(value, 1, 65536, &c->user_connections);
 }
 
 static bool set_path(Config *c, const char *value)
@@ -204,6 +216,8 @@ static const struct {
     { "vgpud", "sandbox", set_sandbox, "on or off" },
     { "vgpud", "gpus", set_gpus, "auto or software" },
     { "vgpud", "group", set_group, "a group's name" },
+    { "vgpud", "vms-per-user", set_user_vms, "a number from 1 to 65536" },
+    { "vgpud", "connections-per-user", set_user_connections, "a number from 1 to 65536" },
     { "renderer", "path", set_path, "an absolute path" },
     { "renderer", "kind", set_kind, "auto, virgl, 2d or null" },
     { "renderer", "memory-overhead", set_overhead, "64M or more" },

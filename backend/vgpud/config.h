@@ -6,6 +6,8 @@
  *   sandbox = on | off           off: renderers run with vgpud's rights
  *   gpus = auto | software       software: leave render nodes alone
  *   group = vgpu                 who may use a socket in /run/vgpu
+ *   vms-per-user = 256           of users who are not admin
+ *   connections-per-user = 512
  *   [renderer]
  *   path = /usr/libexec/vgpu/vgpu-renderer
  *   kind = auto | virgl | 2d | null
@@ -44,6 +46,7 @@ typedef struct ConfigRole {
 typedef struct Config {
     bool sandbox;
     bool software_only;
+    uint32_t user_vms, user_connections; /* at most, of one who is not admin */
     char *group;
     char *renderer; /* path, NULL: found beside vgpud */
     char *kind;

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -37,6 +38,7 @@
 #define IDLE_FIRST_S     30            /* --autostart: leave when no VM came at all */
 #define LOG_MAX          (1024 * 1024) /* --autostart: bytes */
 #define IDLE_LAST_S      5             /* --autostart: leave after the last VM */
+#define FILES_MAX        65536         /* descriptors */
 
 typedef struct Options {
     char *config;
@@ -50,7 +52,8 @@ typedef struct Main {
     Options options;
     Listen *listen;
     HttpServer *http;
-    guint attach_source, idle_timer;
+    Attach *attach;
+    guint idle_timer;
     bool had_vm;
 } Main;
 
@@ -159,7 +162,7 @@ static gboolean on_second(gpointer opaque)
 
 static bool serve(Main *m, GError **error)
 {
-    m->attach_source = attach_serve(&m->daemon, m->listen->attach_fd);
+    m->attach = attach_serve(&m->daemon, m->listen->attach_fd);
     m->http = http_serve(&m->daemon, m->listen->api_fd, error);
     m->listen->api_fd = -1; /* http's now */
     return m->http != NULL;
@@ -181,7 +184,7 @@ static gboolean on_idle(gpointer opaque)
         g_main_loop_quit(m->daemon.loop);
         return G_SOURCE_REMOVE;
     }
-    g_source_remove(m->attach_source);
+    attach_free(m->attach);
     http_free(m->http);
     int pending = m->listen->attach_fd;
     m->listen->attach_fd = -1;
@@ -310,12 +313,17 @@ static void take_back(Main *m)
 static void settle_in(void)
 {
     const char *renderer = g_getenv("VGPU_RENDERER");
+    struct rlimit files;
     sigset_t none;
 
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGCHLD, SIG_DFL); /* ignored, renderers could not be waited for */
+    signal(SIGCHLD, SIG_DFL);                    /* ignored, renderers could not be waited for */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) { /* several descriptors a VM */
+        files.rlim_cur = MIN(files.rlim_max, FILES_MAX);
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
     if (renderer && *renderer && !g_path_is_absolute(renderer)) {
         g_autofree char *path = g_canonicalize_filename(renderer, NULL);
 

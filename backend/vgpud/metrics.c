@@ -263,6 +263,8 @@ static void add_admission(GString *s, const Daemon *d)
         { VGPU_REFUSED_FULL, "reason=\"full\"" },
         { VGPU_REFUSED_IN_USE, "reason=\"in_use\"" },
         { VGPU_REFUSED_START, "reason=\"start\"" },
+        { VGPU_REFUSED_DENIED, "reason=\"denied\"" },
+        { VGPU_REFUSED_LIMIT, "reason=\"limit\"" },
     };
     uint64_t other = 0;
 

@@ -8,6 +8,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Fields of /proc/PID/stat, see proc(5). */
+#define STAT_STATE      3
+#define STAT_FLAGS      9
+#define STAT_START      22
+#define STAT_PF_EXITING 0x4 /* the kernel's: it takes the process apart */
+
 static char *read_proc(pid_t pid, const char *file)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/%s", (int)pid, file);
@@ -16,20 +22,42 @@ static char *read_proc(pid_t pid, const char *file)
     return g_file_get_contents(path, &text, NULL, NULL) ? text : NULL;
 }
 
+/* Field n of /proc/PID/stat, from 3 (the state) up; NULL when there is none. */
+static const char *stat_field(const char *text, unsigned n)
+{
+    const char *s = text ? strrchr(text, ')') : NULL; /* the name may hold anything */
+
+    for (unsigned field = 2; s && field < n; field++) {
+        s = strchr(s + 1, ' ');
+    }
+    return s ? s + 1 : NULL;
+}
+
+static bool start_time(const char *stat, uint64_t *ticks)
+{
+    const char *s = stat_field(stat, STAT_START);
+
+    if (s) {
+        *ticks = g_ascii_strtoull(s, NULL, 10);
+    }
+    return s != NULL;
+}
+
 bool process_start_time(pid_t pid, uint64_t *ticks)
 {
     g_autofree char *text = read_proc(pid, "stat");
-    const char *s = text ? strrchr(text, ')') : NULL; /* the name may hold anything */
 
-    /* after the name: state is field 3, starttime field 22 */
-    for (unsigned field = 2; s && field < 22; field++) {
-        s = strchr(s + 1, ' ');
-    }
-    if (!s) {
-        return false;
-    }
-    *ticks = g_ascii_strtoull(s + 1, NULL, 10);
-    return true;
+    return start_time(text, ticks);
+}
+
+bool process_is_ending(pid_t pid, uint64_t start)
+{
+    g_autofree char *text = read_proc(pid, "stat");
+    const char *state = stat_field(text, STAT_STATE), *flags = stat_field(text, STAT_FLAGS);
+    uint64_t now;
+
+    return !start_time(text, &now) || now != start || strchr("ZX", *state) ||
+           (g_ascii_strtoull(flags, NULL, 10) & STAT_PF_EXITING);
 }
 
 char process_state(pid_t pid)

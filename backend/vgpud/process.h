@@ -14,6 +14,13 @@ bool process_start_time(pid_t pid, uint64_t *ticks);
 char process_state(pid_t pid);
 
 /*
+ * The process that had this pid and start time is gone, or the kernel takes it
+ * apart: a killed QEMU gives its memory back first, which takes a while, and
+ * closes its sockets last.
+ */
+bool process_is_ending(pid_t pid, uint64_t start);
+
+/*
  * Bytes of memory of its own: anonymous and swapped pages.  Shared memory does
  * not count, because the guest's RAM is shared memory that it maps.
  */

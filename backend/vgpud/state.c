@@ -2,14 +2,17 @@
 /*
  * A GKeyFile: [vgpud] with version and era, [gpu NAME] with the policy that an
  * operator set, then one group per VM, [vm 0] up.
- * All figures are written as text in decimal.  The file lies in a folder that
- * only vgpud's user can write, but it is read as if anybody had written it:
- * every field is checked, because it may be damaged or of another release.
+ * All figures are written as text in decimal.  The file is vgpud's own, and
+ * another's is not read, but what is in it is looked at as if anybody had
+ * written it: it may be damaged or of another release.
  */
 #include "state.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "control.h"
 #include "ini.h"
@@ -45,6 +48,8 @@ static void save_vm(GKeyFile *file, unsigned index, const Vm *vm)
     g_key_file_set_boolean(file, group, "exclusive", vm->exclusive);
     g_key_file_set_uint64(file, group, "slot", vm->slot);
     g_key_file_set_uint64(file, group, "owner", vm->owner);
+    g_key_file_set_uint64(file, group, "qemu-pid", vm->qemu_pid);
+    g_key_file_set_uint64(file, group, "qemu-start", vm->qemu_start);
     g_key_file_set_uint64(file, group, "pid", vm->pid);
     g_key_file_set_uint64(file, group, "pid-start", vm->pid_start);
 }
@@ -158,6 +163,8 @@ static bool load_vm(Books *books, GKeyFile *file, const char *group)
         .cpus = read_number(&r, "cpus", 0, 4096),
         .slot = read_number(&r, "slot", 0, STATE_MAX_VMS),
         .owner = read_number(&r, "owner", 0, G_MAXUINT32 - 1),
+        .qemu_pid = read_number(&r, "qemu-pid", 0, G_MAXINT32),
+        .qemu_start = read_number(&r, "qemu-start", 0, G_MAXUINT64),
         .pid = read_number(&r, "pid", 2, G_MAXINT32),
         .pid_start = read_number(&r, "pid-start", 1, G_MAXUINT64),
     };
@@ -176,10 +183,42 @@ static bool load_vm(Books *books, GKeyFile *file, const char *group)
     v->no_3d = g_key_file_get_boolean(file, group, "no-3d", NULL);
     v->slot = vm.slot;
     v->owner = vm.owner;
+    v->qemu_pid = vm.qemu_pid;
+    v->qemu_start = vm.qemu_start;
     v->pid = vm.pid;
     v->pid_start = vm.pid_start;
     v->state = VM_RUNNING;
     return true;
+}
+
+/* Whoever can write the file can put processes of others into our books. */
+static bool read_file(const char *path, char **text, gsize *length, GError **error)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+    bool ok = false;
+    ssize_t n;
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "cannot read %s: %s", path,
+                    g_strerror(errno));
+    } else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022)) {
+        g_set_error(error, VGPUD_ERROR, 0,
+                    "%s is not a file that only vgpud's user (uid %u) can write: uid %u, mode %o", path,
+                    geteuid(), st.st_uid, st.st_mode & 07777);
+    } else if (st.st_size > STATE_MAX_SIZE) {
+        g_set_error(error, VGPUD_ERROR, 0, "%s is no state file of vgpud: it has %" G_GINT64_FORMAT " bytes",
+                    path, (gint64)st.st_size);
+    } else {
+        *text = g_malloc0(st.st_size + 1);
+        for (*length = 0; (n = read(fd, *text + *length, st.st_size - *length)) > 0; *length += n) {
+        }
+        ok = true;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return ok;
 }
 
 bool state_load(Books *books, GPtrArray *gpus, const char *path, const char *era, GError **error)
@@ -190,14 +229,14 @@ bool state_load(Books *books, GPtrArray *gpus, const char *path, const char *era
     g_auto(GStrv) groups = NULL;
     gsize length;
 
-    if (!g_file_get_contents(path, &text, &length, &local)) {
+    if (!read_file(path, &text, &length, &local)) {
         if (g_error_matches(local, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
             return true;
         }
         g_propagate_error(error, g_steal_pointer(&local));
         return false;
     }
-    if (length == 0 || length > STATE_MAX_SIZE || memchr(text, 0, length) ||
+    if (length == 0 || memchr(text, 0, length) ||
         !g_key_file_load_from_data(file, text, length, G_KEY_FILE_NONE, &local) ||
         !g_key_file_has_key(file, "vgpud", "version", NULL) ||
         !g_key_file_has_key(file, "vgpud", "era", NULL)) {

@@ -4,14 +4,16 @@
  *
  *            vm_start          exec worked
  *   (new) ------------> STARTING --------> RUNNING --- renderer ended ---> LOST
- *                          |  failed          |    \--- vm_kill ----------/  |
- *                          v                  | connection closed            | vm_start (rejoin)
- *                        (gone)            LEAVING -> (gone)            STARTING
+ *                          |                  |    \--- vm_kill ----------/  |
+ *                          |                  | connection closed            | vm_start_again
+ *                          \------------> LEAVING -> (gone)             STARTING
  *
  * A VM is in the books, and its memory booked, as long as its QEMU's connection
- * is open or its renderer lives.  The one exception is a restart of vgpud: then
- * the connections are gone and VMs are RUNNING without one until their renderer
- * ends or their QEMU connects again.
+ * is open or its renderer lives.  A killed renderer lives until the kernel says
+ * that it is dead: one that hangs in a driver holds its memory all the time, so
+ * nobody else gets it, and no second renderer starts beside it.  After a
+ * restart of vgpud the connections are gone, and VMs are RUNNING without one
+ * until their renderer ends or their QEMU connects again.
  *
  * A renderer is watched and signalled by pidfd only, so a pid that was given
  * to another process is never hit.  Nothing here waits: a killed renderer is
@@ -40,8 +42,13 @@
 #define START_DEADLINE_S 10  /* namespaces and exec; loading GL comes after */
 #define CLOSED_GRACE_MS  200 /* a process that dies closes its sockets first */
 #define LEAVE_GRACE_S    3   /* for a renderer whose QEMU is gone */
+#define DEATH_DEADLINE_S 5   /* for a killed renderer, before another one starts */
+#define STARTS_AT_ONCE   4   /* renderers of one VM ... */
+#define START_GAP_US     G_USEC_PER_SEC
 
 static const VmListener *vm_listener;
+
+static void start_when_due(Vm *vm);
 
 void vm_set_listener(const VmListener *listener)
 {
@@ -92,15 +99,6 @@ static char *reap(int pidfd, bool *odd)
     return g_strdup_printf("was killed by signal %d (%s)", info.si_status, strsignal(info.si_status));
 }
 
-static gboolean on_abandoned_end(gint pidfd, GIOCondition condition, gpointer opaque)
-{
-    bool odd;
-    g_autofree char *how = reap(pidfd, &odd);
-
-    close(pidfd);
-    return G_SOURCE_REMOVE;
-}
-
 /* All that is known of a renderer, but for the process itself. */
 static void forget_renderer(Vm *vm)
 {
@@ -127,33 +125,18 @@ static void forget_renderer(Vm *vm)
     vm->held = 0;
 }
 
-static void abandon_renderer(Vm *vm)
-{
-    if (vm->pidfd >= 0) {
-        process_kill(vm->pidfd, SIGKILL);
-        g_unix_fd_add(vm->pidfd, G_IO_IN, on_abandoned_end, NULL);
-        vm->pidfd = -1; /* on_abandoned_end's now */
-    }
-    forget_renderer(vm);
-}
-
-void vm_give_up_renderer(Vm *vm)
-{
-    if (vm->pidfd >= 0 && vm->state != VM_STARTING) {
-        vm->resets[vm->cause ? vm->reset : VM_RESET_QEMU]++;
-    }
-    abandon_renderer(vm);
-}
-
-void vm_remove(Vm *vm)
+/* Out of the books; its renderer is dead. */
+static void vm_remove(Vm *vm)
 {
     Daemon *d = vm->daemon;
 
     g_message("%s: leaves, %" G_GUINT64_FORMAT " MiB of %s are free again", vm->name,
               (guint64)(vm->memory / MIB), vm->gpu);
-    abandon_renderer(vm);
+    clear_source(&vm->again_timer);
+    forget_renderer(vm);
     books_remove(d->books, vm);
     changed(d);
+    vm_listener->left(d);
 }
 
 void vm_kill(Vm *vm, VmReset reset, const char *cause)
@@ -235,7 +218,9 @@ static gboolean on_renderer_end(gint pidfd, GIOCondition condition, gpointer opa
     }
     vm->resets[vm->reset] += !starting;
     changed(d);
-    if (starting) {
+    if (vm->again) {
+        start_when_due(vm);
+    } else if (starting) {
         vm_listener->failed(vm, why);
     } else {
         vm_listener->ended(vm, why);
@@ -243,19 +228,15 @@ static gboolean on_renderer_end(gint pidfd, GIOCondition condition, gpointer opa
     return G_SOURCE_REMOVE;
 }
 
-/* The renderer could not be started: it is gone, and the QEMU hears why. */
+/* The renderer could not be started: it goes, and the QEMU hears why. */
 static void start_failed(Vm *vm, const char *why)
 {
-    g_autofree char *copy = g_strdup(why);
-
-    abandon_renderer(vm);
+    clear_source(&vm->status_source);
+    clear_source(&vm->timer);
+    vm_kill(vm, VM_RESET_CRASH, why);
     vm->state = VM_LOST;
-    g_warning("%s: %s", vm->name, copy);
-    if (vm->client) {
-        vm_listener->failed(vm, copy);
-    } else {
-        vm_remove(vm);
-    }
+    g_warning("%s: %s", vm->name, why);
+    vm_listener->failed(vm, why); /* closes the connection: vm may be gone */
 }
 
 static gboolean on_start_deadline(gpointer opaque)
@@ -322,6 +303,7 @@ bool vm_start(Daemon *d, Vm *vm, GError **error)
         .sandbox = d->config->sandbox,
     };
     vm->daemon = d;
+    vm->starts_due = MAX(vm->starts_due, g_get_monotonic_time()) + START_GAP_US;
     l = g_new0(Launched, 1);
     if (!launcher_start(&spec, l, error)) {
         g_free(l);
@@ -357,15 +339,97 @@ static gboolean on_leave_deadline(gpointer opaque)
 
 void vm_client_gone(Vm *vm)
 {
+    bool starting = vm->state == VM_STARTING;
+
     vm->client = NULL;
-    if (vm->pidfd < 0 || vm->state == VM_STARTING) {
+    vm->again = false;
+    clear_source(&vm->again_timer);
+    if (vm->pidfd < 0) {
         vm_remove(vm);
         return;
     }
     vm->state = VM_LEAVING;
     clear_source(&vm->timer);
-    vm->timer = g_timeout_add_seconds(LEAVE_GRACE_S, on_leave_deadline, vm);
+    if (starting) {
+        clear_source(&vm->status_source);
+        vm_kill(vm, VM_RESET_QEMU, "its QEMU is gone");
+    } else {
+        vm->timer = g_timeout_add_seconds(LEAVE_GRACE_S, on_leave_deadline, vm);
+    }
     changed(vm->daemon);
+}
+
+void vm_hurry(Vm *vm)
+{
+    if (vm->state != VM_LEAVING) {
+        vm_client_gone(vm);
+    }
+    clear_source(&vm->timer);
+    vm_kill(vm, VM_RESET_QEMU, "its QEMU is gone and its slice is wanted");
+}
+
+static void again_failed(Vm *vm, const char *why)
+{
+    vm->again = false;
+    g_warning("%s: %s", vm->name, why);
+    vm_listener->failed(vm, why);
+}
+
+static gboolean on_undead(gpointer opaque)
+{
+    Vm *vm = opaque;
+    g_autofree char *why = g_strdup_printf("its renderer, process %d, was killed and does not end: the GPU's "
+                                           "driver holds it; look into the host's kernel log",
+                                           (int)vm->pid);
+
+    vm->again_timer = 0;
+    again_failed(vm, why);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_due(gpointer opaque)
+{
+    Vm *vm = opaque;
+
+    vm->again_timer = 0;
+    start_when_due(vm);
+    return G_SOURCE_REMOVE;
+}
+
+/* Its last renderer is dead: starts the next, or waits until it may. */
+static void start_when_due(Vm *vm)
+{
+    int64_t wait = vm->starts_due - (STARTS_AT_ONCE - 1) * START_GAP_US - g_get_monotonic_time();
+    g_autoptr(GError) error = NULL;
+
+    clear_source(&vm->again_timer);
+    if (wait > 0) {
+        vm->again_timer = g_timeout_add(wait / 1000 + 1, on_due, vm);
+        return;
+    }
+    vm->again = false;
+    if (!vm_start(vm->daemon, vm, &error)) {
+        again_failed(vm, error->message);
+    }
+}
+
+void vm_start_again(Vm *vm)
+{
+    clear_source(&vm->timer);
+    clear_source(&vm->status_source);
+    vm->state = VM_LOST;
+    vm->again = true;
+    vm->restarts++;
+    if (vm->pidfd < 0) {
+        start_when_due(vm);
+        return;
+    }
+    if (vm->cause) {
+        process_kill(vm->pidfd, SIGKILL);
+    } else {
+        vm_kill(vm, VM_RESET_QEMU, "its QEMU asked for another one");
+    }
+    vm->again_timer = g_timeout_add_seconds(DEATH_DEADLINE_S, on_undead, vm);
 }
 
 /*

@@ -11,6 +11,7 @@ typedef struct VmListener {
     void (*started)(Vm *vm, Launched *fds);  /* fds: the listener may take what it wants */
     void (*failed)(Vm *vm, const char *why); /* the renderer did not start */
     void (*ended)(Vm *vm, const char *why);  /* it ran, and is gone */
+    void (*left)(Daemon *d);                 /* some VM left the books */
 } VmListener;
 
 void vm_set_listener(const VmListener *listener);
@@ -30,18 +31,22 @@ void vm_kill(Vm *vm, VmReset reset, const char *cause);
  */
 void vm_closed_socket(Vm *vm);
 
-/* Its QEMU wants another renderer: lets go of this one at once, killing it. */
-void vm_give_up_renderer(Vm *vm);
+/*
+ * Its QEMU wants another renderer: kills the one it has and, when that is dead
+ * and not more often than once a second for long, starts the next.  The
+ * listener hears started or failed later, or even before this returns.
+ */
+void vm_start_again(Vm *vm);
+
+/* Somebody waits for its slice, and its QEMU is gone or goes: so does it, now. */
+void vm_hurry(Vm *vm);
 
 /*
  * Its QEMU's connection ended.  The renderer gets a few seconds to end by
- * itself; when it has, or there is none, the VM leaves the books: vm may be
- * gone when this returns.
+ * itself.  When it is dead, or there is none, the VM leaves the books: vm may
+ * be gone when this returns.
  */
 void vm_client_gone(Vm *vm);
-
-/* Out of the books, renderer killed if there is one. */
-void vm_remove(Vm *vm);
 
 /* Takes the VMs of the state file back, as far as their renderers still run. */
 void vm_adopt_all(Daemon *d);

@@ -46,17 +46,16 @@ static bool check_lost(const struct vgpu_attach_lost *l, enum vgpu_refusal *code
     return true;
 }
 
-/* Opcode, exact size and fd count, before any handler runs. */
+/* Opcode and exact size, before any handler runs; none comes with descriptors. */
 static const struct {
     uint16_t type;
     uint32_t size;
-    uint32_t fds;
 } wire_table[] = {
-    { VGPU_ATTACH_REQUEST, sizeof(struct vgpu_attach_request), 0 },
-    { VGPU_ATTACH_LOST, sizeof(struct vgpu_attach_lost), 0 },
+    { VGPU_ATTACH_REQUEST, sizeof(struct vgpu_attach_request) },
+    { VGPU_ATTACH_LOST, sizeof(struct vgpu_attach_lost) },
 };
 
-bool wire_check(const void *data, size_t size, unsigned fds, WirePacket *packet, enum vgpu_refusal *code,
+bool wire_check(const void *data, size_t size, bool fds, WirePacket *packet, enum vgpu_refusal *code,
                 char **why)
 {
     struct vgpu_attach_hdr hdr;
@@ -86,10 +85,10 @@ bool wire_check(const void *data, size_t size, unsigned fds, WirePacket *packet,
         return malformed(code, why, "a message of type %u has %zu bytes and says %u; it should have %u",
                          hdr.type, size, hdr.size, wire_table[i].size);
     }
-    if (fds != wire_table[i].fds || hdr.fd_count != wire_table[i].fds) {
+    if (fds || hdr.fd_count) {
         return malformed(code, why,
-                         "a message of type %u came with %u descriptors and says %u; it should have %u",
-                         hdr.type, fds, hdr.fd_count, wire_table[i].fds);
+                         "a message of type %u came %s descriptors and says %u; it should have none",
+                         hdr.type, fds ? "with" : "without", hdr.fd_count);
     }
     memset(packet, 0, sizeof(*packet));
     memcpy(packet, data, size);

@@ -18,11 +18,11 @@ typedef union WirePacket {
 } WirePacket;
 
 /*
- * Whether a packet of size bytes with fds descriptors, as it came from QEMU,
- * is a valid REQUEST or LOST.  When it is not, *code is set and *why is a
+ * Whether a packet of size bytes, as it came from QEMU, with descriptors that
+ * were not received (fds) or without, is a valid REQUEST or LOST.  When it is not, *code is set and *why is a
  * sentence to free.  The packet may be of any size and content.
  */
-bool wire_check(const void *data, size_t size, unsigned fds, WirePacket *packet, enum vgpu_refusal *code,
+bool wire_check(const void *data, size_t size, bool fds, WirePacket *packet, enum vgpu_refusal *code,
                 char **why);
 
 void wire_header(struct vgpu_attach_hdr *hdr, enum vgpu_attach_type type, size_t size, unsigned fds);

@@ -93,6 +93,8 @@ enum vgpu_refusal {
     VGPU_REFUSED_FULL       = 5,
     VGPU_REFUSED_IN_USE     = 6, /* (uuid, device) is attached already */
     VGPU_REFUSED_START      = 7, /* the renderer could not be started */
+    VGPU_REFUSED_DENIED     = 8, /* this user may not, or not this profile */
+    VGPU_REFUSED_LIMIT      = 9, /* this user has as many as one may have */
 };
 
 struct vgpu_attach_refused {

@@ -23,7 +23,7 @@ typedef struct Vgpud {
     int log_fd;
 } Vgpud;
 
-/* One software GPU of 1 GiB; conf: more lines of vgpud.conf, may be NULL. */
+/* One software GPU of 1 GiB; conf: more lines of vgpud.conf, [vgpud]'s first, may be NULL. */
 Vgpud *vgpud_new(const char *kind, const char *conf);
 bool vgpud_run(Vgpud *d);
 /* Sends the signal and reaps. */

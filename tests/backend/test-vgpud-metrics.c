@@ -47,7 +47,7 @@ static const struct {
     { "vgpu_host_memory_reserved_bytes", "gauge", "gpu=\"software0\"", 1, SOME },
     { "vgpu_host_busy_ratio", "gauge", "gpu=\"software0\"", 1, SOME },
     { "vgpu_admission_accepted_total", "counter", "", 1, SOME },
-    { "vgpu_admission_denied_total", "counter", "reason=", 8, SOME },
+    { "vgpu_admission_denied_total", "counter", "reason=", 10, SOME },
 };
 
 static void child_setup(gpointer unused)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* vgpud from outside: who gets in, what a VM gets, and what happens when one of them dies. */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -163,8 +164,9 @@ static void bad(Vgpud *d, const char *what, const void *packet, size_t size, int
         g_test_fail_printf("%s: vgpud is gone", what);
         return;
     }
-    attach_send(fd, packet, size, &passed, passed >= 0 ? 1 : 0);
-    if (!attach_receive(fd, &p, NULL, ATTACH_DEADLINE)) {
+    if (!attach_send(fd, packet, size, &passed, passed >= 0 ? 1 : 0) && errno == EPERM) {
+        g_test_message("%s: the kernel does not let it pass", what);
+    } else if (!attach_receive(fd, &p, NULL, ATTACH_DEADLINE)) {
         g_test_fail_printf("%s: no answer", what);
     } else if (p.hdr.type != VGPU_ATTACH_REFUSED || p.refused.code != VGPU_REFUSED_MALFORMED) {
         g_test_fail_printf("%s: answer %u, code %u", what, p.hdr.type, p.refused.code);

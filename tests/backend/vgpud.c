@@ -29,8 +29,8 @@ Vgpud *vgpud_new(const char *kind, const char *conf)
     g_mkdir(d->config, 0700);
     file = g_build_filename(d->config, "vgpud.conf", NULL);
     text =
-        g_strdup_printf("[vgpud]\ngpus = software\n%s[renderer]\nkind = %s\n[gpu software0]\nmemory = 1G\n%s",
-                        open_box ? "sandbox = off\n" : "", kind, conf ? conf : "");
+        g_strdup_printf("[renderer]\nkind = %s\n[gpu software0]\nmemory = 1G\n[vgpud]\ngpus = software\n%s%s",
+                        kind, open_box ? "sandbox = off\n" : "", conf ? conf : "");
     g_assert_true(g_file_set_contents(file, text, -1, NULL));
     vgpud_run(d);
     return d;

@@ -15,7 +15,7 @@ static struct vgpu_attach_request good_request(void)
 }
 
 /* The sentence of a refusal, NULL when the packet is taken. */
-static char *check(const void *data, size_t size, unsigned fds, enum vgpu_refusal *code)
+static char *check(const void *data, size_t size, bool fds, enum vgpu_refusal *code)
 {
     WirePacket packet;
     char *why = NULL;
@@ -65,10 +65,10 @@ static void test_header(void)
     r.hdr.size++;
     ASSERT_REFUSED(&r, sizeof(r), 0, VGPU_REFUSED_MALFORMED, "says 361");
     r = good_request();
-    ASSERT_REFUSED(&r, sizeof(r), 1, VGPU_REFUSED_MALFORMED, "came with 1 descriptors and says 0");
+    ASSERT_REFUSED(&r, sizeof(r), 1, VGPU_REFUSED_MALFORMED, "came with descriptors and says 0");
     r.hdr.fd_count = 1;
-    ASSERT_REFUSED(&r, sizeof(r), 0, VGPU_REFUSED_MALFORMED, "came with 0 descriptors and says 1");
-    ASSERT_REFUSED(&r, sizeof(r), 1, VGPU_REFUSED_MALFORMED, "it should have 0");
+    ASSERT_REFUSED(&r, sizeof(r), 0, VGPU_REFUSED_MALFORMED, "came without descriptors and says 1");
+    ASSERT_REFUSED(&r, sizeof(r), 1, VGPU_REFUSED_MALFORMED, "it should have none");
     r = good_request();
     r.hdr.magic ^= 1;
     ASSERT_REFUSED(&r, sizeof(r), 0, VGPU_REFUSED_MALFORMED, "not the attach protocol");

@@ -2,6 +2,9 @@
 /* The state file: what goes in comes out, and nothing else does any harm. */
 #include <glib.h>
 #include <glib/gstdio.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "process.h"
@@ -55,6 +58,8 @@ static Vm *add_vm(Books *books, const char *name, unsigned n)
     vm->cpus = 3;
     vm->exclusive = n & 1;
     vm->owner = 1000;
+    vm->qemu_pid = 7000 + n;
+    vm->qemu_start = 1ull << 49;
     vm->pid = 100 + n;
     vm->pid_start = 1ull << 50;
     return vm;
@@ -96,6 +101,8 @@ static void test_round_trip(Fixture *f, gconstpointer unused)
         g_assert_cmpint(a->exclusive, ==, b->exclusive);
         g_assert_cmpuint(a->slot, ==, b->slot);
         g_assert_cmpuint(a->owner, ==, b->owner);
+        g_assert_cmpint(a->qemu_pid, ==, b->qemu_pid);
+        g_assert_cmpuint(a->qemu_start, ==, b->qemu_start);
         g_assert_cmpint(a->pid, ==, b->pid);
         g_assert_cmpuint(a->pid_start, ==, b->pid_start);
     }
@@ -257,8 +264,30 @@ static void test_process(void)
     g_assert_cmpint(process_open(1 << 30, start), ==, -1);
 }
 
+/* Dead, but its parent has not asked yet: as good as gone. */
+static void test_ending(void)
+{
+    uint64_t start;
+    siginfo_t info;
+    pid_t child = fork();
+
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
+    g_assert_true(process_start_time(child, &start));
+    g_assert_false(process_is_ending(child, start));
+    g_assert_true(process_is_ending(child, start + 1)); /* the pid is another's by now */
+    kill(child, SIGKILL);
+    g_assert_cmpint(waitid(P_PID, child, &info, WEXITED | WNOWAIT), ==, 0);
+    g_assert_true(process_is_ending(child, start));
+    g_assert_cmpint(waitpid(child, NULL, 0), ==, child);
+    g_assert_true(process_is_ending(child, start));
+}
+
 int main(int argc, char **argv)
 {
+    umask(022);
     g_test_init(&argc, &argv, NULL);
     g_test_add("/state/round-trip", Fixture, NULL, set_up, test_round_trip, tear_down);
     g_test_add("/state/no-file", Fixture, NULL, set_up, test_no_file, tear_down);
@@ -268,5 +297,6 @@ int main(int argc, char **argv)
     g_test_add("/state/truncated", Fixture, NULL, set_up, test_truncated, tear_down);
     g_test_add_func("/books/nil-uuid", test_nil_uuid);
     g_test_add_func("/process/identity", test_process);
+    g_test_add_func("/process/ending", test_ending);
     return g_test_run();
 }
