@@ -28,10 +28,10 @@ static void cancel(Sim *sim, SimEvent *e)
     }
 }
 
-uint64_t sim_seed(void)
+uint64_t sim_seed(bool fresh)
 {
     const char *given = g_getenv("VGPU_TEST_SEED");
-    uint64_t seed = given ? g_ascii_strtoull(given, NULL, 0) : (uint64_t)g_get_real_time();
+    uint64_t seed = given ? g_ascii_strtoull(given, NULL, 0) : fresh ? (uint64_t)g_get_real_time() : 1;
 
     printf("# VGPU_TEST_SEED=%" G_GUINT64_FORMAT "\n", seed);
     return seed;

@@ -84,8 +84,8 @@ void sim_remove(Sim *sim, SimVm *vm); /* frees it */
 void sim_run(Sim *sim, uint64_t until);
 void sim_settle(Sim *sim); /* after a change from outside, like sched_set_policy */
 
-/* $VGPU_TEST_SEED, or another one each time; printed. */
-uint64_t sim_seed(void);
+/* $VGPU_TEST_SEED, or another one each time if fresh; printed. */
+uint64_t sim_seed(bool fresh);
 uint64_t sim_random(Sim *sim, uint64_t least, uint64_t most);
 
 /* The latency that the given part of the frames is within, ns. */

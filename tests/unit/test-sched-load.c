@@ -252,7 +252,8 @@ static void test_light(void)
             batches, (double)alone / SIM_MS, (double)beside / SIM_MS, (double)high / SIM_MS,
             (double)low / SIM_MS, (double)bound / SIM_MS);
         g_assert_cmpuint(beside, <=, bound);
-        g_assert_cmpuint(high, <=, beside);
+        g_assert_cmpuint(high, <=,
+                         batches < 3 ? beside * 21 / 20 : beside * 9 / 10); /* it was next already */
         g_assert_cmpuint(low, <=, SIM_S / 60);
     }
 }
@@ -305,7 +306,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     full = g_getenv("VGPU_TEST_FULL") != NULL;
-    seed = sim_seed();
+    seed = sim_seed(full);
     for (size_t i = 0; i < G_N_ELEMENTS(fair); i++) {
         g_test_add_data_func(fair[i].name, &fair[i], test_equal);
     }
