@@ -184,11 +184,11 @@ static void say(Connection *c, unsigned status, const char *sentence)
 {
     ConnectionState *s = c->state;
     g_autofree char *body = api_json_error(sentence);
-    g_autofree char *text =
-        g_strdup_printf("HTTP/1.1 %u %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-                        "Connection: close\r\n\r\n%s",
-                        status, status == TOO_MANY ? "Too Many Requests" : soup_status_get_phrase(status),
-                        strlen(body), body);
+    g_autofree char *text = g_strdup_printf(
+        "HTTP/1.1 %u %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+        "Connection: close\r\n%s\r\n%s",
+        status, status == TOO_MANY ? "Too Many Requests" : soup_status_get_phrase(status), strlen(body),
+        status == SOUP_STATUS_UNAUTHORIZED ? "WWW-Authenticate: Bearer\r\n" : "", body);
 
     s->answered = true;
     g_pollable_output_stream_write_nonblocking(
@@ -305,7 +305,7 @@ static void connection_secure(Connection *c, GTlsCertificate *certificate)
     }
     g_tls_connection_set_require_close_notify(G_TLS_CONNECTION(s->stream), FALSE);
     s->handshake = g_cancellable_new();
-    set_deadline(c, HANDSHAKE, HANDSHAKE_S);
+    set_deadline(c, HANDSHAKE, MIN(HANDSHAKE_S, c->set->timeout_s));
     g_tls_connection_handshake_async(G_TLS_CONNECTION(s->stream), G_PRIORITY_DEFAULT, s->handshake,
                                      on_handshake, c);
 }

@@ -74,7 +74,7 @@ bool http_send(int fd, const void *bytes, size_t size)
 HttpReply *http_parse(const char *text, gsize length)
 {
     HttpReply *r = g_new0(HttpReply, 1);
-    const char *end = g_strstr_len(text, length, "\r\n\r\n");
+    const char *end = length ? g_strstr_len(text, length, "\r\n\r\n") : NULL;
 
     if (!end || length < 12 || (memcmp(text, "HTTP/1.1 ", 9) != 0 && memcmp(text, "HTTP/1.0 ", 9) != 0)) {
         return r;
