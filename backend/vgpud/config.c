@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "gpu.h"
+#include "ids.h"
 #include "units.h"
 
 static void role_init(ConfigRole *r)
@@ -29,6 +30,7 @@ Config *config_new(void)
     c->group = g_strdup("vgpu");
     c->kind = g_strdup("auto");
     c->memory_overhead = 512 * MIB;
+    c->uid_base = IDS_DEFAULT;
     c->http_timeout_s = 10;
     c->gpu_memory = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     c->user_names = g_hash_table_new_full(NULL, NULL, NULL, g_free);
@@ -116,6 +118,11 @@ static bool set_kind(Config *c, const char *value)
 static bool set_overhead(Config *c, const char *value)
 {
     return units_parse_bytes(value, &c->memory_overhead) && c->memory_overhead >= 64 * MIB;
+}
+
+static bool set_uid_base(Config *c, const char *value)
+{
+    return units_parse_uint(value, IDS_MIN, IDS_MAX, &c->uid_base);
 }
 
 static bool set_environment(Config *c, const char *value)
@@ -221,6 +228,7 @@ static const struct {
     { "renderer", "path", set_path, "an absolute path" },
     { "renderer", "kind", set_kind, "auto, virgl, 2d or null" },
     { "renderer", "memory-overhead", set_overhead, "64M or more" },
+    { "renderer", "uid-base", set_uid_base, "a user id from 65536 to 4294963198" },
     { "renderer", "environment", set_environment, "KEY=VALUE, several separated by ';'" },
     { "http", "listen", set_listen, "ADDRESS:PORT" },
     { "http", "certificate", set_certificate, "an absolute path" },

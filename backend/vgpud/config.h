@@ -12,6 +12,7 @@
  *   path = /usr/libexec/vgpu/vgpu-renderer
  *   kind = auto | virgl | 2d | null
  *   memory-overhead = 512M       host memory for driver and compiler
+ *   uid-base = 2130706432        host ids of renderers, 4096 from there, see ids.h
  *   environment = KEY=VALUE;...
  *   [gpu NAME]
  *   memory = 8G                  what there is to share
@@ -50,7 +51,8 @@ typedef struct Config {
     char *group;
     char *renderer; /* path, NULL: found beside vgpud */
     char *kind;
-    uint64_t memory_overhead;                                      /* bytes */
+    uint64_t memory_overhead; /* bytes */
+    uint32_t uid_base;
     char **environment;                                            /* KEY=VALUE, may be NULL */
     GHashTable *gpu_memory;                                        /* name -> uint64_t * */
     char *http_listen, *http_certificate, *http_key, *http_tokens; /* NULL: not written */

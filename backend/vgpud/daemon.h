@@ -17,6 +17,7 @@ typedef struct Daemon {
     ProfileSet *profiles;
     GPtrArray *gpus; /* Gpu */
     Books *books;
+    uid_t uid_base; /* of renderers, see ids.h; 0: they have vgpud's own */
     char *state_path;
     char *era;
     uint64_t since_ns;                          /* CLOCK_MONOTONIC */

@@ -37,11 +37,6 @@
 #include "ini.h"
 #include "sandbox.h"
 
-/* Host ids of renderers when vgpud is root: systemd's range for services that
- * own no file.  A number per VM keeps one VM's renderer from another's. */
-#define FIRST_UID 61184u
-#define UID_COUNT 4096u
-
 #define THREADS_MAX 1024 /* of a renderer; the sandbox allows half as many */
 
 #define GO_FD      8 /* in the child: the ids are mapped */
@@ -342,7 +337,7 @@ static bool start_child(const LaunchSpec *spec, Child *child, int go_writer, Lau
     if (out->pid < 0) {
         return false;
     }
-    if ((child->box && !sandbox_map_ids(child->box, out->pid, FIRST_UID + spec->slot % UID_COUNT, error))) {
+    if ((child->box && !sandbox_map_ids(child->box, out->pid, spec->uid, error))) {
         return false;
     }
     if (write(go_writer, "g", 1) != 1) {

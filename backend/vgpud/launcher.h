@@ -29,6 +29,7 @@ typedef struct LaunchSpec {
     uint32_t max_contexts, max_outputs, max_width, max_height;
     uint32_t cpus; /* 0: no bound */
     uint32_t slot; /* small number, different for each VM alive */
+    uid_t uid;     /* of the host, for its sandbox, when vgpud is root; 0: vgpud's own */
     bool sandbox;
 } LaunchSpec;
 

@@ -26,6 +26,7 @@
 #include "figures.h"
 #include "gpu.h"
 #include "http.h"
+#include "ids.h"
 #include "launcher.h"
 #include "listen.h"
 #include "process.h"
@@ -337,6 +338,9 @@ static bool run(Main *m, GError **error)
 
     if (!load(m, error)) {
         return false;
+    }
+    if (d->config->sandbox) {
+        d->uid_base = ids_choose(d->config->uid_base);
     }
     if (m->options.check) {
         describe(m);

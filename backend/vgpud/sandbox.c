@@ -22,7 +22,7 @@
  * rights, and it must be mapped in there to own files of its tmpfs.
  *   vgpud as root: inside 0 is root outside while the box is built; then the
  *     child becomes 65534 inside, which is a uid of the host that owns nothing
- *     and differs from VM to VM.
+ *     and differs from VM to VM (ids.h).
  *   vgpud as a user: 65534 inside is that user outside; the box keeps it
  *     from that user's files and processes.
  *
@@ -277,7 +277,7 @@ bool sandbox_map_ids(const Sandbox *box, pid_t child, uid_t uid, GError **error)
 {
     g_autofree char *uids = NULL, *gids = NULL;
 
-    if (geteuid() == 0) {
+    if (uid) {
         uids = g_strdup_printf("0 0 1\n%d %u 1\n", INSIDE_ID, uid);
         gids = box->node_group ? g_strdup_printf("0 0 1\n%d %u 1\n%d %u 1\n", INSIDE_ID, uid,
                                                  INSIDE_NODE_GROUP, box->node_group)
@@ -285,12 +285,12 @@ bool sandbox_map_ids(const Sandbox *box, pid_t child, uid_t uid, GError **error)
         if (write_proc(child, "uid_map", uids) && write_proc(child, "gid_map", gids)) {
             return true;
         }
-        if (errno != EPERM && errno != EINVAL) {
-            goto fail;
-        }
-        /* root of a container without CAP_SETUID: as any user */
-        g_clear_pointer(&uids, g_free);
-        g_clear_pointer(&gids, g_free);
+        g_set_error(
+            error, VGPUD_ERROR, 0,
+            "cannot give the renderer's sandbox user id %u (%s): vgpud needs CAP_SETUID, CAP_SETGID and "
+            "CAP_SETFCAP, and that id in its own user namespace",
+            uid, strerror(errno));
+        return false;
     }
     uids = g_strdup_printf("%d %u 1\n", INSIDE_ID, geteuid());
     gids = g_strdup_printf("%d %u 1\n", INSIDE_ID, getegid());
@@ -298,11 +298,7 @@ bool sandbox_map_ids(const Sandbox *box, pid_t child, uid_t uid, GError **error)
         write_proc(child, "gid_map", gids)) {
         return true;
     }
-fail:
-    g_set_error(error, VGPUD_ERROR, 0, "cannot give the renderer's sandbox a user id (%s)%s", strerror(errno),
-                geteuid() ? ""
-                          : ": vgpud is root without CAP_SETUID, CAP_SETGID and CAP_SETFCAP; give it those, "
-                            "run it as another user, or set sandbox=off in [vgpud] of vgpud.conf");
+    g_set_error(error, VGPUD_ERROR, 0, "cannot give the renderer's sandbox a user id (%s)", strerror(errno));
     return false;
 }
 

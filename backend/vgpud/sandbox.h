@@ -26,7 +26,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sandbox, sandbox_free)
  */
 pid_t sandbox_fork(int *pidfd, GError **error);
 
-/* Parent: says who the child is outside.  uid: of the host, used by root only. */
+/* Parent: says who the child is outside.  uid: of the host, for root; 0: vgpud's own. */
 bool sandbox_map_ids(const Sandbox *box, pid_t child, uid_t uid, GError **error);
 
 /*

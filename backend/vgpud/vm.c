@@ -34,6 +34,7 @@
 
 #include "control.h"
 #include "figures.h"
+#include "ids.h"
 #include "process.h"
 #include "state.h"
 #include "units.h"
@@ -300,6 +301,7 @@ bool vm_start(Daemon *d, Vm *vm, GError **error)
         .max_height = vm->max_height,
         .cpus = vm->cpus,
         .slot = vm->slot,
+        .uid = ids_of_slot(d->uid_base, vm->slot),
         .sandbox = d->config->sandbox,
     };
     vm->daemon = d;

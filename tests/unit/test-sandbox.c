@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ids.h"
 #include "launcher.h"
 #include "process.h"
 
@@ -127,6 +128,7 @@ static LaunchSpec spec_for(bool sandbox)
         .max_outputs = 1,
         .cpus = 1,
         .slot = 0,
+        .uid = geteuid() == 0 ? ids_of_slot(IDS_DEFAULT, 0) : 0,
         .sandbox = sandbox,
     };
 }
