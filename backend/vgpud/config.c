@@ -256,7 +256,7 @@ static bool config_add_gpu(Config *c, const Ini *ini, const char *group, const c
     uint64_t bytes;
 
     if (!g_str_equal(key, "memory")) {
-        return ini_fail(ini, group, key, error, "a GPU has no key '%s'; the only key is memory", key);
+        return ini_fail(ini, group, key, error, "a GPU has no key '%s'; the keys are: memory", key);
     }
     value = ini_value(ini, group, key, error);
     if (!value) {
@@ -271,10 +271,15 @@ static bool config_add_gpu(Config *c, const Ini *ini, const char *group, const c
 
 static bool config_add_key(Config *c, const Ini *ini, const char *group, const char *key, GError **error)
 {
+    g_autoptr(GString) all = g_string_new(NULL);
     g_autofree char *value = NULL;
 
     for (unsigned i = 0; i < G_N_ELEMENTS(config_keys); i++) {
-        if (!g_str_equal(config_keys[i].group, group) || !g_str_equal(config_keys[i].key, key)) {
+        if (!g_str_equal(config_keys[i].group, group)) {
+            continue;
+        }
+        g_string_append_printf(all, "%s%s", all->len ? ", " : "", config_keys[i].key);
+        if (!g_str_equal(config_keys[i].key, key)) {
             continue;
         }
         value = ini_value(ini, group, key, error);
@@ -286,7 +291,8 @@ static bool config_add_key(Config *c, const Ini *ini, const char *group, const c
         }
         return true;
     }
-    return ini_fail(ini, group, key, error, "the group [%s] has no key '%s'", group, key);
+    return ini_fail(ini, group, key, error, "the group [%s] has no key '%s'; the keys are: %s", group, key,
+                    all->str);
 }
 
 bool config_add(Config *c, const Ini *ini, GError **error)
