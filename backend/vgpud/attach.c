@@ -127,6 +127,20 @@ static void client_refuse(Client *c, enum vgpu_refusal code, const char *why)
     client_close(c);
 }
 
+/*
+ * Host-visible memory gets twice the quota of addresses: the guest's holes
+ * between what it maps cost addresses and no memory.
+ */
+static uint64_t hostmem_for(uint64_t memory)
+{
+    uint64_t size = VGPU_HOSTMEM_MIN;
+
+    while (size < VGPU_HOSTMEM_MAX && size / 2 < memory) {
+        size *= 2;
+    }
+    return size;
+}
+
 static void on_vm_started(Vm *vm, Launched *fds)
 {
     Client *c = vm->client;
@@ -141,6 +155,7 @@ static void on_vm_started(Vm *vm, Launched *fds)
         .max_width = vm->max_width,
         .max_height = vm->max_height,
         .max_outputs = vm->max_outputs,
+        .hostmem = hostmem_for(vm->memory),
     };
 
     wire_header(&m.hdr, VGPU_ATTACH_ACCEPTED, sizeof(m), VGPU_ATTACH_FD_COUNT);

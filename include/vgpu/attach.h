@@ -28,13 +28,17 @@
 #include <stdint.h>
 
 #define VGPU_ATTACH_MAGIC   0x55504756u /* "VGPU" */
-#define VGPU_ATTACH_VERSION 1
+#define VGPU_ATTACH_VERSION 2
 #define VGPU_SOCKET_SYSTEM  "/run/vgpu/vgpud.sock"
 #define VGPU_SOCKET_USER    "vgpu/vgpud.sock" /* under $XDG_RUNTIME_DIR */
 
 #define VGPU_NAME_MAX    64   /* profile and gpu names, with NUL */
 #define VGPU_VM_NAME_MAX 128  /* VM names, with NUL */
 #define VGPU_MESSAGE_MAX 2048 /* sentences, with NUL */
+
+/* The window for host-visible memory, bytes: a power of two between these. */
+#define VGPU_HOSTMEM_MIN (1ull << 20)
+#define VGPU_HOSTMEM_MAX (1ull << 38)
 
 enum vgpu_attach_type {
     VGPU_ATTACH_REQUEST  = 1, /* QEMU -> vgpud, no fds */
@@ -83,6 +87,11 @@ struct vgpu_attach_accepted {
     uint32_t max_width, max_height; /* of one output, pixels; 0: no bound */
     uint32_t max_outputs;           /* granted, at most what was asked for */
     uint32_t pad;
+    /*
+     * The window for host-visible memory, bytes; 0: none.  A VM keeps the one
+     * its device was made with, whatever a later ACCEPTED says.
+     */
+    uint64_t hostmem;
 };
 
 enum vgpu_refusal {
@@ -130,7 +139,7 @@ struct vgpu_attach_event {
 
 _Static_assert(sizeof(struct vgpu_attach_hdr) == 16, "wire");
 _Static_assert(sizeof(struct vgpu_attach_request) == 16 + 64 + 64 + 128 + 64 + 16 + 8, "wire");
-_Static_assert(sizeof(struct vgpu_attach_accepted) == 16 + 8 + 128 + 16, "wire");
+_Static_assert(sizeof(struct vgpu_attach_accepted) == 16 + 8 + 128 + 16 + 8, "wire");
 _Static_assert(sizeof(struct vgpu_attach_refused) == 16 + 8 + 2048, "wire");
 _Static_assert(sizeof(struct vgpu_attach_lost) == 24, "wire");
 _Static_assert(sizeof(struct vgpu_attach_event) == 16 + 8 + 2048, "wire");

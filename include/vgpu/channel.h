@@ -21,11 +21,12 @@
 
 #include <stdint.h>
 
-#define VGPU_CHANNEL_VERSION      1
+#define VGPU_CHANNEL_VERSION      2
 #define VGPU_CHANNEL_MAX_PAYLOAD  (20u * 1024) /* a cursor is the largest */
 #define VGPU_CHANNEL_MAX_SCANOUTS 16
 #define VGPU_CHANNEL_EDID_MAX     1024
-#define VGPU_CHANNEL_CURSOR_SIZE  64 /* pixels, square, B8G8R8A8 */
+#define VGPU_CHANNEL_CURSOR_SIZE  64   /* pixels, square, B8G8R8A8 */
+#define VGPU_CHANNEL_BLOB_MAPS    8192 /* in the window at once */
 
 enum vgpu_channel_request {
     /* vhost-user-gpu's, renderer -> QEMU */
@@ -40,12 +41,16 @@ enum vgpu_channel_request {
     VGPU_CHANNEL_SHM_UPDATE  = 0x1002,
     VGPU_CHANNEL_PONG        = 0x1003,
     VGPU_CHANNEL_FATAL       = 0x1004, /* last words of a renderer */
+    VGPU_CHANNEL_BLOB_MAP    = 0x1005, /* +1 fd */
+    VGPU_CHANNEL_BLOB_UNMAP  = 0x1006,
     /* ours, QEMU -> renderer */
     VGPU_CHANNEL_DISPLAY_INFO = 0x1100, /* all scanouts, whenever one changed */
     VGPU_CHANNEL_EDID         = 0x1101, /* one per scanout */
     VGPU_CHANNEL_RESET        = 0x1102, /* the guest reset the device */
     VGPU_CHANNEL_PING         = 0x1103,
     VGPU_CHANNEL_UPDATE_DONE  = 0x1104, /* a SHM_UPDATE was taken */
+    VGPU_CHANNEL_WINDOW       = 0x1105, /* once, before the rings start */
+    VGPU_CHANNEL_BLOB_DONE    = 0x1106, /* of a BLOB_MAP or BLOB_UNMAP */
 };
 
 struct vgpu_channel_hdr {
@@ -129,6 +134,58 @@ struct vgpu_channel_update_done {
     uint32_t serial;
 };
 
+/*
+ * Host-visible memory: the guest sees a window (BAR 4) of which the renderer
+ * has pieces mapped by QEMU.  Without a WINDOW, or with one of 0 bytes, nothing
+ * can be mapped.
+ */
+struct vgpu_channel_window {
+    uint64_t size; /* bytes, a power of two */
+};
+
+#define VGPU_BLOB_MAP_RW (1u << 0) /* readable and writable: the only kind so far */
+
+/*
+ * [offset, offset + size) of the window shows the memory behind the fd, from
+ * fd_offset on.  All three are multiples of 4096; the range lies in the window
+ * and overlaps no other; there are at most VGPU_CHANNEL_BLOB_MAPS.  The memory
+ * is a memfd with F_SEAL_SHRINK, not of huge pages, or a dmabuf, and reaches to
+ * fd_offset + size at least.  All else is the end of the connection.
+ *
+ * QEMU answers each with BLOB_DONE, in the order they came, when the guest sees
+ * what was asked for.  One whose generation is not that of the last RESET
+ * that QEMU sent to this renderer is dropped: no mapping, no answer.
+ */
+struct vgpu_channel_blob_map {
+    uint64_t serial; /* the renderer's, comes back in BLOB_DONE */
+    uint64_t offset;
+    uint64_t size;
+    uint64_t fd_offset;
+    uint32_t generation; /* of the last RESET that was read, 0: none yet */
+    uint32_t flags;      /* VGPU_BLOB_MAP_RW */
+};
+
+/* Of one BLOB_MAP as a whole.  Who reads there from now on sees neither it nor anything else. */
+struct vgpu_channel_blob_unmap {
+    uint64_t serial;
+    uint64_t offset;
+    uint64_t size;
+    uint32_t generation;
+    uint32_t pad;
+};
+
+enum vgpu_blob_status {
+    VGPU_BLOB_OK         = 0,
+    VGPU_BLOB_NO_MEMORY  = 1, /* the host could not map it; nothing changed */
+    VGPU_BLOB_NOT_MAPPED = 2, /* there was nothing to unmap */
+};
+
+struct vgpu_channel_blob_done {
+    uint64_t serial;
+    uint32_t status; /* enum vgpu_blob_status */
+    uint32_t pad;
+};
+
 struct vgpu_channel_ping { /* PING and PONG */
     uint64_t cookie;
 };
@@ -171,5 +228,8 @@ _Static_assert(sizeof(struct vgpu_channel_shm_scanout) == 40, "wire");
 _Static_assert(sizeof(struct vgpu_channel_shm_update) == 24, "wire");
 _Static_assert(sizeof(struct vgpu_channel_display_info) == 8 + 16 * 24, "wire");
 _Static_assert(sizeof(struct vgpu_channel_edid) == 8 + 1024, "wire");
+_Static_assert(sizeof(struct vgpu_channel_blob_map) == 40, "wire");
+_Static_assert(sizeof(struct vgpu_channel_blob_unmap) == 32, "wire");
+_Static_assert(sizeof(struct vgpu_channel_blob_done) == 16, "wire");
 
 #endif

@@ -61,6 +61,7 @@ static void test_accepted(void)
     g_assert_cmpstr(p.accepted.gpu, ==, "software0");
     g_assert_cmpuint(p.accepted.max_outputs, ==, 2);
     g_assert_cmpuint(p.accepted.pad, ==, 0);
+    g_assert_cmpuint(p.accepted.hostmem, ==, 512 * MIB);
     g_assert_cmpint(fstat(fds.objects, &st), ==, 0);
     g_assert_cmpint(st.st_size, ==, 16 * MIB);
     g_assert_cmpint(fcntl(fds.objects, F_GET_SEALS) & (F_SEAL_SHRINK | F_SEAL_GROW), ==,
@@ -145,7 +146,7 @@ static void test_version(void)
     r.hdr.version = 77;
     text = refused(d, &r, VGPU_REFUSED_VERSION);
     g_assert_nonnull(strstr(text, "77"));
-    g_assert_nonnull(strstr(text, " 1"));
+    g_assert_nonnull(strstr(text, " 2"));
     /* of another version nothing but the header's layout is known */
     r.hdr.size = 100;
     fd = attach_connect(d);

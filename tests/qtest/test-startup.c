@@ -329,7 +329,7 @@ static void answer_malformed(Gpu *none)
     unsigned i;
 
     for (i = 0; i < G_N_ELEMENTS(sizes); i++) {
-        struct vgpu_attach_refused r = { .hdr = header(1, VGPU_ATTACH_REFUSED, sizeof(r)) };
+        struct vgpu_attach_refused r = { .hdr = header(VGPU_ATTACH_VERSION, VGPU_ATTACH_REFUSED, sizeof(r)) };
         FakeVgpud *f = fake_start(&r, sizes[i]);
         g_autofree char *err = refusal(f->env, SHARED "-device vgpu-pci");
         g_autofree char *sock = g_build_filename(getenv("XDG_RUNTIME_DIR"), "vgpu/vgpud.sock", NULL);
@@ -343,7 +343,7 @@ static void answer_malformed(Gpu *none)
 static void answer_without_nul(Gpu *none)
 {
     struct vgpu_attach_refused r = {
-        .hdr = header(1, VGPU_ATTACH_REFUSED, sizeof(r)),
+        .hdr = header(VGPU_ATTACH_VERSION, VGPU_ATTACH_REFUSED, sizeof(r)),
         .code = VGPU_REFUSED_FULL,
     };
     FakeVgpud *f;
@@ -358,7 +358,7 @@ static void answer_without_nul(Gpu *none)
 
 static void accepted_without_fds(Gpu *none)
 {
-    struct vgpu_attach_accepted a = { .hdr = header(1, VGPU_ATTACH_ACCEPTED, sizeof(a)) };
+    struct vgpu_attach_accepted a = { .hdr = header(VGPU_ATTACH_VERSION, VGPU_ATTACH_ACCEPTED, sizeof(a)) };
     FakeVgpud *f;
     g_autofree char *err = NULL;
 

@@ -89,7 +89,7 @@ static void test_version(void)
     r.hdr.version = 7;
     r.hdr.size = 9999;
     ASSERT_REFUSED(&r, sizeof(r.hdr), 0, VGPU_REFUSED_VERSION, "speaks version 7 of");
-    ASSERT_REFUSED(&r, sizeof(r), 0, VGPU_REFUSED_VERSION, "speaks version 1: install");
+    ASSERT_REFUSED(&r, sizeof(r), 0, VGPU_REFUSED_VERSION, "speaks version 2: install");
 }
 
 static void test_request_fields(void)
