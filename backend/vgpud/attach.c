@@ -27,6 +27,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "launcher.h"
 #include "process.h"
 #include "roles.h"
@@ -52,6 +53,7 @@ typedef struct Client {
     uint64_t start; /* of its process; 0: not known */
     Vm *vm;
     struct vgpu_attach_request *waiting; /* for room */
+    char *asked;                         /* the name it gave its VM, for the audit log */
 } Client;
 
 struct Attach {
@@ -81,6 +83,7 @@ static void client_close(Client *c)
     g_ptr_array_remove_fast(clients, c);
     caller_clear(&c->who);
     g_free(c->waiting);
+    g_free(c->asked);
     g_free(c);
     d->connections--;
     if (vm) {
@@ -113,12 +116,27 @@ static bool client_send(Client *c, const void *data, size_t size, const int *fds
     return sendmsg(c->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size;
 }
 
+/* change or refused, see audit.h */
+static void client_audit(const Client *c, const char *change, const char *refused)
+{
+    const AuditLine line = {
+        .caller = &c->who,
+        .from = "the attach socket",
+        .what = "attach",
+        .target = c->vm ? c->vm->name : c->asked,
+        .change = change,
+        .refused = refused,
+    };
+
+    audit(&line);
+}
+
 static void client_refuse(Client *c, enum vgpu_refusal code, const char *why)
 {
     struct vgpu_attach_refused m;
 
     c->daemon->denied[code < DAEMON_REFUSALS ? code : 0]++;
-    g_message("refused a request of %s: %s", c->who.who, why);
+    client_audit(c, NULL, why);
     /* a socket closed with packets in it would show its peer an error first */
     for (unsigned i = 0; i < 16 && recv(c->fd, &m, sizeof(m), MSG_DONTWAIT) > 0; i++) {
     }
@@ -210,7 +228,7 @@ static void client_take(Client *c, Vm *vm)
 static void grant(Client *c, const struct vgpu_attach_request *r, const char *uuid, const char *device,
                   const AdmissionGrant *g)
 {
-    g_autofree char *clean = units_clean_text(r->name);
+    g_autofree char *clean = units_clean_text(r->name), *change = NULL;
     const Profile *p = g->profile;
     Vm *vm = books_add(c->daemon->books, *clean ? clean : uuid, uuid, device);
 
@@ -222,7 +240,9 @@ static void grant(Client *c, const struct vgpu_attach_request *r, const char *uu
     vm->qemu_pid = c->start ? c->who.pid : 0;
     vm->qemu_start = c->start;
     client_take(c, vm);
-    g_message("%s: admitted for %s", vm->name, c->who.who);
+    change = g_strdup_printf("profile=%s gpu=%s memory=%" G_GUINT64_FORMAT, vm->profile, vm->gpu,
+                             (guint64)vm->memory);
+    client_audit(c, change, NULL);
     client_start(c);
 }
 
@@ -345,6 +365,8 @@ static void handle_request(Client *c, const struct vgpu_attach_request *r)
         return;
     }
     books_uuid(r->uuid, uuid);
+    g_free(c->asked);
+    c->asked = g_strdup(*r->name ? r->name : uuid);
     old = books_find(d->books, uuid, device);
     if (old && again(c, r, old)) {
         return;
