@@ -9,7 +9,7 @@
 
 #define COUNT_MAX                                                                                            \
     (1ll << 53)        /* as far as all JSON parsers agree; json-glib stops at 2^63 - 1 without a word */
-#define QUOTE_MAX   60 /* characters of a client's words in an answer */
+#define QUOTE_MAX   80 /* characters of a client's words in an answer */
 #define NESTING_MAX 8  /* one would do; json-glib's own parser recurses */
 
 typedef enum BodyKind {
@@ -107,19 +107,6 @@ static bool check_text(const char *text, size_t length, GError **error)
     return true;
 }
 
-/* json-glib says "<data>:LINE:COLUMN: Parse error: WHAT". */
-static void fail_parse(GError **error, const char *message)
-{
-    unsigned line, column;
-    int rest = 0;
-
-    if (sscanf(message, "<data>:%u:%u: Parse error: %n", &line, &column, &rest) == 2 && rest) {
-        fail(error, "the body is no JSON object: %s, in line %u, column %u", message + rest, line, column);
-    } else {
-        fail(error, "the body is no JSON object: %s", message);
-    }
-}
-
 /* A client's text, short enough and clean enough for a sentence; to free. */
 static char *quote(const char *text)
 {
@@ -127,6 +114,22 @@ static char *quote(const char *text)
 
     return g_utf8_strlen(clean, -1) > QUOTE_MAX ? g_utf8_substring(clean, 0, QUOTE_MAX)
                                                 : g_steal_pointer(&clean);
+}
+
+/* json-glib says "<data>:LINE:COLUMN: Parse error: WHAT". */
+static void fail_parse(GError **error, const char *message)
+{
+    g_autofree char *what = NULL;
+    unsigned line = 0, column = 0;
+    int rest = 0;
+
+    sscanf(message, "<data>:%u:%u: Parse error: %n", &line, &column, &rest);
+    what = quote(message + rest); /* the client's words may be in it */
+    if (rest) {
+        fail(error, "the body is no JSON object: %s, in line %u, column %u", what, line, column);
+    } else {
+        fail(error, "the body is no JSON object: %s", what);
+    }
 }
 
 typedef struct Seen {
@@ -236,7 +239,7 @@ static bool fail_unknown(GError **error, const BodyMember *members, size_t count
 static bool take_change(ControlChange *change, const char *name, JsonNode *node, GError **error)
 {
     const BodyMember *m = find_member(change_members, G_N_ELEMENTS(change_members), name);
-    g_autofree char *text = NULL;
+    g_autofree char *text = NULL, *valid = NULL;
     g_autoptr(GError) local = NULL;
 
     if (!m) {
@@ -247,7 +250,8 @@ static bool take_change(ControlChange *change, const char *name, JsonNode *node,
         return fail_value(error, m, node);
     }
     if (!control_change_parse(change, m->key, text, &local)) {
-        return fail(error, "%s", local->message);
+        valid = units_clean_text(local->message); /* it may have cut a character in two */
+        return fail(error, "%s", valid);
     }
     return true;
 }
