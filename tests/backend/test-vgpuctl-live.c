@@ -263,6 +263,66 @@ static void test_looks(void)
     close(fd);
 }
 
+static unsigned free_port(void)
+{
+    g_autoptr(GSocket) s = g_socket_new(G_SOCKET_FAMILY_IPV4, G_SOCKET_TYPE_STREAM, 0, NULL);
+    g_autoptr(GSocketAddress) any = g_inet_socket_address_new_from_string("127.0.0.1", 0), bound = NULL;
+
+    g_assert_true(g_socket_bind(s, any, TRUE, NULL));
+    bound = g_socket_get_local_address(s, NULL);
+    return g_inet_socket_address_get_port(G_INET_SOCKET_ADDRESS(bound));
+}
+
+/* The same over TCP, with the rights of a token. */
+static void test_elsewhere(void)
+{
+    static const char token[] = "a-token-for-this-test-only-0123456789";
+    g_autofree char *folder = g_dir_make_tmp("vgpuctl-tls-XXXXXX", NULL);
+    g_autofree char *cert = g_build_filename(folder, "cert.pem", NULL);
+    g_autofree char *key = g_build_filename(folder, "key.pem", NULL);
+    g_autofree char *tokens = g_build_filename(folder, "tokens", NULL);
+    g_autofree char *secret = g_build_filename(folder, "token", NULL);
+    g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, token, -1);
+    g_autofree char *line = g_strdup_printf("operator %s ci\n", sum);
+    g_autofree char *ca = g_strdup_printf("--ca-file=%s", cert);
+    g_autofree char *with = g_strdup_printf("--token-file=%s", secret), *url = NULL, *conf = NULL;
+    unsigned port = free_port();
+    const char *make[] = {
+        "openssl", "req",  "-x509", "-newkey", "rsa:2048",      "-nodes",  "-keyout",
+        key,       "-out", cert,    "-subj",   "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+        NULL,
+    };
+    const char *rm[] = { "rm", "-rf", "--", folder, NULL };
+    g_autofree char *openssl = g_find_program_in_path("openssl");
+    g_autoptr(Run) made = NULL;
+
+    if (!openssl || !g_tls_backend_supports_tls(g_tls_backend_get_default())) {
+        g_test_skip("no openssl, or no TLS in GLib (glib-networking)");
+        return;
+    }
+    made = fake_spawn(make, NULL);
+    g_assert_cmpint(made->status, ==, 0);
+    g_assert_true(g_file_set_contents_full(tokens, line, -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+    g_assert_true(g_file_set_contents_full(secret, token, -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+    url = g_strdup_printf("--url=https://127.0.0.1:%u", port);
+    conf = g_strdup_printf("[http]\nlisten = 127.0.0.1:%u\ncertificate = %s\nkey = %s\ntokens = %s\n", port,
+                           cert, key, tokens);
+    {
+        g_autoptr(Vgpud) d = vgpud_new("null", conf);
+        const char *good[] = {
+            g_getenv("VGPUCTL"), url, ca, with, "policy", "software0", "fixed-share", NULL
+        };
+        const char *bare[] = { g_getenv("VGPUCTL"), url, ca, "list", NULL };
+        g_autoptr(Run) changed = fake_spawn(good, NULL), stranger = fake_spawn(bare, NULL);
+
+        g_assert_cmpint(changed->status, ==, 0);
+        g_assert_cmpstr(changed->out, ==, "software0: policy fixed-share\n");
+        g_assert_cmpint(stranger->status, ==, 1);
+        g_assert_nonnull(strstr(stranger->err, "token"));
+    }
+    run_free(fake_spawn(rm, NULL));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -274,5 +334,6 @@ int main(int argc, char **argv)
     g_test_add_func("/vgpuctl-live/names", test_names);
     g_test_add_func("/vgpuctl-live/stop-and-allow", test_stop_and_allow);
     g_test_add_func("/vgpuctl-live/looks", test_looks);
+    g_test_add_func("/vgpuctl-live/elsewhere", test_elsewhere);
     return g_test_run();
 }

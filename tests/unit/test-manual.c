@@ -90,7 +90,8 @@ static void test_config_keys(void)
     /* "... the groups are [vgpud], [renderer] and [gpu NAME]; ..." */
     for (const char *at = strstr(groups, "the groups are"); at && (at = strchr(at, '[')); at++) {
         g_autofree char *group = g_strndup(at + 1, strcspn(at + 1, "]"));
-        g_autofree char *title = g_strdup_printf(".Ss [%s]\n", group), *section = NULL, *why = NULL;
+        g_autofree char *title = g_strdup_printf(".Ss [%s]\n", group), *section = NULL, *why = NULL,
+                        *where = NULL;
         g_auto(GStrv) keys = NULL;
         const char *begin = strstr(text, title), *end;
 
@@ -102,7 +103,8 @@ static void test_config_keys(void)
         section = g_strndup(begin, end - begin);
         why = complaint(false, group);
         keys = list_after(why, "the keys are: ");
-        expect_keys(section, group, keys);
+        where = g_strdup_printf("[%s] of vgpud.conf.5", group);
+        expect_keys(section, where, keys);
         count++;
     }
     g_assert_cmpuint(count, >=, 3);
