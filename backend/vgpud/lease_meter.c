@@ -12,7 +12,8 @@
  * happens, and it is the one that others waited for.
  *
  * A claim is whatever the renderer likes.  One that goes back is not heard, one
- * that jumps ahead counts no more than the time that has passed.  While work
+ * that jumps ahead counts no more than the time that has passed, or what was
+ * charged without a claim before.  While work
  * goes on its claim is not written yet: then the time since it began stands
  * for it, and is taken off what is claimed later.
  */
@@ -36,12 +37,13 @@ static uint64_t gpu_time(const LeaseSample *s, uint64_t ns)
 static uint64_t claimed(LeaseMeter *m, const LeaseSample *s)
 {
     uint64_t passed = s->now - m->at, used = 0, paid;
+    uint64_t most = gpu_time(s, passed) + (uint64_t)(m->claim_due < 0 ? -m->claim_due : 0);
 
     if (s->claim > m->claim) {
         used = s->claim - m->claim;
         m->claim = s->claim;
         paid = min64(used, m->advance);
-        used = min64(used - paid, passed);
+        used -= paid;
         m->advance = s->busy_since ? m->advance - paid : 0;
     } else if (s->busy_since && s->busy_since < s->now) {
         used = s->busy_since > m->at ? s->now - s->busy_since : passed;
@@ -49,7 +51,7 @@ static uint64_t claimed(LeaseMeter *m, const LeaseSample *s)
     } else if (!s->busy_since) {
         m->advance = min64(m->advance, CREDIT);
     }
-    return gpu_time(s, used);
+    return min64(gpu_time(s, used), most);
 }
 
 void lease_meter_start(LeaseMeter *m, const LeaseSample *s)

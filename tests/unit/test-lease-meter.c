@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a VM is charged for, figure by figure. */
+#include <glib.h>
+
+#include "vgpud/lease_meter.h"
+
+#define MS 1000000ull
+
+/* From a while after boot. */
+static LeaseSample first(void)
+{
+    return (LeaseSample){ .now = 1000 * MS, .width = 1, .capacity = 1 };
+}
+
+static LeaseMeter start(const LeaseSample *s)
+{
+    LeaseMeter m;
+
+    lease_meter_start(&m, s);
+    return m;
+}
+
+/* Nobody waited, so the claim counts; what was claimed before does not. */
+static void test_claim(void)
+{
+    LeaseSample s = first();
+    LeaseMeter m;
+
+    s.claim = 77 * MS;
+    m = start(&s);
+    s.now += 10 * MS;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 0);
+    s.now += 10 * MS;
+    s.claim += 4 * MS;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 4 * MS);
+    g_assert_cmpuint(m.lied, ==, 0);
+}
+
+static void test_held_counts_without_a_claim(void)
+{
+    LeaseSample s = first();
+    LeaseMeter m = start(&s);
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < 100; i++) {
+        s.now += 4 * MS;
+        s.held = 2 * MS;
+        sum += lease_meter_charge(&m, &s);
+    }
+    g_assert_cmpuint(sum, ==, 200 * MS);
+    g_assert_cmpuint(m.lied, ==, 180 * MS); /* all but what may be late */
+}
+
+/* The same work seen by the lease, the claim and the CPU's clock, each at its time, is charged once. */
+static void test_charged_once(void)
+{
+    LeaseSample s = first();
+    LeaseMeter m;
+    uint64_t sum = 0;
+
+    s.cpu_counts = true;
+    m = start(&s);
+    for (unsigned i = 0; i < 100; i++) {
+        s.now += 2 * MS;
+        s.held = 2 * MS;
+        sum += lease_meter_charge(&m, &s);
+        s.now += 1 * MS;
+        s.held = 0;
+        s.claim += 2 * MS;
+        sum += lease_meter_charge(&m, &s);
+        s.now += 1 * MS;
+        s.cpu += 2 * MS;
+        sum += lease_meter_charge(&m, &s);
+    }
+    g_assert_cmpuint(sum, ==, 200 * MS);
+    g_assert_cmpuint(m.lied, ==, 0);
+}
+
+/* Next to nothing is gained by having been charged too much before. */
+static void test_credit_is_bounded(void)
+{
+    LeaseSample s = first();
+    LeaseMeter m;
+    uint64_t sum = 0;
+
+    s.cpu_counts = true;
+    m = start(&s);
+    s.now += 3600 * 1000 * MS;
+    s.claim += 3600 * 1000 * MS;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 3600 * 1000 * MS);
+    for (unsigned i = 0; i < 50; i++) {
+        s.now += 2 * MS;
+        s.held = 2 * MS;
+        sum += lease_meter_charge(&m, &s);
+    }
+    g_assert_cmpuint(sum, ==, 100 * MS); /* time held has no credit at all */
+    for (unsigned i = 0; i < 50; i++) {
+        s.now += 2 * MS;
+        s.held = 0;
+        s.cpu += 2 * MS;
+        sum += lease_meter_charge(&m, &s);
+    }
+    g_assert_cmpuint(sum, >=, 180 * MS);
+}
+
+/* Claims that go back or jump charge no more than the time that passed. */
+static void test_wild_claims(void)
+{
+    LeaseSample s = first();
+    LeaseMeter m;
+    uint64_t sum = 0;
+    GRand *r = g_rand_new_with_seed(1);
+
+    s.claim = 1000 * MS;
+    m = start(&s);
+    s.now += 1 * MS;
+    s.claim = 0;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 0);
+    s.now += 1 * MS;
+    s.claim = 1000 * MS;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 0); /* counted before */
+    s.now += 1 * MS;
+    s.claim = UINT64_MAX;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 1 * MS);
+    for (unsigned i = 0; i < 10000; i++) {
+        s.now += MS;
+        s.claim = (uint64_t)g_rand_int(r) << 32 | g_rand_int(r);
+        s.busy_since = i % 2 ? (uint64_t)g_rand_int(r) << (i % 32) : 0;
+        sum += lease_meter_charge(&m, &s);
+    }
+    g_assert_cmpuint(sum, <=, 10000 * MS);
+    g_rand_free(r);
+}
+
+/* One long batch is charged while it goes on, and not again when it is claimed. */
+static void test_long_batch(void)
+{
+    LeaseSample s = first();
+    LeaseMeter m = start(&s);
+    uint64_t sum = 0;
+
+    s.busy_since = s.now + 500 * MS;
+    s.now += 1000 * MS;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 500 * MS);
+    for (unsigned i = 0; i < 4; i++) {
+        s.now += 1000 * MS;
+        sum += lease_meter_charge(&m, &s);
+    }
+    g_assert_cmpuint(sum, ==, 4000 * MS);
+    s.now += 200 * MS;
+    s.busy_since = 0;
+    s.claim = 4600 * MS;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 100 * MS);
+    s.now += 1000 * MS;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 0);
+}
+
+/* A lease of one CPU of four, held for a second, is a quarter of a second of the GPU. */
+static void test_width(void)
+{
+    LeaseSample s = first();
+    LeaseMeter m;
+
+    s.cpu_counts = true;
+    s.capacity = 4;
+    m = start(&s);
+    s.now += 1000 * MS;
+    s.held = 1000 * MS;
+    s.cpu = 900 * MS;
+    s.claim = 1000 * MS;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 250 * MS);
+    /* with more threads than it was granted, and no lease */
+    s.now += 1000 * MS;
+    s.held = 0;
+    s.cpu += 4000 * MS;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), >=, 970 * MS);
+}
+
+/* Where CPU time is no GPU time it does not count. */
+static void test_hardware(void)
+{
+    LeaseSample s = first();
+    LeaseMeter m = start(&s);
+
+    s.now += 1000 * MS;
+    s.cpu = 1000 * MS;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 0);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/lease-meter/claim", test_claim);
+    g_test_add_func("/lease-meter/held-counts-without-a-claim", test_held_counts_without_a_claim);
+    g_test_add_func("/lease-meter/charged-once", test_charged_once);
+    g_test_add_func("/lease-meter/credit-is-bounded", test_credit_is_bounded);
+    g_test_add_func("/lease-meter/wild-claims", test_wild_claims);
+    g_test_add_func("/lease-meter/long-batch", test_long_batch);
+    g_test_add_func("/lease-meter/width", test_width);
+    g_test_add_func("/lease-meter/hardware", test_hardware);
+    return g_test_run();
+}

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How vgpud divides time between renderers that always have work.  Bounds are
+ * those of a machine that does other things too: the benchmark has the exact ones.
+ */
+#include "lease-player.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+static Leases *new_leases(SchedPolicy policy, uint32_t capacity)
+{
+    g_autoptr(GError) error = NULL;
+    Leases *l = leases_new(NULL, NULL, &error);
+
+    g_assert_no_error(error);
+    leases_set_policy(l, "gpu0", policy, capacity);
+    leases_start(l);
+    return l;
+}
+
+/* GPU time charged to each, and time each worked, from start_all on. */
+typedef struct Start {
+    uint64_t used[16];
+    gint worked[16];
+} Start;
+
+static void start_all(Player *p, unsigned count, Start *s)
+{
+    for (unsigned i = 0; i < count; i++) {
+        s->used[i] = player_figures(&p[i]).used_ns;
+        s->worked[i] = g_atomic_int_get(&p[i].worked_us);
+    }
+}
+
+static uint64_t used_since(Player *p, unsigned count, const Start *s, double *share)
+{
+    uint64_t used[16], sum = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        used[i] = player_figures(&p[i]).used_ns - s->used[i];
+        sum += used[i];
+    }
+    for (unsigned i = 0; i < count; i++) {
+        share[i] = (double)used[i] / (double)MAX(sum, 1);
+    }
+    return sum;
+}
+
+/*
+ * Each should have its share, give or take, and does in the end if time is
+ * divided as it should be: a machine that is busy elsewhere makes it take longer.
+ */
+static void expect_shares(Player *p, unsigned count, const double *want, double tolerance)
+{
+    double share[16], worst;
+    unsigned tries = 0;
+    uint64_t sum;
+    Start s;
+
+    start_all(p, count, &s);
+    g_usleep(200000);
+    do {
+        g_usleep(200000);
+        sum = used_since(p, count, &s, share);
+        worst = 0;
+        for (unsigned i = 0; i < count; i++) {
+            worst = MAX(worst, ABS(share[i] / want[i] - 1));
+        }
+    } while (worst > tolerance && ++tries < 50);
+    for (unsigned i = 0; i < count; i++) {
+        g_test_message("%u: %.3f of %.1f ms, to be %.3f", i, share[i], (double)sum / MS, want[i]);
+    }
+    g_assert_cmpfloat(worst, <=, tolerance);
+}
+
+/* GPU time in so many ms. */
+static uint64_t measure(Player *p, unsigned count, unsigned ms)
+{
+    double share[16];
+    Start s;
+
+    start_all(p, count, &s);
+    g_usleep(ms * 1000);
+    return used_since(p, count, &s, share);
+}
+
+static void open_all(Player *p, unsigned count, Leases *l, const double *share, uint64_t batch_us)
+{
+    for (unsigned i = 0; i < count; i++) {
+        LeaseSettings s = player_settings(share[i]);
+
+        player_open(&p[i], l, &s);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        player_start(&p[i], batch_us);
+    }
+    g_usleep(50000);
+}
+
+static void close_all(Player *p, unsigned count, Leases *l)
+{
+    for (unsigned i = 0; i < count; i++) {
+        player_stop(&p[i]);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        player_close(&p[i]);
+    }
+    leases_free(l);
+}
+
+static void test_equal(void)
+{
+    static const double want[2][4] = { { 0.5, 0.5 }, { 0.25, 0.25, 0.25, 0.25 } };
+
+    for (unsigned n = 0; n < 2; n++) {
+        unsigned count = n ? 4 : 2;
+        Leases *l = new_leases(SCHED_BEST_EFFORT, 1);
+        Player p[4];
+
+        open_all(p, count, l, want[n], 500);
+        expect_shares(p, count, want[n], 0.05);
+        for (unsigned i = 0; i < count; i++) {
+            g_assert_cmpuint(p[i].page->loose_ns, ==, 0);
+        }
+        close_all(p, count, l);
+    }
+}
+
+static void test_weights(void)
+{
+    Leases *l = new_leases(SCHED_BEST_EFFORT, 1);
+    Player p[2];
+
+    open_all(p, 2, l, (const double[]){ 0.1, 0.9 }, 500);
+    expect_shares(p, 2, (const double[]){ 0.1, 0.9 }, 0.1);
+    close_all(p, 2, l);
+}
+
+/* Batches of 3 ms against such of 300 us: what a turn was too long by is paid back. */
+static void test_long_batches(void)
+{
+    Leases *l = new_leases(SCHED_BEST_EFFORT, 1);
+    LeaseSettings s = player_settings(0.5);
+    Player p[2];
+
+    player_open(&p[0], l, &s);
+    player_open(&p[1], l, &s);
+    player_start(&p[0], 3000);
+    player_start(&p[1], 300);
+    expect_shares(p, 2, (const double[]){ 0.5, 0.5 }, 0.05);
+    close_all(p, 2, l);
+}
+
+/* Who claims nothing is charged like the others, and gets no more time. */
+static void test_liar(void)
+{
+    Leases *l = new_leases(SCHED_BEST_EFFORT, 1);
+    LeaseSettings s = player_settings(0.5);
+    uint64_t honest, liar;
+    double ratio;
+    Player p[2];
+
+    player_open(&p[0], l, &s);
+    player_open(&p[1], l, &s);
+    p[0].lies = true;
+    player_start(&p[0], 500);
+    g_usleep(100000); /* alone it has not saved up anything */
+    player_start(&p[1], 500);
+    g_usleep(100000);
+    liar = (uint64_t)g_atomic_int_get(&p[0].worked_us);
+    honest = (uint64_t)g_atomic_int_get(&p[1].worked_us);
+    expect_shares(p, 2, (const double[]){ 0.5, 0.5 }, 0.05);
+    liar = (uint64_t)g_atomic_int_get(&p[0].worked_us) - liar;
+    honest = (uint64_t)g_atomic_int_get(&p[1].worked_us) - honest;
+    ratio = (double)liar / (double)(liar + honest);
+    g_test_message("the liar worked %.3f of the time", ratio);
+    g_assert_cmpfloat(ratio, <, 0.57);
+    g_assert_cmpuint(player_figures(&p[0]).lied_ns, >, 100 * MS);
+    g_assert_cmpuint(player_figures(&p[1]).lied_ns, <, 50 * MS);
+    close_all(p, 2, l);
+}
+
+static void expect_at_most(Player *p, double share)
+{
+    gint64 start = g_get_monotonic_time();
+    uint64_t used = measure(p, 1, 400);
+    double passed = (double)(g_get_monotonic_time() - start) * 1000;
+
+    g_test_message("%.3f of the time, to be at most %.3f", (double)used / passed, share);
+    g_assert_cmpfloat((double)used, <, passed * share);
+}
+
+static void expect_at_least(Player *p, double share)
+{
+    unsigned tries = 0;
+
+    while (measure(p, 1, 100) < 100 * MS * share) {
+        g_assert_cmpuint(tries++, <, 50);
+    }
+}
+
+/* Alone on the GPU and still no more than the share; and at once more when the policy changes. */
+static void test_fixed_share(void)
+{
+    Leases *l = new_leases(SCHED_FIXED_SHARE, 1);
+    Player p;
+
+    open_all(&p, 1, l, (const double[]){ 0.25 }, 500);
+    expect_at_least(&p, 0.15);
+    expect_at_most(&p, 0.29);
+    leases_set_policy(l, "gpu0", SCHED_BEST_EFFORT, 1);
+    g_assert_cmpint(leases_policy(l, "gpu0"), ==, SCHED_BEST_EFFORT);
+    expect_at_least(&p, 0.6);
+    leases_set_policy(l, "gpu0", SCHED_FIXED_SHARE, 1);
+    g_usleep(20000); /* the turn it is in may end */
+    expect_at_most(&p, 0.29);
+    close_all(&p, 1, l);
+}
+
+/* Another share is in force with the next turn. */
+static void test_live_share(void)
+{
+    Leases *l = new_leases(SCHED_BEST_EFFORT, 1);
+    LeaseSettings s = player_settings(0.8);
+    Player p[2];
+
+    open_all(p, 2, l, (const double[]){ 0.5, 0.5 }, 500);
+    s.frame_interval_ns = 5 * MS;
+    s.params.quantum_ns = 4 * MS;
+    leases_set(p[0].lease, &s);
+    s.params.share_ppm = 200000;
+    leases_set(p[1].lease, &s);
+    expect_shares(p, 2, (const double[]){ 0.8, 0.2 }, 0.1);
+    g_assert_cmpuint(lease_quantum(p[0].client), ==, 4 * MS);
+    g_assert_cmpuint(lease_frame_interval(p[0].client), ==, 5 * MS);
+    close_all(p, 2, l);
+}
+
+/* Two that are half as wide as the GPU hold it side by side; with a third, all wait in turn. */
+static void test_side_by_side(void)
+{
+    static const double third[] = { 1 / 3.0, 1 / 3.0, 1 / 3.0 };
+    Leases *l = new_leases(SCHED_BEST_EFFORT, 2);
+    Player p[3];
+    uint64_t used = 0;
+
+    open_all(p, 2, l, third, 500);
+    for (unsigned i = 0; i < 50 && used < 70 * MS; i++) {
+        used = measure(p, 2, 100);
+    }
+    g_assert_cmpuint(used, >=, 70 * MS);
+    g_assert_cmpuint(player_figures(&p[0]).grants + player_figures(&p[1]).grants, <=, 4);
+    close_all(p, 2, l);
+
+    l = new_leases(SCHED_BEST_EFFORT, 2);
+    open_all(p, 3, l, third, 500);
+    p[0].lies = true;
+    expect_shares(p, 3, third, 0.08);
+    close_all(p, 3, l);
+}
+
+/* On a software GPU the CPU time of a process counts, whatever it says and holds. */
+static void test_cpu_time(void)
+{
+    Leases *l = new_leases(SCHED_BEST_EFFORT, 2);
+    LeaseSettings s = player_settings(0.5);
+    Player p;
+    uint64_t used;
+    pid_t pid;
+    int ready[2];
+    char c;
+
+    s.software = true;
+    player_open(&p, NULL, NULL);
+    g_assert_cmpint(pipe(ready), ==, 0);
+    pid = fork();
+    g_assert_cmpint(pid, >=, 0);
+    if (pid == 0) {
+        struct timespec ts;
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (read(ready[0], &c, 1) != 1) {
+            _exit(1);
+        }
+        do {
+            clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+        } while (ts.tv_sec == 0 && ts.tv_nsec < 200 * 1000 * 1000);
+        if (write(ready[1], "d", 1) != 1) {
+            _exit(1);
+        }
+        pause();
+    }
+    player_attach(&p, l, pid, &s);
+    g_assert_cmpint(write(ready[1], "g", 1), ==, 1);
+    g_usleep(50000); /* it has read that, and its answer is not ours */
+    g_assert_cmpint(read(ready[0], &c, 1), ==, 1);
+    leases_tick(l);
+    used = player_figures(&p).used_ns;
+    g_assert_cmpuint(used, >=, 90 * MS); /* half of a GPU of two CPUs */
+    g_assert_cmpuint(used, <=, 120 * MS);
+    g_assert_cmpuint(leases_gpu_used(l, "gpu0"), ==, used);
+    kill(pid, SIGKILL);
+    g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+    close(ready[0]);
+    close(ready[1]);
+    player_close(&p);
+    leases_free(l);
+}
+
+/* ---- figures only: what a machine that is busy makes of them is no failure ---- */
+
+static int compare_ns(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+
+    return *x < *y ? -1 : *x > *y;
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000 * MS + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t baton_left; /* atomic */
+static uint64_t baton_took[400];
+static gint baton_count;
+
+static gpointer pass_on(gpointer data)
+{
+    Player *p = data;
+    uint32_t ticket;
+
+    while (!g_atomic_int_get(&p->quit) && lease_enter(p->client, &ticket)) {
+        uint64_t left = __atomic_exchange_n(&baton_left, 0, __ATOMIC_RELAXED);
+        gint i = g_atomic_int_add(&baton_count, left != 0);
+
+        if (left && i < (gint)G_N_ELEMENTS(baton_took)) {
+            baton_took[i] = now_ns() - left;
+        }
+        while (!g_atomic_int_get(&p->quit) && !lease_over(p->client, ticket)) {
+            g_usleep(200);
+        }
+        __atomic_store_n(&baton_left, now_ns(), __ATOMIC_RELAXED);
+        lease_leave(p->client, ticket, 0);
+    }
+    return NULL;
+}
+
+/* From the holder's leave to the next one's work. */
+static void test_handover(void)
+{
+    Leases *l = new_leases(SCHED_BEST_EFFORT, 1);
+    LeaseSettings s = player_settings(0.5);
+    Player p[2];
+
+    for (unsigned i = 0; i < 2; i++) {
+        player_open(&p[i], l, &s);
+        p[i].thread = g_thread_new("player", pass_on, &p[i]);
+    }
+    WAIT_UNTIL(g_atomic_int_get(&baton_count) >= 200);
+    close_all(p, 2, l);
+    qsort(baton_took, 200, sizeof(uint64_t), compare_ns);
+    g_test_message("handover: p50 %.1f us, p99 %.1f us", (double)baton_took[100] / 1000,
+                   (double)baton_took[198] / 1000);
+}
+
+static void test_thousand(void)
+{
+    enum { COUNT = 1000, ROUNDS = 2000 };
+    Leases *l = new_leases(SCHED_BEST_EFFORT, 1);
+    LeaseSettings s = player_settings(0.001);
+    Player *p = g_new0(Player, COUNT);
+    uint64_t start;
+    uint32_t ticket;
+
+    for (unsigned i = 0; i < COUNT; i++) {
+        player_open(&p[i], l, &s);
+    }
+    start = now_ns();
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        g_assert_true(lease_enter(p[i % COUNT].client, &ticket));
+        lease_leave(p[i % COUNT].client, ticket, 0);
+    }
+    g_test_message("1000 clients: call, decision and wake %.1f us",
+                   (double)(now_ns() - start) / 1000 / ROUNDS);
+    start = now_ns();
+    leases_tick(l);
+    g_test_message("1000 clients: a tick %.1f us", (double)(now_ns() - start) / 1000);
+    for (unsigned i = 0; i < COUNT; i++) {
+        player_close(&p[i]);
+    }
+    leases_free(l);
+    g_free(p);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/leases/share/equal", test_equal);
+    g_test_add_func("/leases/share/weights", test_weights);
+    g_test_add_func("/leases/share/long-batches", test_long_batches);
+    g_test_add_func("/leases/share/liar", test_liar);
+    g_test_add_func("/leases/share/fixed", test_fixed_share);
+    g_test_add_func("/leases/share/live", test_live_share);
+    g_test_add_func("/leases/share/side-by-side", test_side_by_side);
+    g_test_add_func("/leases/share/cpu-time", test_cpu_time);
+    g_test_add_func("/leases/figures/handover", test_handover);
+    g_test_add_func("/leases/figures/thousand", test_thousand);
+    return g_test_run();
+}
