@@ -35,6 +35,10 @@ typedef enum VmReset {
 
 #define VM_UUID_TEXT 37
 
+/* That many hangs within that time, and its 3D stays off. */
+#define VM_HANGS_MOST   3
+#define VM_HANGS_WITHIN (600 * G_USEC_PER_SEC)
+
 typedef struct Vm {
     /* what was asked for; never changes */
     char *name;              /* clean text */
@@ -70,9 +74,12 @@ typedef struct Vm {
     uint64_t pid_start; /* clock ticks since boot, field 22 of /proc/PID/stat */
     int pidfd;
     struct vgpu_stats *page;         /* vgpud writes its limit; NULL: its figures are unknown */
+    struct Lease *lease;             /* NULL: it has none */
+    bool leased;                     /* it was given one, which it must still have */
     uint64_t resident;               /* bytes of its own memory, last seen */
     unsigned restarts;               /* renderers started but for the first */
     uint64_t resets[VM_RESET_COUNT]; /* renderers lost */
+    int64_t hung_at[VM_HANGS_MOST];  /* monotonic, us; 0: not yet; the last one first */
 
     /* vm.c's and attach.c's */
     guint pid_source, timer;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "control.h"
 #include "gpu.h"
 #include "ids.h"
 #include "units.h"
@@ -33,6 +34,7 @@ Config *config_new(void)
     c->uid_base = IDS_DEFAULT;
     c->http_timeout_s = 10;
     c->gpu_memory = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    c->gpu_policy = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     c->user_names = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     c->group_ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     role_init(&c->admin);
@@ -53,6 +55,7 @@ void config_free(Config *c)
         g_free(c->http_tokens);
         g_strfreev(c->environment);
         g_hash_table_unref(c->gpu_memory);
+        g_hash_table_unref(c->gpu_policy);
         g_hash_table_unref(c->user_names);
         g_hash_table_unref(c->group_ids);
         role_finish(&c->admin);
@@ -91,6 +94,11 @@ static bool set_group(Config *c, const char *value)
 {
     replace(&c->group, value);
     return *value != 0;
+}
+
+static bool set_policy(Config *c, const char *value)
+{
+    return control_policy_parse(value, &c->policy);
 }
 
 static bool set_user_vms(Config *c, const char *value)
@@ -213,7 +221,8 @@ static bool set_tenant(Config *c, const char *value)
     return set_role(&c->tenant, value);
 }
 
-#define EXPECT_ROLE "a list of users and @groups"
+#define EXPECT_POLICY "best-effort, equal-share, fixed-share or exclusive"
+#define EXPECT_ROLE   "a list of users and @groups"
 
 static const struct {
     const char *group, *key;
@@ -223,6 +232,7 @@ static const struct {
     { "vgpud", "sandbox", set_sandbox, "on or off" },
     { "vgpud", "gpus", set_gpus, "auto or software" },
     { "vgpud", "group", set_group, "a group's name" },
+    { "vgpud", "policy", set_policy, EXPECT_POLICY },
     { "vgpud", "vms-per-user", set_user_vms, "a number from 1 to 65536" },
     { "vgpud", "connections-per-user", set_user_connections, "a number from 1 to 65536" },
     { "renderer", "path", set_path, "an absolute path" },
@@ -252,20 +262,28 @@ static bool known_group(const char *name)
 
 static bool config_add_gpu(Config *c, const Ini *ini, const char *group, const char *key, GError **error)
 {
-    g_autofree char *value = NULL;
+    const char *name = group + strlen("gpu ");
+    g_autofree char *value = ini_value(ini, group, key, error);
+    SchedPolicy policy;
     uint64_t bytes;
 
-    if (!g_str_equal(key, "memory")) {
-        return ini_fail(ini, group, key, error, "a GPU has no key '%s'; the keys are: memory", key);
-    }
-    value = ini_value(ini, group, key, error);
     if (!value) {
         return false;
+    }
+    if (g_str_equal(key, "policy")) {
+        if (!control_policy_parse(value, &policy)) {
+            return ini_fail(ini, group, key, error, "policy=%s is not " EXPECT_POLICY, value);
+        }
+        g_hash_table_insert(c->gpu_policy, g_strdup(name), GINT_TO_POINTER(policy));
+        return true;
+    }
+    if (!g_str_equal(key, "memory")) {
+        return ini_fail(ini, group, key, error, "a GPU has no key '%s'; the keys are: memory, policy", key);
     }
     if (!units_parse_bytes(value, &bytes) || bytes < 64 * MIB || bytes > 1024 * 1024 * GIB) {
         return ini_fail(ini, group, key, error, "memory=%s is not a size from 64M (K, M, G, T)", value);
     }
-    g_hash_table_insert(c->gpu_memory, g_strdup(group + strlen("gpu ")), g_memdup2(&bytes, sizeof(bytes)));
+    g_hash_table_insert(c->gpu_memory, g_strdup(name), g_memdup2(&bytes, sizeof(bytes)));
     return true;
 }
 
@@ -335,20 +353,39 @@ bool config_add_folder(Config *c, const char *folder, GError **error)
     return config_add(c, ini, error);
 }
 
+/* A GPU that vgpud.conf names, NULL after a warning when the host has none of that name. */
+static Gpu *named_gpu(GPtrArray *gpus, const char *name)
+{
+    Gpu *g = gpu_find(gpus, name);
+
+    if (!g) {
+        g_warning("vgpud.conf names a GPU '%s' that this host does not have", name);
+    }
+    return g;
+}
+
 void config_apply(const Config *c, GPtrArray *gpus)
 {
     GHashTableIter iter;
-    gpointer name, bytes;
+    gpointer name, value;
+    Gpu *g;
 
+    for (guint i = 0; i < gpus->len; i++) {
+        ((Gpu *)gpus->pdata[i])->policy = c->policy;
+    }
     g_hash_table_iter_init(&iter, c->gpu_memory);
-    while (g_hash_table_iter_next(&iter, &name, &bytes)) {
-        Gpu *g = gpu_find(gpus, name);
-
-        if (!g) {
-            g_warning("vgpud.conf names a GPU '%s' that this host does not have", (char *)name);
-            continue;
+    while (g_hash_table_iter_next(&iter, &name, &value)) {
+        g = named_gpu(gpus, name);
+        if (g) {
+            g->memory = *(uint64_t *)value;
+            g->memory_guessed = false;
         }
-        g->memory = *(uint64_t *)bytes;
-        g->memory_guessed = false;
+    }
+    g_hash_table_iter_init(&iter, c->gpu_policy);
+    while (g_hash_table_iter_next(&iter, &name, &value)) {
+        g = named_gpu(gpus, name);
+        if (g) {
+            g->policy = (SchedPolicy)GPOINTER_TO_INT(value);
+        }
     }
 }

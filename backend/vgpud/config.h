@@ -6,6 +6,7 @@
  *   sandbox = on | off           off: renderers run with vgpud's rights
  *   gpus = auto | software       software: leave render nodes alone
  *   group = vgpu                 who may use a socket in /run/vgpu
+ *   policy = best-effort | equal-share | fixed-share | exclusive
  *   vms-per-user = 256           of users who are not admin
  *   connections-per-user = 512
  *   [renderer]
@@ -16,6 +17,7 @@
  *   environment = KEY=VALUE;...
  *   [gpu NAME]
  *   memory = 8G                  what there is to share
+ *   policy = fixed-share         else the one of [vgpud]
  *   [http]                       see remote.h
  *   listen = 127.0.0.1:9843      TCP beside the Unix socket; needs the next three
  *   certificate = FILE           PEM
@@ -34,6 +36,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../sched/sched.h"
 #include "ini.h"
 
 #define CONFIG_FOLDER "/etc/vgpu"
@@ -55,6 +58,8 @@ typedef struct Config {
     uint32_t uid_base;
     char **environment;                                            /* KEY=VALUE, may be NULL */
     GHashTable *gpu_memory;                                        /* name -> uint64_t * */
+    SchedPolicy policy;                                            /* of GPUs that have no other */
+    GHashTable *gpu_policy;                                        /* name -> SchedPolicy */
     char *http_listen, *http_certificate, *http_key, *http_tokens; /* NULL: not written */
     uint32_t http_timeout_s;
     ConfigRole admin, operator, tenant;
@@ -73,7 +78,7 @@ bool config_add_folder(Config *config, const char *folder, GError **error);
 
 bool config_kind_valid(const char *kind);
 
-/* Puts memory= into the GPUs; warns of names that no GPU has. */
+/* Puts memory= and policy= into the GPUs; warns of names that no GPU has. */
 void config_apply(const Config *config, GPtrArray *gpus);
 
 #endif

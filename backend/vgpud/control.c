@@ -23,6 +23,7 @@
 #include "settings.h"
 #include "units.h"
 #include "vm.h"
+#include "vm_lease.h"
 
 static bool fail(GError **error, int code, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
@@ -281,6 +282,7 @@ static void put_in_force(Daemon *d, Vm *vm, const Gpu *gpu, const Vm *before)
     if (vm->cpus != before->cpus && vm->pid) {
         launcher_pin(vm->pid, vm->cpus, vm->slot);
     }
+    vm_lease_update(d, vm);
     vm_save_all(d);
 }
 
@@ -358,6 +360,7 @@ bool control_policy(Daemon *d, const char *name, SchedPolicy policy, GError **er
     }
     gpu->policy = policy;
     gpu->policy_set = true;
+    vm_lease_policy(d, gpu);
     vm_save_all(d);
     return true;
 }
@@ -384,6 +387,7 @@ bool control_allow(Daemon *d, Vm *vm, GError **error)
         vgpu_stats_set(&vm->page->renew, 1);
     }
     vm->no_3d = false;
+    memset(vm->hung_at, 0, sizeof(vm->hung_at));
     vm_save_all(d);
     return true;
 }

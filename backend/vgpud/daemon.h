@@ -18,6 +18,7 @@ typedef struct Daemon {
     GPtrArray *gpus; /* Gpu */
     Books *books;
     uid_t uid_base; /* of renderers, see ids.h; 0: they have vgpud's own */
+    struct Leases *leases; /* NULL: no GPU time is divided */
     char *state_path;
     char *era;
     uint64_t since_ns;                          /* CLOCK_MONOTONIC */

@@ -3,12 +3,6 @@
 
 #include "gpu.h"
 
-/* leases.c's, where there is one */
-const uint64_t leases_wait_bound[LEASES_WAIT_BUCKETS] __attribute__((weak)) = {
-    100000,   200000,   500000,   1000000,   2000000,   5000000,
-    10000000, 20000000, 50000000, 100000000, 500000000, 2000000000,
-};
-
 /* A counter of the renderer's page: past its renderers that ended, high the highest seen of this one. */
 typedef struct Claim {
     uint64_t past, high;
@@ -65,6 +59,24 @@ static void read_page(Vm *vm, uint64_t most_memory, uint64_t now_ns, VmFigures *
     f->last_submit_age_ns = now_ns - MIN(now_ns, MAX(k->last_submit_ns, vm->since_ns));
 }
 
+static void add_lease(LeaseFigures *sum, const LeaseFigures *f)
+{
+    sum->used_ns += f->used_ns;
+    sum->overshoot_ns += f->overshoot_ns;
+    sum->grants += f->grants;
+    sum->preemptions += f->preemptions;
+    sum->revocations += f->revocations;
+    sum->lied_ns += f->lied_ns;
+    sum->wait_ns += f->wait_ns;
+    for (unsigned i = 0; i <= LEASES_WAIT_BUCKETS; i++) {
+        sum->waits[i] += f->waits[i];
+    }
+    sum->quantum_ns = f->quantum_ns;
+    sum->queue_depth = MIN(f->queue_depth, FIGURES_MAX);
+    sum->holds = f->holds;
+    sum->wants = f->wants;
+}
+
 static uint64_t most_memory(const Daemon *d, const Vm *vm)
 {
     const Gpu *gpu = gpu_find(d->gpus, vm->gpu);
@@ -78,6 +90,12 @@ void figures_get(const Daemon *d, Vm *vm, uint64_t now_ns, VmFigures *f)
     Figures *k = figures_of(vm);
 
     *f = (VmFigures){ .lease = k->past };
+    if (vm->lease) {
+        LeaseFigures l;
+
+        leases_figures(vm->lease, &l);
+        add_lease(&f->lease, &l);
+    }
     read_page(vm, most_memory(d, vm), now_ns, f);
     f->gpu_time_source = gpu && gpu->node ? "lease" : "cpu";
     f->gpu_share = meter_ratio(&k->share, vm->since_ns, now_ns, f->lease.used_ns, &f->gpu_share_ns);
@@ -95,9 +113,20 @@ void figures_renderer_ends(Vm *vm)
     claim_ends(&k->frames);
 }
 
+void figures_lease_ends(Vm *vm)
+{
+    LeaseFigures l;
+
+    leases_figures(vm->lease, &l);
+    l.queue_depth = 0;
+    l.holds = l.wants = false;
+    add_lease(&figures_of(vm)->past, &l);
+}
+
 double figures_gpu_busy(const Daemon *d, Gpu *gpu, uint64_t now_ns)
 {
     uint64_t over;
 
-    return meter_ratio(&gpu->busy, d->since_ns, now_ns, 0, &over);
+    return meter_ratio(&gpu->busy, d->since_ns, now_ns, d->leases ? leases_gpu_used(d->leases, gpu->name) : 0,
+                       &over);
 }

@@ -33,8 +33,10 @@ typedef struct VmFigures {
 void figures_get(const Daemon *d, Vm *vm, uint64_t now_ns, VmFigures *f);
 uint64_t figures_now(void);
 
-/* Its renderer goes: call while vm still has its page and its lease. */
+/* Its renderer goes: call while vm still has its page. */
 void figures_renderer_ends(Vm *vm);
+/* Its lease goes: call while vm still has it. */
+void figures_lease_ends(Vm *vm);
 
 /* Of all of a GPU's VMs, as gpu_share. */
 double figures_gpu_busy(const Daemon *d, Gpu *gpu, uint64_t now_ns);

@@ -35,17 +35,18 @@
 #include <unistd.h>
 
 #include "ini.h"
+#include "leases.h"
 #include "sandbox.h"
 
 #define THREADS_MAX 1024 /* of a renderer; the sandbox allows half as many */
 
 #define GO_FD      8 /* in the child: the ids are mapped */
 #define STATUS_FD  7 /* in the child: what went wrong */
-#define FIRST_FREE 9
+#define FIRST_FREE 12
 
 /* Everything the child uses, made before it exists. */
 typedef struct Child {
-    int fds[FIRST_FREE]; /* what becomes descriptor i */
+    int fds[FIRST_FREE]; /* what becomes descriptor i; -1 from LAUNCHER_LEASE_FD on: nothing */
     char *const *argv, *const *envp;
     const Sandbox *box; /* NULL: none */
     cpu_set_t cpus;
@@ -152,7 +153,8 @@ static int make_stats(uint64_t memory, Launched *out, GError **error)
 
 void launched_clear(Launched *l)
 {
-    int *fds[] = { &l->pidfd, &l->vhost_user, &l->channel, &l->stats, &l->objects, &l->log, &l->status };
+    int *fds[] = { &l->pidfd, &l->vhost_user, &l->channel, &l->stats, &l->objects,
+                   &l->log,   &l->status,     &l->lease,   &l->call,  &l->wake };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++) {
         if (*fds[i] >= 0) {
@@ -221,6 +223,11 @@ static char **make_argv(const LaunchSpec *s)
     if (s->cpus) {
         ADD("--threads=%u", s->cpus);
     }
+    if (s->lease) {
+        ADD("--lease-fd=%d", LAUNCHER_LEASE_FD);
+        ADD("--lease-call-fd=%d", LAUNCHER_CALL_FD);
+        ADD("--lease-wake-fd=%d", LAUNCHER_WAKE_FD);
+    }
     if (!s->sandbox) {
         ADD("--no-sandbox");
     }
@@ -285,7 +292,9 @@ static G_NORETURN void child_run(Child *c)
         c->fds[i] = fcntl(c->fds[i], F_DUPFD, 64);
     }
     for (int i = 0; i < FIRST_FREE; i++) {
-        if (c->fds[i] < 0 || dup2(c->fds[i], i) < 0) {
+        if (c->fds[i] < 0 && i >= LAUNCHER_LEASE_FD) {
+            close(i);
+        } else if (c->fds[i] < 0 || dup2(c->fds[i], i) < 0) {
             _exit(126);
         }
     }
@@ -364,7 +373,10 @@ bool launcher_start(const LaunchSpec *spec, Launched *out, GError **error)
                        .stats = -1,
                        .objects = -1,
                        .log = -1,
-                       .status = -1 };
+                       .status = -1,
+                       .lease = -1,
+                       .call = -1,
+                       .wake = -1 };
     for (int i = 0; i < FIRST_FREE; i++) {
         child.fds[i] = -1;
     }
@@ -394,9 +406,16 @@ bool launcher_start(const LaunchSpec *spec, Launched *out, GError **error)
     if (out->objects < 0) {
         goto out;
     }
+    if (spec->lease && !leases_make_fds(&out->lease, &out->call, &out->wake, error)) {
+        goto out;
+    }
     child.fds[6] = out->objects;
+    child.fds[LAUNCHER_LEASE_FD] = out->lease;
+    child.fds[LAUNCHER_CALL_FD] = out->call;
+    child.fds[LAUNCHER_WAKE_FD] = out->wake;
     ok = start_child(spec, &child, go_writer, out, error);
     child.fds[6] = -1; /* QEMU's */
+    child.fds[LAUNCHER_LEASE_FD] = child.fds[LAUNCHER_CALL_FD] = child.fds[LAUNCHER_WAKE_FD] = -1; /* ours */
 
 out:
     child.fds[1] = -1; /* the same as 2 */

@@ -17,6 +17,9 @@
 /* Where these are among the renderer's descriptors. */
 #define LAUNCHER_VHOST_USER_FD 3
 #define LAUNCHER_STATS_FD      5
+#define LAUNCHER_LEASE_FD      9
+#define LAUNCHER_CALL_FD       10
+#define LAUNCHER_WAKE_FD       11
 
 typedef struct LaunchSpec {
     const char *renderer; /* path */
@@ -31,6 +34,7 @@ typedef struct LaunchSpec {
     uint32_t slot; /* small number, different for each VM alive */
     uid_t uid;     /* of the host, for its sandbox, when vgpud is root; 0: vgpud's own */
     bool sandbox;
+    bool lease; /* it uses the GPU only while it holds one */
 } LaunchSpec;
 
 typedef struct Launched {
@@ -40,6 +44,7 @@ typedef struct Launched {
     int log;                                 /* the renderer's stderr, to read; non-blocking */
     int status;                              /* end of file: it runs; text: why it does not */
     struct vgpu_stats *page;                 /* writable map of stats */
+    int lease, call, wake;                   /* for leases_add; -1: none */
 } Launched;
 
 /* The descriptors and the map are the caller's. */

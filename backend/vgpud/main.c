@@ -34,6 +34,8 @@
 #include "state.h"
 #include "units.h"
 #include "vm.h"
+#include "vm_lease.h"
+#include "vm_watch.h"
 
 #define WAIT_FOR_OTHER_S 10            /* --autostart: for a vgpud that starts at the same time */
 #define IDLE_FIRST_S     30            /* --autostart: leave when no VM came at all */
@@ -154,13 +156,6 @@ static gboolean on_signal(gpointer opaque)
     return G_SOURCE_CONTINUE;
 }
 
-static gboolean on_second(gpointer opaque)
-{
-    vm_check_memory(opaque);
-    vm_check_adopted(opaque);
-    return G_SOURCE_CONTINUE;
-}
-
 static bool serve(Main *m, GError **error)
 {
     m->attach = attach_serve(&m->daemon, m->listen->attach_fd);
@@ -204,6 +199,7 @@ static void on_idle_changed(Daemon *d)
     bool idle = d->books->vms->len == 0 && d->connections == 0;
 
     m->had_vm |= d->books->vms->len > 0;
+    vm_watch(d);
     if (m->idle_timer) {
         g_source_remove(m->idle_timer);
         m->idle_timer = 0;
@@ -295,7 +291,8 @@ static bool become_the_one(Main *m, GError **error)
     }
 }
 
-static void take_back(Main *m)
+/* What an earlier vgpud left, and the GPUs' time from there on. */
+static bool take_back(Main *m, GError **failure)
 {
     g_autoptr(GError) error = NULL;
 
@@ -306,8 +303,13 @@ static void take_back(Main *m)
                   aside);
         rename(m->daemon.state_path, aside);
     }
+    if (!vm_lease_init(&m->daemon, failure)) {
+        return false;
+    }
     vm_adopt_all(&m->daemon);
+    vm_lease_all_there(&m->daemon);
     vm_save_all(&m->daemon);
+    return true;
 }
 
 /* What we have from whoever started us, a QEMU perhaps, made as we need it. */
@@ -366,19 +368,18 @@ static bool run(Main *m, GError **error)
     d->era = process_era();
     d->idle_changed = on_idle_changed;
     describe(m);
-    take_back(m);
-    if (!serve(m, error)) {
+    if (!take_back(m, error) || !serve(m, error)) {
         listen_unlink(m->listen);
         return false;
     }
     g_unix_signal_add(SIGTERM, on_signal, m);
     g_unix_signal_add(SIGINT, on_signal, m);
-    g_timeout_add_seconds(1, on_second, d);
     on_idle_changed(d);
     g_message("version " VGPU_VERSION " listens on %s", m->listen->socket);
     g_main_loop_run(d->loop);
     vm_save_all(d);
     http_free(m->http);
+    leases_free(d->leases); /* renderers run on with what they have */
     return true;
 }
 

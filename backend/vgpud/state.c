@@ -52,6 +52,7 @@ static void save_vm(GKeyFile *file, unsigned index, const Vm *vm)
     g_key_file_set_uint64(file, group, "qemu-start", vm->qemu_start);
     g_key_file_set_uint64(file, group, "pid", vm->pid);
     g_key_file_set_uint64(file, group, "pid-start", vm->pid_start);
+    g_key_file_set_boolean(file, group, "leased", vm->leased);
 }
 
 /* By name: that is how people know a GPU, and what its VMs are booked on. */
@@ -180,6 +181,7 @@ static bool load_vm(Books *books, GKeyFile *file, const char *group)
     v->held = vm.held;
     v->max_outputs = vm.max_outputs;
     v->exclusive = g_key_file_get_boolean(file, group, "exclusive", NULL);
+    v->leased = g_key_file_get_boolean(file, group, "leased", NULL);
     v->no_3d = g_key_file_get_boolean(file, group, "no-3d", NULL);
     v->slot = vm.slot;
     v->owner = vm.owner;

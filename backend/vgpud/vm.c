@@ -32,12 +32,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "control.h"
 #include "figures.h"
 #include "ids.h"
 #include "process.h"
 #include "state.h"
 #include "units.h"
+#include "vm_lease.h"
 #include "vmlog.h"
 
 #define START_DEADLINE_S 10  /* namespaces and exec; loading GL comes after */
@@ -103,6 +103,7 @@ static char *reap(int pidfd, bool *odd)
 /* All that is known of a renderer, but for the process itself. */
 static void forget_renderer(Vm *vm)
 {
+    vm_lease_end(vm);
     figures_renderer_ends(vm);
     clear_source(&vm->pid_source);
     clear_source(&vm->timer);
@@ -145,6 +146,7 @@ void vm_kill(Vm *vm, VmReset reset, const char *cause)
     g_free(vm->cause);
     vm->reset = reset;
     vm->cause = g_strdup(cause);
+    vm_lease_end(vm);
     if (vm->pidfd >= 0) {
         process_kill(vm->pidfd, SIGKILL);
         if (vm->state == VM_RUNNING) {
@@ -184,10 +186,11 @@ static gboolean on_renderer_end(gint pidfd, GIOCondition condition, gpointer opa
     Vm *vm = opaque;
     Daemon *d = vm->daemon;
     bool odd;
-    g_autofree char *how = reap(pidfd, &odd);
-    g_autofree char *why = NULL;
+    g_autofree char *how = NULL, *why = NULL;
     bool starting = vm->state == VM_STARTING;
 
+    vm_lease_end(vm); /* the others first; and its pid is nobody else's yet */
+    how = reap(pidfd, &odd);
     if (vm->log) {
         vmlog_drain(vm->log);
     }
@@ -280,6 +283,7 @@ bool vm_start(Daemon *d, Vm *vm, GError **error)
 {
     g_autofree char *renderer = launcher_find_renderer(d->config->renderer, error);
     const Gpu *gpu = gpu_find(d->gpus, vm->gpu);
+    g_autoptr(GError) no_lease = NULL;
     Launched *l;
 
     if (!renderer) {
@@ -303,6 +307,7 @@ bool vm_start(Daemon *d, Vm *vm, GError **error)
         .slot = vm->slot,
         .uid = ids_of_slot(d->uid_base, vm->slot),
         .sandbox = d->config->sandbox,
+        .lease = d->leases != NULL,
     };
     vm->daemon = d;
     vm->starts_due = MAX(vm->starts_due, g_get_monotonic_time()) + START_GAP_US;
@@ -323,6 +328,9 @@ bool vm_start(Daemon *d, Vm *vm, GError **error)
     vm->log = vmlog_new(l->log, vm->name);
     l->log = -1;
     vm->starting = l;
+    if (!vm_lease_start(d, vm, l, &no_lease)) {
+        vm_kill(vm, VM_RESET_CRASH, no_lease->message); /* on_renderer_end tells */
+    }
     vm->pid_source = g_unix_fd_add(vm->pidfd, G_IO_IN, on_renderer_end, vm);
     vm->status_source = g_unix_fd_add(l->status, G_IO_IN | G_IO_HUP, on_status, vm);
     vm->timer = g_timeout_add_seconds(START_DEADLINE_S, on_start_deadline, vm);
@@ -459,6 +467,7 @@ void vm_adopt_all(Daemon *d)
 {
     for (guint i = 0; i < d->books->vms->len;) {
         Vm *vm = d->books->vms->pdata[i];
+        g_autoptr(GError) no_lease = NULL;
 
         vm->daemon = d;
         vm->pidfd = process_open(vm->pid, vm->pid_start);
@@ -472,65 +481,14 @@ void vm_adopt_all(Daemon *d)
             vgpu_stats_set(&vm->page->memory_limit, vm->memory);
         }
         vm->pid_source = g_unix_fd_add(vm->pidfd, G_IO_IN, on_renderer_end, vm);
+        if (!vm_lease_adopt(d, vm, &no_lease)) {
+            g_autofree char *why = g_strdup_printf("its lease cannot be taken back: %s", no_lease->message);
+
+            g_warning("%s: %s", vm->name, why);
+            vm_kill(vm, VM_RESET_PROTOCOL, why);
+        }
         g_message("%s: still runs (process %d), taken back with %" G_GUINT64_FORMAT " MiB of %s", vm->name,
                   vm->pid, (guint64)(vm->memory / MIB), vm->gpu);
         i++;
-    }
-}
-
-uint64_t vm_memory_cap(const Daemon *d, const Vm *vm)
-{
-    uint64_t cap, granted = MAX(vm->memory, vm->held);
-
-    return __builtin_add_overflow(granted, d->config->memory_overhead, &cap) ? UINT64_MAX : cap;
-}
-
-/*
- * After a restart nobody tells us when a QEMU goes.  The renderer's end of the
- * vhost-user socket does; what else it may have put there is only polled.
- */
-static bool deserted(const Vm *vm)
-{
-    struct pollfd p = { .fd = process_get_fd(vm->pidfd, LAUNCHER_VHOST_USER_FD), .events = POLLRDHUP };
-    bool gone = p.fd >= 0 && poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLRDHUP));
-
-    if (p.fd >= 0) {
-        close(p.fd);
-    }
-    return gone;
-}
-
-void vm_check_adopted(Daemon *d)
-{
-    for (guint i = 0; i < d->books->vms->len; i++) {
-        Vm *vm = d->books->vms->pdata[i];
-
-        if (!vm->client && vm->state == VM_RUNNING && deserted(vm)) {
-            vm_client_gone(vm); /* leaves later: the list stays as it is */
-        }
-    }
-}
-
-void vm_check_memory(Daemon *d)
-{
-    for (guint i = 0; i < d->books->vms->len; i++) {
-        Vm *vm = d->books->vms->pdata[i];
-        uint64_t cap, now;
-        g_autofree char *why = NULL;
-
-        if (vm->pidfd < 0 || !process_own_memory(vm->pid, &now)) {
-            continue;
-        }
-        vm->resident = now;
-        control_follow_memory(d, vm);
-        cap = vm_memory_cap(d, vm);
-        if (now <= cap || vm->cause) {
-            continue;
-        }
-        why = g_strdup_printf(
-            "it used %" G_GUINT64_FORMAT " MiB of host memory, more than its limit of %" G_GUINT64_FORMAT
-            " MiB and %" G_GUINT64_FORMAT " MiB for the driver",
-            (guint64)(now / MIB), (guint64)(vm->memory / MIB), (guint64)(d->config->memory_overhead / MIB));
-        vm_kill(vm, VM_RESET_MEMORY, why);
     }
 }

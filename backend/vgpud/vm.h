@@ -51,12 +51,6 @@ void vm_client_gone(Vm *vm);
 /* Takes the VMs of the state file back, as far as their renderers still run. */
 void vm_adopt_all(Daemon *d);
 
-/* Looks which of them have lost their QEMU since; once a second. */
-void vm_check_adopted(Daemon *d);
-
-/* Holds what each renderer really uses against its limit; once a second. */
-void vm_check_memory(Daemon *d);
-
 /* Bytes its renderer may use outside of shared memory. */
 uint64_t vm_memory_cap(const Daemon *d, const Vm *vm);
 

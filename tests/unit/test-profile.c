@@ -225,7 +225,8 @@ static void test_config(void)
     g_autoptr(Config) c = config_new();
     g_autoptr(Ini) ini =
         parse("[vgpud]\nsandbox=off\ngpus=software\ngroup=kvm\n[renderer]\npath=/x/r\nkind=null\n"
-              "memory-overhead=1G\nenvironment=A=1;B=2\n[gpu software0]\nmemory=8G\n");
+              "memory-overhead=1G\nenvironment=A=1;B=2\n[gpu software0]\nmemory=8G\npolicy=fixed-share\n");
+    g_autoptr(Ini) usual = parse("[vgpud]\npolicy=equal-share\n");
     GPtrArray *gpus = gpu_find_all("/nonexistent", "/nonexistent", 64 * GIB, false);
     Gpu *g = gpus->pdata[0];
 
@@ -241,6 +242,15 @@ static void test_config(void)
     g_assert_cmpuint(g->memory, ==, 32 * GIB);
     config_apply(c, gpus);
     g_assert_cmpuint(g->memory, ==, 8 * GIB);
+    g_assert_cmpint(g->policy, ==, SCHED_FIXED_SHARE);
+    g_assert_false(g->policy_set); /* an operator's would be stronger */
+    config_free(c);
+    c = config_new();
+    config_apply(c, gpus);
+    g_assert_cmpint(g->policy, ==, SCHED_BEST_EFFORT);
+    g_assert_true(config_add(c, usual, NULL));
+    config_apply(c, gpus);
+    g_assert_cmpint(g->policy, ==, SCHED_EQUAL_SHARE);
     g_ptr_array_unref(gpus);
 }
 
@@ -256,6 +266,8 @@ static void test_config_errors(void)
         { "[renderer]\nenvironment=A\n", "p.conf:2: environment=A is not KEY=VALUE" },
         { "[renderer]\nmemory-overhead=1K\n", "p.conf:2: memory-overhead=1K is not 64M or more" },
         { "[gpu a]\nmemory=lots\n", "p.conf:2: memory=lots is not a size" },
+        { "[gpu a]\npolicy=fair\n", "p.conf:2: policy=fair is not best-effort, equal-share, fixed" },
+        { "[vgpud]\npolicy=1\n", "p.conf:2: policy=1 is not best-effort, equal-share, fixed" },
         { "[gpu a]\nspeed=1\n", "p.conf:2: a GPU has no key 'speed'" },
         { "[quarter]\nmemory=1G\n", "p.conf:1: there is no group [quarter] here" },
     };
