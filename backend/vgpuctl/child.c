@@ -94,6 +94,7 @@ Child *child_run(const char *const *argv, const char *const *environment, unsign
         return w.child;
     }
     w.process = process;
+    w.child->started = true;
     wait_for(&w, deadline_s);
     if (w.late) {
         w.child->ending = g_strdup_printf("did not end within %u s", deadline_s);

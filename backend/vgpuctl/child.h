@@ -9,6 +9,7 @@
 typedef struct Child {
     char *out, *err; /* never NULL */
     char *ending;    /* how it ended if not by itself: "crashed (Segmentation fault)"; NULL: it exited */
+    bool started;    /* it is there and can be run */
     int status;      /* its exit status if it exited */
 } Child;
 

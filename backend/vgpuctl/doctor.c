@@ -36,6 +36,9 @@ void doctor_say(Doctor *d, DoctorResult result, const char *check, const char *r
     text = g_strdup_vprintf(format, ap);
     va_end(ap);
     clean = text_clean(text);
+    if (result == DOCTOR_FAIL && d->optional) {
+        result = DOCTOR_WARN;
+    }
     d->count[result]++;
     if (d->json) {
         JsonObject *o = json_object_new();

@@ -14,6 +14,7 @@ typedef enum DoctorResult { DOCTOR_PASS, DOCTOR_WARN, DOCTOR_FAIL, DOCTOR_SKIP, 
 typedef struct Doctor {
     const Ctl *ctl;
     unsigned deadline_s; /* of one program that is tried */
+    bool optional;       /* what fails now is a warning: vgpu works without it */
     unsigned count[DOCTOR_RESULTS];
     JsonArray *json; /* NULL: text, at once */
 } Doctor;

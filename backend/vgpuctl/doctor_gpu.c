@@ -55,14 +55,17 @@ static bool probe(Doctor *d, const char *subject, const char *check, const char 
     g_autoptr(Child) c = child_run(argv, environment, d->deadline_s);
     unsigned findings = report(d, c->out, node);
 
-    if (c->ending) {
+    if (c->ending && c->started) {
         doctor_say(d, DOCTOR_FAIL, check, "update the host's graphics driver (Mesa), or name another GPU",
                    "%s%sthe driver's trial %s", node ? node : "", node ? ": " : "", c->ending);
         return false;
     }
     if (!findings || (c->status && c->status != 1)) {
         doctor_say(d, DOCTOR_FAIL, check, "install vgpu's programs and the libraries they need", "%s: %s",
-                   program, *child_complaint(c) ? child_complaint(c) : "it says nothing");
+                   program,
+                   c->ending             ? c->ending
+                   : *child_complaint(c) ? child_complaint(c)
+                                         : "it says nothing");
         return false;
     }
     return c->status == 0;
@@ -132,10 +135,12 @@ void doctor_check_gpus(Doctor *d)
     }
 }
 
+/* Without any of this guests have OpenGL. */
 void doctor_check_vulkan(Doctor *d)
 {
     bool server = access(RENDER_SERVER, X_OK) == 0;
 
+    d->optional = true;
     if (server) {
         doctor_say(d, DOCTOR_PASS, "render server", NULL, RENDER_SERVER);
     } else {
@@ -147,4 +152,5 @@ void doctor_check_vulkan(Doctor *d)
     } else {
         doctor_say(d, DOCTOR_SKIP, "venus", NULL, "needs Vulkan and the render server");
     }
+    d->optional = false;
 }

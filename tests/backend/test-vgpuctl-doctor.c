@@ -112,7 +112,7 @@ static void test_driver_crashes(void)
     g_assert_cmpint(r->status, ==, 1);
     expect(r, "FAIL", "OpenGL", "crashed (Segmentation fault)");
     expect(r, "SKIP", "virglrenderer", "needs OpenGL");
-    expect(r, "FAIL", "Vulkan", "crashed");
+    expect(r, "WARN", "Vulkan", "crashed");  /* there is OpenGL without it */
     g_assert_nonnull(line_of(r, "KVM", "")); /* it went on to the end */
 }
 
@@ -148,6 +148,7 @@ static void test_driver_chatters(void)
     expect(odd, "PASS", "OpenGL", "a?[2Jb");
     g_assert_null(strchr(odd->out, '\033'));
     expect(gone, "FAIL", "OpenGL", "does not start");
+    g_assert_null(strstr(gone->out, "the driver's trial")); /* it is not the driver's fault */
     g_assert_cmpint(gone->status, ==, 1);
 }
 
