@@ -30,8 +30,8 @@ static const struct {
     { "vgpu_memory_limit_bytes", "gauge", "", 1, LIMIT },
     { "vgpu_memory_peak_bytes", "gauge", "", 1, ZERO },
     { "vgpu_alloc_denied_total", "counter", "reason=", 1, ZERO },
-    { "vgpu_gpu_time_seconds_total", "counter", "engine=\"render\",source=\"cpu\"", 1, SOME },
-    { "vgpu_gpu_share_ratio", "gauge", "", 1, SOME },
+    { "vgpu_gpu_time_seconds_total", "counter", "engine=\"render\",source=\"cpu\"", 1, ZERO },
+    { "vgpu_gpu_share_ratio", "gauge", "", 1, ZERO },
     { "vgpu_gpu_share_limit_ratio", "gauge", "", 1, SOME },
     { "vgpu_queue_wait_seconds", "histogram", "", 15, ZERO },
     { "vgpu_queue_depth", "gauge", "", 1, ZERO },
@@ -45,7 +45,7 @@ static const struct {
     { "vgpu_host_memory_total_bytes", "gauge", "gpu=\"software0\"", 1, SOME },
     { "vgpu_host_memory_free_bytes", "gauge", "gpu=\"software0\"", 1, SOME },
     { "vgpu_host_memory_reserved_bytes", "gauge", "gpu=\"software0\"", 1, SOME },
-    { "vgpu_host_busy_ratio", "gauge", "gpu=\"software0\"", 1, SOME },
+    { "vgpu_host_busy_ratio", "gauge", "gpu=\"software0\"", 1, ZERO },
     { "vgpu_admission_accepted_total", "counter", "", 1, SOME },
     { "vgpu_admission_denied_total", "counter", "reason=", 10, SOME },
 };
@@ -283,6 +283,44 @@ static void test_follows(void)
     close(a);
 }
 
+/* GPU time is that of who used it, and goes on with another renderer. */
+static void test_gpu_time(void)
+{
+    g_autoptr(Vgpud) d = vgpud_new("null", NULL);
+    int64_t end = g_get_monotonic_time() + SOON * 1000ll;
+    g_autofree char *text = NULL;
+    uint32_t work = 0;
+    double used = 0;
+    AttachPacket p;
+    int a, b;
+    Frontend *fa = attach_vm(d, "quarter", "idle", 1, &a), *fb = attach_vm(d, "quarter", "busy", 2, &b);
+
+    g_assert_cmphex(gpu_context_create(fb, 1, 0), ==, OK_NODATA);
+    do { /* each costs next to nothing */
+        for (unsigned i = 0; i < 500; i++) {
+            g_assert_cmphex(gpu_submit(fb, 1, &work, 1), ==, OK_NODATA);
+        }
+        g_free(text);
+        text = scrape(d, false);
+        used = figure(text, "vgpu_gpu_time_seconds_total", "vm=\"busy\"");
+    } while (used < 0.02 && g_get_monotonic_time() < end);
+    g_assert_cmpfloat(used, >=, 0.02);
+    g_assert_cmpfloat(figure(text, "vgpu_gpu_share_ratio", "vm=\"busy\""), >, 0);
+    g_assert_cmpfloat(figure(text, "vgpu_gpu_share_ratio", "vm=\"busy\""), <=, 1);
+    g_assert_cmpfloat(figure(text, "vgpu_host_busy_ratio", ""), >, 0);
+    g_assert_cmpfloat(figure(text, "vgpu_gpu_time_seconds_total", "vm=\"idle\""), ==, 0);
+    g_assert_cmpfloat(figure(text, "vgpu_gpu_share_ratio", "vm=\"idle\""), ==, 0);
+    kill(vgpud_renderer_pid(d, "busy"), SIGKILL);
+    g_assert_true(attach_receive(b, &p, NULL, ATTACH_DEADLINE));
+    g_free(text);
+    text = scrape(d, false);
+    g_assert_cmpfloat(figure(text, "vgpu_gpu_time_seconds_total", "vm=\"busy\""), >=, used);
+    frontend_free(fa);
+    frontend_free(fb);
+    close(a);
+    close(b);
+}
+
 /* The labels and figures that Prometheus answers to a query: the array, or NULL. */
 static JsonNode *ask(const char *port, const char *query)
 {
@@ -478,6 +516,7 @@ int main(int argc, char **argv)
     g_test_add_func("/metrics/type of the content", test_type);
     g_test_add_func("/metrics/promtool has nothing to say", test_promtool);
     g_test_add_func("/metrics/use, refusals and a crash show", test_follows);
+    g_test_add_func("/metrics/GPU time is its user's", test_gpu_time);
     g_test_add_func("/metrics/a Prometheus server reads them", test_prometheus);
     return g_test_run();
 }
