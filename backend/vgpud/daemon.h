@@ -17,7 +17,7 @@ typedef struct Daemon {
     ProfileSet *profiles;
     GPtrArray *gpus; /* Gpu */
     Books *books;
-    uid_t uid_base; /* of renderers, see ids.h; 0: they have vgpud's own */
+    uid_t uid_base;        /* of renderers, see ids.h; 0: they have vgpud's own */
     struct Leases *leases; /* NULL: no GPU time is divided */
     char *state_path;
     char *era;

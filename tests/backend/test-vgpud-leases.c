@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * GPU time from end to end: a real vgpud, real null renderers that play a busy
+ * GPU, and guests that always have work.  Bounds are those of a machine that
+ * does other things too; the benchmark has the exact ones.
+ */
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "attach.h"
+#include "gpu_cmd.h"
+#include "http.h"
+
+#define SOON      20000 /* ms */
+#define MOST_VMS  4
+#define IN_FLIGHT 2
+
+/* All of the host's CPUs, so that one VM at a time has the GPU. */
+static const char profiles[] = "[even]\nmemory=64M\nshare=25%\ncpus=all\n"
+                               "[tenth]\nmemory=64M\nshare=10%\ncpus=all\n"
+                               "[rest]\nmemory=64M\nshare=90%\ncpus=all\n"
+                               "[brittle]\nmemory=64M\nshare=25%\ncpus=all\nhang-timeout=1s\n";
+
+/* A guest that always has IN_FLIGHT submits queued, each of so many microseconds. */
+typedef struct Load {
+    Frontend *f;
+    int fd;
+    uint32_t us;
+    Pending *p[IN_FLIGHT];
+    uint64_t fence;
+    uint64_t done_us; /* ever */
+} Load;
+
+static char *wrapper;
+
+/* Renderers whose submits cost what they say, and a liar is what is named so. */
+static void make_wrapper(const char *how)
+{
+    g_autofree char *text = NULL;
+
+    text = g_strdup_printf("#!/bin/sh\n"
+                           "case \"$*\" in *--vm-name=liar*) set -- \"$@\" --null-lies ;; esac\n"
+                           "exec '%s' --null-submit-us=-1 --null-submit-how=%s \"$@\"\n",
+                           g_getenv("VGPU_TEST_REAL_RENDERER"), how);
+    g_assert_true(g_file_set_contents_full(wrapper, text, -1, G_FILE_SET_CONTENTS_NONE, 0755, NULL));
+}
+
+static Vgpud *new_vgpud(const char *how, const char *conf)
+{
+    Vgpud *d;
+    g_autofree char *folder = NULL, *file = NULL;
+
+    make_wrapper(how);
+    d = vgpud_new("null", conf);
+    vgpud_end(d, SIGTERM);
+    folder = g_build_filename(d->config, "profiles.d", NULL);
+    file = g_build_filename(folder, "test.conf", NULL);
+    g_mkdir(folder, 0700);
+    g_assert_true(g_file_set_contents(file, profiles, -1, NULL));
+    g_assert_true(vgpud_run(d));
+    return d;
+}
+
+/* ---- guests ---- */
+
+static bool load_start(Load *l, Vgpud *d, const char *profile, const char *name, unsigned number, uint32_t us)
+{
+    *l = (Load){ .fd = -1, .us = us };
+    l->f = attach_vm(d, profile, name, number, &l->fd);
+    return l->f && gpu_context_create(l->f, 1, 0) == OK_NODATA;
+}
+
+static void load_pump(Load *l)
+{
+    if (!l->f) {
+        return;
+    }
+    frontend_collect(l->f, NULL);
+    for (unsigned i = 0; i < IN_FLIGHT; i++) {
+        if (l->p[i] && l->p[i]->done) {
+            g_clear_pointer(&l->p[i], pending_free);
+            l->done_us += l->us;
+        }
+        if (!l->p[i]) {
+            l->p[i] = gpu_submit_fenced(l->f, 1, &l->us, 1, ++l->fence);
+        }
+    }
+}
+
+static void pump(Load *l, unsigned count, unsigned ms)
+{
+    int64_t end = g_get_monotonic_time() + ms * 1000ll;
+
+    while (g_get_monotonic_time() < end) {
+        for (unsigned i = 0; i < count; i++) {
+            load_pump(&l[i]);
+        }
+        g_usleep(200);
+    }
+}
+
+static void load_end(Load *l)
+{
+    for (unsigned i = 0; i < IN_FLIGHT; i++) {
+        if (l->p[i]) {
+            frontend_wait(l->f, l->p[i], FRONTEND_COMMAND_DEADLINE);
+            g_clear_pointer(&l->p[i], pending_free);
+        }
+    }
+    g_clear_pointer(&l->f, frontend_free);
+    if (l->fd >= 0) {
+        close(l->fd);
+    }
+}
+
+/*
+ * Each should do its share of the work from now on, give or take, and does in
+ * the end if time is divided as it should be.
+ */
+static void expect_shares(Load *l, unsigned count, const double *want, double tolerance)
+{
+    uint64_t before[MOST_VMS], sum;
+    double share[MOST_VMS], worst;
+    unsigned tries = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        before[i] = l[i].done_us;
+    }
+    pump(l, count, 300);
+    do {
+        pump(l, count, 300);
+        sum = 0;
+        worst = 0;
+        for (unsigned i = 0; i < count; i++) {
+            sum += l[i].done_us - before[i];
+        }
+        for (unsigned i = 0; i < count; i++) {
+            share[i] = (double)(l[i].done_us - before[i]) / (double)MAX(sum, 1);
+            worst = MAX(worst, ABS(share[i] / want[i] - 1));
+        }
+    } while (worst > tolerance && ++tries < 40);
+    for (unsigned i = 0; i < count; i++) {
+        g_test_message("%u: %.3f of %.3f s, to be %.3f", i, share[i], (double)sum / 1e6, want[i]);
+    }
+    g_assert_cmpfloat(worst, <=, tolerance);
+}
+
+/* ---- what vgpud says ---- */
+
+static JsonNode *vm_figures(Vgpud *d, const char *name)
+{
+    g_autofree char *path = g_strdup_printf("/v1/vms/%s", name);
+    g_autoptr(HttpReply) r = http_ask(d, "GET", path, NULL, NULL);
+    JsonObject *o = http_expect_object(r);
+
+    return o ? json_node_ref(r->json) : NULL;
+}
+
+static int64_t vm_number(Vgpud *d, const char *name, const char *figure)
+{
+    g_autoptr(JsonNode) node = vm_figures(d, name);
+
+    return node ? json_object_get_int_member(json_node_get_object(node), figure) : -1;
+}
+
+static bool vm_flag(Vgpud *d, const char *name, const char *figure)
+{
+    g_autoptr(JsonNode) node = vm_figures(d, name);
+
+    return node && json_object_get_boolean_member(json_node_get_object(node), figure);
+}
+
+static void change(Vgpud *d, const char *method, const char *path, const char *body)
+{
+    g_autoptr(HttpReply) r = http_ask(d, method, path, body ? JSON_TYPE : NULL, body);
+
+    g_assert_cmpuint(r->status, ==, 200);
+}
+
+/* ---- tests ---- */
+
+static void test_equal(void)
+{
+    static const double want[2][4] = { { 0.5, 0.5 }, { 0.25, 0.25, 0.25, 0.25 } };
+    static const char *const names[] = { "a", "b", "c", "d" };
+    g_autoptr(Vgpud) d = new_vgpud("sleep", NULL);
+    Load l[4] = { 0 };
+
+    for (unsigned n = 0; n < 2; n++) {
+        unsigned count = n ? 4 : 2;
+
+        for (unsigned i = n ? 2 : 0; i < count; i++) {
+            g_assert_true(load_start(&l[i], d, "even", names[i], i + 1, 1000));
+        }
+        expect_shares(l, count, want[n], 0.1);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        g_assert_cmpint(vm_number(d, names[i], "gpu_time_ns"), >, 0);
+        g_assert_cmpint(vm_number(d, names[i], "queue_wait_ns"), >, 0);
+        g_assert_cmpint(vm_number(d, names[i], "preemptions"), >, 0);
+        g_assert_cmpint(vm_number(d, names[i], "hangs"), ==, 0);
+        load_end(&l[i]);
+    }
+}
+
+/* 10:90, and the other way round while they run. */
+static void test_weights(void)
+{
+    g_autoptr(Vgpud) d = new_vgpud("sleep", NULL);
+    Load l[2];
+
+    g_assert_true(load_start(&l[0], d, "tenth", "a", 1, 1000));
+    g_assert_true(load_start(&l[1], d, "rest", "b", 2, 1000));
+    expect_shares(l, 2, (const double[]){ 0.1, 0.9 }, 0.15);
+    change(d, "PATCH", "/v1/vms/a", "{\"share\":0.9}");
+    change(d, "PATCH", "/v1/vms/b", "{\"share\":0.1}");
+    expect_shares(l, 2, (const double[]){ 0.9, 0.1 }, 0.15);
+    load_end(&l[0]);
+    load_end(&l[1]);
+}
+
+/* A VM alone with a quarter of the time gets that, and all of it when the policy changes. */
+static void test_policy(void)
+{
+    g_autoptr(Vgpud) d = new_vgpud("sleep", "policy = fixed-share\n");
+    Load l;
+    uint64_t done;
+    int64_t start;
+
+    g_assert_true(load_start(&l, d, "even", "a", 1, 500));
+    pump(&l, 1, 200);
+    done = l.done_us;
+    start = g_get_monotonic_time();
+    pump(&l, 1, 800);
+    g_assert_cmpfloat((double)(l.done_us - done) / (double)(g_get_monotonic_time() - start), <, 0.3);
+    change(d, "PATCH", "/v1/gpus/software0", "{\"policy\":\"best-effort\"}");
+    for (unsigned i = 0; i < 40; i++) {
+        done = l.done_us;
+        pump(&l, 1, 200);
+        if (l.done_us - done > 100000) {
+            break;
+        }
+    }
+    g_assert_cmpuint(l.done_us - done, >, 100000);
+    load_end(&l);
+}
+
+static void test_exclusive(void)
+{
+    g_autoptr(Vgpud) d = new_vgpud("sleep", "policy = exclusive\n");
+    struct vgpu_attach_request r = attach_request("even", "b", 2);
+    g_autofree char *why = NULL;
+    Load l;
+    int fd;
+
+    g_assert_true(load_start(&l, d, "even", "a", 1, 500));
+    fd = attach_connect(d);
+    g_assert_true(attach_send(fd, &r, sizeof(r), NULL, 0));
+    why = attach_refused(fd, VGPU_REFUSED_FULL);
+    g_assert_nonnull(strstr(why, "exclusive"));
+    g_assert_nonnull(strstr(why, "VM a"));
+    close(fd);
+    pump(&l, 1, 100);
+    g_assert_cmpuint(l.done_us, >, 0);
+    load_end(&l);
+}
+
+static uint64_t cpu_ns(pid_t pid)
+{
+    struct timespec ts;
+    clockid_t clock;
+
+    g_assert_cmpint(clock_getcpuclockid(pid, &clock), ==, 0);
+    g_assert_cmpint(clock_gettime(clock, &ts), ==, 0);
+    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/*
+ * A renderer that does not wait for its turns and claims nothing: its CPU time
+ * is charged all the same, and the other has its share at least.
+ */
+static void test_liar(void)
+{
+    g_autoptr(Vgpud) d = new_vgpud("burn", NULL);
+    uint64_t done[2], used, burnt;
+    pid_t pid;
+    Load l[2];
+
+    g_assert_true(load_start(&l[0], d, "even", "liar", 1, 1000));
+    g_assert_true(load_start(&l[1], d, "even", "b", 2, 1000));
+    pump(l, 2, 200);
+    pid = vgpud_renderer_pid(d, "liar");
+    done[0] = l[0].done_us;
+    done[1] = l[1].done_us;
+    used = (uint64_t)vm_number(d, "liar", "gpu_time_ns");
+    burnt = cpu_ns(pid);
+    pump(l, 2, 2500); /* two looks at who holds nothing */
+    burnt = cpu_ns(pid) - burnt;
+    used = (uint64_t)vm_number(d, "liar", "gpu_time_ns") - used;
+    done[0] = l[0].done_us - done[0];
+    done[1] = l[1].done_us - done[1];
+    g_test_message("the liar did %.3f s and was charged %.3f s for %.3f s of CPU time; the other did %.3f s",
+                   (double)done[0] / 1e6, (double)used / 1e9, (double)burnt / 1e9, (double)done[1] / 1e6);
+    g_assert_cmpfloat((double)used, >, 0.5 * (double)burnt / (double)g_get_num_processors());
+    g_assert_cmpfloat((double)done[1], >, 0.8 * (double)done[0]);
+    g_assert_cmpint(vm_number(d, "liar", "understated_ns"), >, 0);
+    load_end(&l[0]);
+    load_end(&l[1]);
+}
+
+/* ---- restarts ---- */
+
+static void test_restart(void)
+{
+    g_autoptr(Vgpud) d = new_vgpud("sleep", NULL);
+    int64_t since, sum = 0;
+    pid_t pid[2];
+    Load l[2];
+
+    g_assert_true(load_start(&l[0], d, "tenth", "a", 1, 1000));
+    g_assert_true(load_start(&l[1], d, "rest", "b", 2, 1000));
+    pump(l, 2, 500);
+    pid[0] = vgpud_renderer_pid(d, "a");
+    pid[1] = vgpud_renderer_pid(d, "b");
+    vgpud_end(d, SIGKILL);
+    pump(l, 2, 1500); /* nobody divides: both work */
+    since = g_get_monotonic_time();
+    g_assert_true(vgpud_run(d));
+    pump(l, 2, 2000);
+    expect_shares(l, 2, (const double[]){ 0.1, 0.9 }, 0.15);
+    g_assert_cmpint(vgpud_renderer_pid(d, "a"), ==, pid[0]);
+    g_assert_cmpint(vgpud_renderer_pid(d, "b"), ==, pid[1]);
+    for (unsigned i = 0; i < 2; i++) {
+        sum += vm_number(d, i ? "b" : "a", "gpu_time_ns");
+    }
+    since = g_get_monotonic_time() - since;
+    g_test_message("%.3f s of GPU time in %.3f s", (double)sum / 1e9, (double)since / 1e6);
+    g_assert_cmpfloat((double)sum, <, (double)since * 1000 * 1.05);
+    g_assert_cmpfloat((double)sum, >, (double)since * 1000 * 0.3);
+    load_end(&l[0]);
+    load_end(&l[1]);
+}
+
+/* ---- hangs ---- */
+
+/* The work of this VM hangs, and it is told who is to blame, for how long, and what to do. */
+static void hang_once(Vgpud *d, Load *l, Load *other, AttachPacket *p)
+{
+    static const uint32_t forever = 60 * 1000 * 1000;
+    uint64_t done = other->done_us;
+
+    g_assert_nonnull(gpu_submit_fenced(l->f, 1, &forever, 1, ++l->fence));
+    for (unsigned i = 0; i < 200 && !attach_receive(l->fd, p, NULL, 0); i++) {
+        pump(other, 1, 100);
+    }
+    g_assert_cmpuint(p->hdr.type, ==, VGPU_ATTACH_EVENT);
+    pump(other, 1, 100);
+    g_assert_cmpuint(other->done_us, >, done);
+}
+
+static void test_hang(void)
+{
+    g_autoptr(Vgpud) d = new_vgpud("sleep", NULL);
+    g_autofree char *log = NULL;
+    Load l, other;
+    AttachPacket p;
+
+    g_assert_true(load_start(&l, d, "brittle", "unlucky", 1, 1000));
+    g_assert_true(load_start(&other, d, "even", "b", 2, 1000));
+    for (unsigned n = 1; n <= 3; n++) {
+        struct vgpu_attach_request r = attach_request("brittle", "unlucky", 1);
+        FrontendOptions o = { .ram = 32ull << 20 };
+        FrontendFds fds;
+
+        hang_once(d, &l, &other, &p);
+        g_test_message("%s", p.event.message);
+        g_assert_nonnull(strstr(p.event.message, "unlucky"));
+        g_assert_nonnull(strstr(p.event.message, "hung"));
+        g_assert_nonnull(strstr(p.event.message, " s,"));
+        g_assert_cmpint(vm_number(d, "unlucky", "hangs"), ==, n);
+        g_assert_cmpint(vm_flag(d, "unlucky", "allowed_3d"), ==, n < 3);
+        g_assert_cmpint(strstr(p.event.message, "`vgpuctl allow unlucky`") != NULL, ==, n == 3);
+        l.f->exit_unchecked = true;
+        l.f->dead = true; /* it is, and nothing of it is to be waited for */
+        g_clear_pointer(&l.f, frontend_free);
+        r.flags = VGPU_ATTACH_F_REJOIN;
+        g_assert_true(attach_send(l.fd, &r, sizeof(r), NULL, 0));
+        g_assert_true(attach_receive(l.fd, &p, &fds, ATTACH_DEADLINE));
+        g_assert_cmpuint(p.hdr.type, ==, VGPU_ATTACH_ACCEPTED);
+        l.f = frontend_adopt(&o, &fds);
+        g_assert_cmphex(gpu_context_create(l.f, 1, 0), ==, OK_NODATA);
+    }
+    log = http_log(d);
+    g_assert_nonnull(strstr(log, "unlucky: its work hung"));
+    change(d, "POST", "/v1/vms/unlucky/allow", NULL);
+    g_assert_true(vm_flag(d, "unlucky", "allowed_3d"));
+    load_end(&l);
+    load_end(&other);
+}
+
+/* ---- idle ---- */
+
+/* Context switches of all its threads that it made by itself. */
+static uint64_t wakeups(pid_t pid)
+{
+    g_autofree char *tasks = g_strdup_printf("/proc/%d/task", (int)pid);
+    g_autoptr(GDir) dir = g_dir_open(tasks, 0, NULL);
+    const char *tid;
+    uint64_t sum = 0;
+
+    while (dir && (tid = g_dir_read_name(dir))) {
+        g_autofree char *path = g_strdup_printf("%s/%s/status", tasks, tid), *text = NULL;
+        const char *s;
+
+        if (g_file_get_contents(path, &text, NULL, NULL) &&
+            (s = strstr(text, "\nvoluntary_ctxt_switches:"))) {
+            sum += g_ascii_strtoull(strchr(s + 1, ':') + 1, NULL, 10);
+        }
+    }
+    return sum;
+}
+
+static uint64_t wakeups_in(Vgpud *d, unsigned ms)
+{
+    uint64_t before = wakeups(d->pid);
+
+    g_usleep(ms * 1000);
+    return wakeups(d->pid) - before;
+}
+
+/* No timer ticks without VMs; with idle ones next to none does; and a VM that wakes up is watched again. */
+static void test_idle(void)
+{
+    g_autoptr(Vgpud) d = new_vgpud("sleep", NULL);
+    Load l;
+    uint64_t n = 0;
+
+    g_usleep(500000); /* vgpud_run's own connection is closed */
+    g_assert_cmpuint(wakeups_in(d, 1200), ==, 0);
+    g_assert_true(load_start(&l, d, "even", "a", 1, 1000));
+    pump(&l, 1, 200);
+    for (unsigned i = 0; i < 20; i++) {
+        frontend_collect(l.f, NULL);
+        n = wakeups_in(d, 2200);
+        if (n <= 2) {
+            break;
+        }
+    }
+    g_test_message("an idle VM: %u wakeups in 2.2 s", (unsigned)n);
+    g_assert_cmpuint(n, <=, 2);
+    pump(&l, 1, 2500);
+    g_assert_cmpint(vm_number(d, "a", "gpu_time_ns"), >, 1000000000);
+    load_end(&l);
+}
+
+int main(int argc, char **argv)
+{
+    g_autofree char *folder = NULL;
+    int status;
+
+    g_test_init(&argc, &argv, NULL);
+    /* a script that adds arguments is no program of the sandbox's */
+    folder = g_dir_make_tmp("vgpud-leases-XXXXXX", NULL);
+    wrapper = g_build_filename(folder, "renderer", NULL);
+    g_setenv("VGPU_TEST_REAL_RENDERER", g_getenv("VGPU_RENDERER"), TRUE);
+    g_setenv("VGPU_RENDERER", wrapper, TRUE);
+    g_setenv("VGPU_TEST_RENDERER_ARGS", "--no-sandbox", TRUE);
+
+    g_test_add_func("/vgpud/leases/equal", test_equal);
+    g_test_add_func("/vgpud/leases/weights", test_weights);
+    g_test_add_func("/vgpud/leases/policy", test_policy);
+    g_test_add_func("/vgpud/leases/exclusive", test_exclusive);
+    g_test_add_func("/vgpud/leases/liar", test_liar);
+    g_test_add_func("/vgpud/leases/restart", test_restart);
+    g_test_add_func("/vgpud/leases/hang", test_hang);
+    g_test_add_func("/vgpud/leases/idle", test_idle);
+    status = g_test_run();
+    g_unlink(wrapper);
+    g_rmdir(folder);
+    g_free(wrapper);
+    return status;
+}
