@@ -9,6 +9,7 @@
  *     batch-us=N  with clears=0
  *     depth=N     submits in flight (saturating): default 2
  *     hz=N        instead: one submit at a time, N a second, and its time is kept
+ *     direct=1    starts a renderer itself, which then has no lease at all
  *
  * Says "ready CLEARS" on stdout, works from "go" on stdin until "stop", then
  * prints "submits N" and, with hz, "frame-us A B C ...".
@@ -29,7 +30,7 @@
 typedef struct Client {
     Frontend *f;
     GlStream *work;
-    unsigned clears, batch_us, depth, hz;
+    unsigned clears, batch_us, depth, hz, direct;
     uint64_t submits;
     GArray *frames; /* of uint32_t, us */
 } Client;
@@ -144,9 +145,11 @@ static void set(Client *c, const char *text)
     const struct {
         const char *key;
         unsigned *to;
-    } keys[] = {
-        { "clears", &c->clears }, { "batch-us", &c->batch_us }, { "depth", &c->depth }, { "hz", &c->hz }
-    };
+    } keys[] = { { "clears", &c->clears },
+                 { "batch-us", &c->batch_us },
+                 { "depth", &c->depth },
+                 { "hz", &c->hz },
+                 { "direct", &c->direct } };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
         if (pair[1] && g_str_equal(pair[0], keys[i].key)) {
@@ -162,7 +165,7 @@ int main(int argc, char **argv)
 {
     Vgpud d = { 0 };
     Client c = { .batch_us = 2000, .depth = 2 };
-    int fd;
+    int fd = -1;
 
     if (argc < 5) {
         fprintf(stderr, "usage: bench-share-client SOCKET PROFILE NAME NUMBER [KEY=VALUE...]\n");
@@ -175,7 +178,12 @@ int main(int argc, char **argv)
     }
     c.depth = CLAMP(c.depth, 1, DEPTH_MAX);
     d.socket = argv[1];
-    c.f = attach_vm(&d, argv[2], argv[3], (unsigned)atoi(argv[4]), &fd);
+    if (c.direct) {
+        c.f = frontend_new(
+            &(FrontendOptions){ .renderer = "virgl", .memory = 128ull << 20, .ram = 32ull << 20 });
+    } else {
+        c.f = attach_vm(&d, argv[2], argv[3], (unsigned)atoi(argv[4]), &fd);
+    }
     c.work = gl_stream_new();
     c.frames = g_array_new(FALSE, FALSE, sizeof(uint32_t));
     if (!c.f || c.f->dead || gpu_context_create(c.f, 1, 0) != OK_NODATA) {
@@ -214,6 +222,8 @@ int main(int argc, char **argv)
     }
     fflush(stdout);
     frontend_free(c.f);
-    close(fd);
+    if (fd >= 0) {
+        close(fd);
+    }
     return 0;
 }

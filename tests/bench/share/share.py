@@ -93,7 +93,7 @@ class Client:
         if not line:
             raise RuntimeError(f"{self.name} did not get ready: {''.join(said)}")
         self.clears = int(line.split()[1])
-        self.pid = vgpud.vms()[self.name]['pid']
+        self.pid = None if keys.get('direct') else vgpud.vms()[self.name]['pid']
 
     def say(self, word):
         self.process.stdin.write(f'{word}\n')
@@ -238,7 +238,38 @@ def light(seconds):
     return figure('share_light_p99_over_bound', 'ratio', beside / bound, ('<=', 1.25))
 
 
+def submits(vgpud, seconds, **keys):
+    """Submits a second of one client that has the GPU for itself."""
+    client = Client(vgpud, 'even', **keys)
+    client.say('go')
+    start = time.monotonic()
+    time.sleep(seconds)
+    return client.end()['submits'] / (time.monotonic() - start)
+
+
+def cost(clears, label, seconds, rounds=5):
+    """One VM's throughput with a lease against a renderer that has none, in turns."""
+    ratios = []
+    with Vgpud(profiles={'even': {'share': '100%'}}) as vgpud:
+        for number in range(rounds):
+            order = (0, 1) if number % 2 else (1, 0)
+            rate = {direct: submits(vgpud, seconds, clears=clears, direct=direct) for direct in order}
+            ratios.append(rate[0] / rate[1])
+    return figure(f'share_one_vm_throughput_{label}', 'ratio', median(ratios), ('>=', 0.99))
+
+
+def micro():
+    """Several figures from one run of bench-share-micro."""
+    out = subprocess.run([os.environ['VGPU_BUILD'] + '/tests/bench/share/bench-share-micro'], check=True, timeout=60,
+                         stdout=subprocess.PIPE, text=True).stdout
+    return {line.split()[0]: [float(w) for w in line.split()[1:]] for line in out.splitlines()}
+
+
 PARTS = {
+    'acquire_release': lambda s: figure('lease_acquire_release', 'ns', micro()['acquire-release-ns'][0], ('<=', 200)),
+    'handover': lambda s: figure('lease_handover_p50', 'us', micro()['handover-us'][0], ('<=', 50)),
+    'cost_small': lambda s: cost(2, 'small_submits', s(2)),
+    'cost_2ms': lambda s: cost(40, 'large_submits', s(2)),
     'equal_2_2ms': lambda s: fair(2, 2000, 1, s(8)),
     'equal_4_2ms': lambda s: fair(4, 2000, 1, s(8)),
     'equal_8_2ms': lambda s: fair(8, 2000, 4, s(12)),
