@@ -41,10 +41,9 @@
  * than OWED_MAX, measured from who was let in last.
  *
  * Fixed share.  A client also has an allowance that grows at the rate of its
- * share and shrinks by what it uses, below 0 too.  It is let in while half a
- * quantum is there, and uses what is there, a quantum at the most.  Asleep it
- * saves up one quantum; while it waits or holds, what it was kept waiting for
- * (ALLOWANCE_MAX: others' batches of 50 ms).
+ * share and shrinks by what it uses, below 0 too.  It is let in for a turn when
+ * half a quantum is there.  Asleep it saves up one quantum; while it waits or
+ * holds, what it was kept waiting for (ALLOWANCE_MAX: others' batches of 50 ms).
  *
  * Exclusive.  The client attached longest is the only one let in.
  *

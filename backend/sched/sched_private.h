@@ -158,7 +158,7 @@ static inline bool waits(const SchedClient *c)
 void place_advance(Sched *s, uint64_t now);
 /* The best of those that wait and are at most so wide, or NULL. */
 SchedClient *place_best(const Sched *s, int64_t width);
-/* At every decision and charge, not when somebody leaves: it may be back before the next decision. */
+/* At each decision, not when somebody leaves, who may be back before the next one. */
 HeapKey place_virtual_now(Sched *s);
 
 /* The v that one that slept goes on with. */

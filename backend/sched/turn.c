@@ -47,7 +47,7 @@ static bool must_end(const Sched *s, const SchedClient *c)
 bool sched_grant(Sched *s, uint64_t now, SchedGrant *grant)
 {
     SchedClient *c, *first;
-    uint64_t slice, most = SCHED_NEVER;
+    uint64_t slice, cut, most = SCHED_NEVER;
 
     place_advance(s, now);
     s->round++;
@@ -67,18 +67,9 @@ bool sched_grant(Sched *s, uint64_t now, SchedGrant *grant)
             return false;
         }
     }
-    if (bounded(s, c)) {
-        int64_t used;
-
-        refresh(s, c);
-        used = CLAMP(c->allowance.ns, allowance_needed(s, c), (int64_t)gpu_quantum(s, c));
-        slice = (uint64_t)((HeapKey)used * s->capacity / c->params.width);
-    } else {
-        uint64_t cut = MIN(c->carry, slice / 2);
-
-        slice -= cut;
-        c->carry -= cut;
-    }
+    cut = MIN(c->carry, slice / 2);
+    c->carry -= cut;
+    slice -= cut;
     slice = MIN(slice, most);
     place_dequeue(s, c);
     place_hold(s, c, slice);
@@ -201,10 +192,10 @@ void sched_charge(Sched *s, SchedClient *c, uint64_t used_ns, uint64_t now)
     c->charged_contended = s->contended;
     c->v += virtual_ns(own, weight(s, c));
     heap_rekey(&s->holding, &c->place, c->v);
-    if (!contended(s)) { /* else it was before somebody came, who starts where this one stands */
+    if (!s->waiting_width) { /* else it was before somebody came, who starts where this one stands */
         s->lift += virtual_ns(used_ns - own, s->holding_weight);
+        place_virtual_now(s);
     }
-    place_virtual_now(s);
 }
 
 void sched_return(Sched *s, SchedClient *c, uint64_t now)

@@ -331,6 +331,164 @@ static void test_debt_kept(void)
     }
 }
 
+/* Whoever slept while others had the GPU for an hour owes nothing any more, whether they were waited for or
+ * not. */
+static void test_debt_slept_off(void)
+{
+    static const uint64_t hour = 3600 * 1000 * MS;
+    Sched *s = sched_new(SCHED_BEST_EFFORT, 1);
+    SchedClient *a = add(s, 0.5, SCHED_PRIORITY_NORMAL, 1), *b = add(s, 0.5, SCHED_PRIORITY_NORMAL, 1);
+
+    sched_want(s, a, 0);
+    granted(s, a, 0);
+    sched_want(s, b, 0);
+    back(s, a, 1000 * MS, 1000 * MS, false);
+    granted(s, b, 1000 * MS);
+    sched_charge(s, b, hour, hour);
+    sched_want(s, a, hour);
+    assert_asked(s, hour, b, hour);
+    back(s, b, 2 * MS, hour + 2 * MS, true);
+    granted(s, a, hour + 2 * MS);
+    sched_free(s);
+}
+
+/* Debts are GPU time, not virtual time. */
+static void test_debt_under_another_weight(void)
+{
+    Sched *s = sched_new(SCHED_BEST_EFFORT, 1);
+    SchedClient *a = add(s, 0.5, SCHED_PRIORITY_NORMAL, 1), *b = add(s, 0.5, SCHED_PRIORITY_NORMAL, 1);
+    SchedParams small = { .share_ppm = 100000, .priority = SCHED_PRIORITY_NORMAL, .width = 1 };
+    uint64_t now = 50 * MS;
+    SchedGrant g;
+
+    sched_want(s, a, 0);
+    granted(s, a, 0);
+    sched_want(s, b, 0);
+    back(s, a, 50 * MS, now, true);
+    sched_set_params(s, a, &small, now);
+    while (sched_grant(s, now, &g) && g.client == b) {
+        now += 2 * MS;
+        back(s, b, 2 * MS, now, true);
+    }
+    g_assert_cmpuint(now, >=, (50 + 5 * 50 - 10) * MS); /* five times a's weight */
+    g_assert_cmpuint(now, <=, (50 + 5 * 50 + 10) * MS);
+    sched_free(s);
+}
+
+/* Who comes is on a par with those that are served, not with one that owes a long batch. */
+static void test_newcomer_beside_debt(void)
+{
+    Sched *s = sched_new(SCHED_BEST_EFFORT, 1);
+    SchedClient *a = add(s, 0.3, SCHED_PRIORITY_NORMAL, 1), *b = add(s, 0.3, SCHED_PRIORITY_NORMAL, 1),
+                *c = add(s, 0.3, SCHED_PRIORITY_NORMAL, 1);
+    uint64_t now = 1000 * MS;
+
+    sched_want(s, b, 0);
+    granted(s, b, 0);
+    sched_want(s, a, 0);
+    back(s, b, 1000 * MS, now, true);
+    granted(s, a, now);
+    sched_want(s, c, now + 1 * MS);
+    back(s, a, 2 * MS, now + 2 * MS, true);
+    for (int i = 0; i < 100; i++) {
+        SchedGrant g;
+
+        now += 2 * MS;
+        g_assert_true(sched_grant(s, now, &g));
+        back(s, g.client, 2 * MS, now + 2 * MS, true);
+    }
+    g_assert_cmpuint(sched_used(c), >=, 96 * MS);
+    g_assert_cmpuint(sched_used(c), <=, 104 * MS);
+    sched_free(s);
+}
+
+/* The same where one of those that are served holds all the time. */
+static void test_newcomer_beside_holder(void)
+{
+    Sched *s = sched_new(SCHED_BEST_EFFORT, 2);
+    SchedClient *a = add(s, 0.3, SCHED_PRIORITY_NORMAL, 1), *b = add(s, 0.3, SCHED_PRIORITY_NORMAL, 1),
+                *c = add(s, 0.3, SCHED_PRIORITY_NORMAL, 1), *d = add(s, 0.3, SCHED_PRIORITY_NORMAL, 1);
+    uint64_t now = 1000 * MS;
+    SchedGrant g;
+
+    sched_want(s, b, 0);
+    granted(s, b, 0);
+    sched_want(s, c, 0);
+    granted(s, c, 0);
+    sched_want(s, a, 0);
+    back(s, b, 500 * MS, now, true);
+    granted(s, a, now);
+    back(s, c, 0, now, false);
+    granted(s, b, now); /* for want of another */
+    sched_want(s, d, now);
+    assert_none(s, now);
+    back(s, a, 1 * MS, now + 2 * MS, true);
+    granted(s, d, now + 2 * MS);
+    for (int i = 0; i < 50; i++) { /* b is in a long batch: the two share what is left */
+        SchedClient *holder = sched_holds(a) ? a : d;
+
+        now += 2 * MS;
+        back(s, holder, 1 * MS, now + 2 * MS, true);
+        g_assert_true(sched_grant(s, now + 2 * MS, &g));
+    }
+    g_assert_cmpuint(sched_used(d), >=, 23 * MS);
+    g_assert_cmpuint(sched_used(d), <=, 28 * MS);
+    sched_free(s);
+}
+
+/* What it holds stays as wide as it was granted. */
+static void test_width_while_held(void)
+{
+    Sched *s = sched_new(SCHED_BEST_EFFORT, 2);
+    SchedClient *a = add(s, 0.3, SCHED_PRIORITY_NORMAL, 1), *b = add(s, 0.3, SCHED_PRIORITY_NORMAL, 1),
+                *c = add(s, 0.3, SCHED_PRIORITY_NORMAL, 1);
+    SchedParams wide = { .share_ppm = 300000, .priority = SCHED_PRIORITY_NORMAL, .width = 2 };
+
+    sched_want(s, a, 0);
+    granted(s, a, 0);
+    sched_set_params(s, a, &wide, 0);
+    sched_want(s, b, 0);
+    granted(s, b, 0);
+    back(s, a, 0, 1, false);
+    sched_want(s, c, 1);
+    granted(s, c, 1);
+    sched_want(s, a, 2);
+    assert_none(s, 2);
+    sched_return(s, b, 3);
+    assert_none(s, 3);
+    sched_return(s, c, 4);
+    granted(s, a, 4);
+    sched_want(s, b, 5);
+    assert_none(s, 5);
+    sched_free(s);
+}
+
+/* Work done without a lease, vgpud being away, counts too. */
+static void test_charged_asleep(void)
+{
+    Sched *s = sched_new(SCHED_BEST_EFFORT, 1);
+    SchedClient *a = add(s, 0.5, SCHED_PRIORITY_NORMAL, 1), *b = add(s, 0.5, SCHED_PRIORITY_NORMAL, 1);
+    uint64_t now = 0;
+    SchedGrant g;
+
+    sched_want(s, a, 0);
+    granted(s, a, 0);
+    back(s, a, 0, 0, false);
+    sched_want(s, b, 0);
+    granted(s, b, 0);
+    sched_charge(s, a, 20 * MS, 0);
+    sched_want(s, a, 0);
+    sched_charge(s, a, 20 * MS, 0);
+    do {
+        now += 2 * MS;
+        back(s, b, 2 * MS, now, true);
+    } while (sched_grant(s, now, &g) && g.client == b);
+    g_assert_cmpuint(now, >=, 38 * MS);
+    g_assert_cmpuint(now, <=, 46 * MS);
+    g_assert_cmpuint(sched_used(a), ==, 40 * MS);
+    sched_free(s);
+}
+
 static void test_equal_share(void)
 {
     Sched *s = sched_new(SCHED_EQUAL_SHARE, 1);
@@ -534,36 +692,45 @@ static void test_fixed_share_of_all(void)
     sched_free(s);
 }
 
-/* Who always comes back soon is not passed over for being away a moment; who does not is not waited for. */
-static void test_linger(void)
+/* a shows that it comes back soon; b waits all the time, and then overdraws 100 ms at once. */
+static uint64_t teach(Sched *s, SchedClient *a, SchedClient *b)
 {
-    Sched *s = sched_new(SCHED_BEST_EFFORT, 1);
-    SchedClient *a = add(s, 0.5, SCHED_PRIORITY_NORMAL, 1), *b = add(s, 0.5, SCHED_PRIORITY_NORMAL, 1);
-    uint64_t now = 0, next;
-    unsigned kept = 0;
+    uint64_t now = 2 * MS;
     SchedGrant g;
 
     sched_want(s, b, 0);
     granted(s, b, 0);
     sched_want(s, a, 0);
-    back(s, b, 2 * MS, 2 * MS, true);
-    for (int i = 0; i < 20; i++) { /* it shows how soon it comes back */
+    back(s, b, 2 * MS, now, true);
+    for (int i = 0; i < 20; i++) {
+        uint64_t batch = (i < 19 ? 1 : 100) * MS;
+
         granted(s, a, now);
         now += 1 * MS;
         back(s, a, 1 * MS, now, false);
-        if (i < 5) {
-            granted(s, b, now);
-        }
-        if (sched_holds(b) || sched_grant(s, now, &g)) {
+        if (sched_grant(s, now, &g)) {
+            g_assert_true(g.client == b);
             sched_want(s, a, now + MS / 10);
-            now += (i < 19 ? 1 : 100) * MS;
-            back(s, b, (i < 19 ? 1 : 100) * MS, now, true);
-        } else {
+            now += batch;
+            back(s, b, batch, now, true);
+        } else { /* shown */
             now += MS / 10;
             sched_want(s, a, now);
         }
     }
-    while (sched_grant(s, now, &g) && g.client == a) { /* and is owed 100 ms */
+    return now;
+}
+
+/* Who always comes back soon is not passed over for being away a moment; who does not is not waited for. */
+static void test_linger(void)
+{
+    Sched *s = sched_new(SCHED_BEST_EFFORT, 1);
+    SchedClient *a = add(s, 0.5, SCHED_PRIORITY_NORMAL, 1), *b = add(s, 0.5, SCHED_PRIORITY_NORMAL, 1);
+    uint64_t now = teach(s, a, b), next;
+    unsigned kept = 0;
+    SchedGrant g;
+
+    while (sched_grant(s, now, &g) && g.client == a) { /* it is owed 100 ms */
         now += 1 * MS;
         back(s, a, 1 * MS, now, false);
         if (sched_grant(s, now, &g)) {
@@ -589,6 +756,48 @@ static void test_linger(void)
     g_assert_cmpuint(next, <=, now + 2 * MS);
     assert_none(s, next - 1);
     granted(s, b, next); /* this time it did not come */
+    sched_free(s);
+}
+
+/* Nor is one waited for that would have to wait itself. */
+static void test_linger_for_nothing(void)
+{
+    Sched *s = sched_new(SCHED_BEST_EFFORT, 1);
+    SchedClient *a = add(s, 0.5, SCHED_PRIORITY_NORMAL, 1), *b = add(s, 0.5, SCHED_PRIORITY_NORMAL, 1);
+    uint64_t now = teach(s, a, b);
+
+    sched_set_policy(s, SCHED_FIXED_SHARE, now);
+    granted(s, a, now);
+    back(s, a, 5 * MS, now + 5 * MS, false);
+    granted(s, b, now + 5 * MS);
+    sched_free(s);
+}
+
+/* Who comes while one is waited for that is owed is on a par with it, not with who owes. */
+static void test_newcomer_beside_linger(void)
+{
+    Sched *s = sched_new(SCHED_BEST_EFFORT, 1);
+    SchedClient *a = add(s, 0.3, SCHED_PRIORITY_NORMAL, 1), *b = add(s, 0.3, SCHED_PRIORITY_NORMAL, 1),
+                *c = add(s, 0.3, SCHED_PRIORITY_NORMAL, 1);
+    uint64_t now = teach(s, a, b), before;
+
+    granted(s, a, now);
+    now += 1 * MS;
+    back(s, a, 1 * MS, now, false);
+    assert_none(s, now);
+    sched_want(s, c, now);
+    sched_want(s, a, now + MS / 10);
+    before = sched_used(a);
+    now += MS / 10;
+    for (int i = 0; i < 40; i++) {
+        SchedGrant g;
+
+        g_assert_true(sched_grant(s, now, &g));
+        now += 1 * MS;
+        back(s, g.client, 1 * MS, now, true);
+    }
+    g_assert_cmpuint(sched_used(a) - before, >=, 18 * MS);
+    g_assert_cmpuint(sched_used(c), >=, 18 * MS);
     sched_free(s);
 }
 
@@ -745,6 +954,9 @@ int main(int argc, char **argv)
     g_test_add_func("/sched/carry", test_carry);
     g_test_add_func("/sched/sleeper", test_sleeper);
     g_test_add_func("/sched/debt-kept", test_debt_kept);
+    g_test_add_func("/sched/debt-slept-off", test_debt_slept_off);
+    g_test_add_func("/sched/debt-under-another-weight", test_debt_under_another_weight);
+    g_test_add_func("/sched/newcomer-beside-debt", test_newcomer_beside_debt);
     g_test_add_func("/sched/equal-share", test_equal_share);
     g_test_add_func("/sched/priority", test_priority);
     g_test_add_func("/sched/low-is-not-starved", test_low_is_not_starved);
@@ -754,6 +966,11 @@ int main(int argc, char **argv)
     g_test_add_func("/sched/fixed-share", test_fixed_share);
     g_test_add_func("/sched/fixed-share-of-all", test_fixed_share_of_all);
     g_test_add_func("/sched/linger", test_linger);
+    g_test_add_func("/sched/linger-for-nothing", test_linger_for_nothing);
+    g_test_add_func("/sched/newcomer-beside-linger", test_newcomer_beside_linger);
+    g_test_add_func("/sched/newcomer-beside-holder", test_newcomer_beside_holder);
+    g_test_add_func("/sched/width-while-held", test_width_while_held);
+    g_test_add_func("/sched/charged-asleep", test_charged_asleep);
     g_test_add_func("/sched/policy-while-held", test_policy_while_held);
     g_test_add_func("/sched/exclusive", test_exclusive);
     g_test_add_func("/sched/after-exclusive", test_after_exclusive);
