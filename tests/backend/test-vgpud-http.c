@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The API under bad input: each mistake gets a sentence, and vgpud goes on. */
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "http.h"
@@ -474,6 +476,82 @@ static void test_audit(void)
     desk_close(&k);
 }
 
+/* A socket of a journal's at a path of systemd's, -1: not on this machine. */
+static int journal_socket(const char *path, int type)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+    g_strlcpy(addr.sun_path, path, sizeof(addr.sun_path));
+    if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || (type == SOCK_STREAM && listen(fd, 4) < 0)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* The next entry that begins with audit:, as KEY=VALUE lines; to free. */
+static char *journal_audit(int fd)
+{
+    int64_t end = g_get_monotonic_time() + HTTP_DEADLINE * 1000ll;
+
+    while (g_get_monotonic_time() < end) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        char buf[8192] = { 0 };
+
+        if (poll(&p, 1, 100) > 0 && recv(fd, buf, sizeof(buf) - 1, 0) > 0 && strstr(buf, "MESSAGE=audit:")) {
+            return g_strdup(buf);
+        }
+    }
+    return g_strdup("");
+}
+
+/* Under systemd a line of the audit log has fields. */
+static void test_journal(void)
+{
+    static const char folder[] = "/run/systemd/journal";
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    g_autofree char *entry = NULL;
+    int entries, out, err, log;
+    Vgpud *d;
+
+    if (g_file_test(folder, G_FILE_TEST_EXISTS) || g_mkdir_with_parents(folder, 0755) < 0 ||
+        (entries = journal_socket("/run/systemd/journal/socket", SOCK_DGRAM)) < 0 ||
+        (out = journal_socket("/run/systemd/journal/stdout", SOCK_STREAM)) < 0) {
+        g_test_skip("this machine has a journal of its own, or we may not make one");
+        return;
+    }
+    d = vgpud_new("null", NULL);
+    vgpud_end(d, SIGTERM);
+    err = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    g_strlcpy(addr.sun_path, "/run/systemd/journal/stdout", sizeof(addr.sun_path));
+    g_assert_cmpint(connect(err, (struct sockaddr *)&addr, sizeof(addr)), ==, 0);
+    log = d->log_fd;
+    d->log_fd = err;
+    g_assert_true(vgpud_run(d));
+    d->log_fd = log;
+    {
+        g_autoptr(HttpReply) r = http_ask(d, "POST", "/v1/vms/nobody/stop", NULL, NULL);
+
+        http_expect_error(r, 404);
+    }
+    entry = journal_audit(entries);
+    g_assert_nonnull(strstr(entry, "\nVGPU_AUDIT=refused\n"));
+    g_assert_nonnull(strstr(entry, "\nVGPU_WHAT=stop\n"));
+    g_assert_nonnull(strstr(entry, "\nVGPU_TARGET=nobody\n"));
+    g_assert_nonnull(strstr(entry, "\nVGPU_WHO=user "));
+    g_assert_nonnull(strstr(entry, "PRIORITY=5\n"));
+    g_assert_nonnull(strstr(entry, "MESSAGE_ID="));
+    vgpud_free(d);
+    close(err);
+    close(out);
+    close(entries);
+    unlink("/run/systemd/journal/socket");
+    unlink("/run/systemd/journal/stdout");
+    rmdir(folder);
+    rmdir("/run/systemd");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -491,5 +569,6 @@ int main(int argc, char **argv)
     g_test_add_func("/vgpud-http/long-header", test_long_header);
     g_test_add_func("/vgpud-http/too-many", test_too_many);
     g_test_add_func("/vgpud-http/audit", test_audit);
+    g_test_add_func("/vgpud-http/journal", test_journal);
     return g_test_run();
 }
