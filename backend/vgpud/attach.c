@@ -343,6 +343,18 @@ static bool check_caller(const Client *c, const struct vgpu_attach_request *r, e
     return true;
 }
 
+/* Who is refused hears what is taken, but not what other users call their VMs. */
+static void hide_others(const Client *c, AdmissionBooking *bookings, size_t count)
+{
+    const GPtrArray *vms = c->daemon->books->vms;
+
+    for (size_t i = 0; i < count && i < vms->len; i++) {
+        if (!roles_may_see(&c->who, vms->pdata[i])) {
+            bookings[i].vm = "of another user";
+        }
+    }
+}
+
 static void handle_request(Client *c, const struct vgpu_attach_request *r)
 {
     Daemon *d = c->daemon;
@@ -376,6 +388,7 @@ static void handle_request(Client *c, const struct vgpu_attach_request *r)
         return;
     }
     bookings = books_bookings(d->books, &count);
+    hide_others(c, bookings, count);
     if (!admission_decide(d->profiles, d->gpus, bookings, count, r->profile, r->gpu, &g, &code, &why)) {
         client_refuse(c, code, why);
         return;

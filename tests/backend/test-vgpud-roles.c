@@ -273,6 +273,35 @@ static void test_profiles(void)
     house_close(&h);
 }
 
+/* What a refused VM hears names its own user's VMs, and nobody else's. */
+static void test_refused_start(void)
+{
+    static const struct {
+        uid_t uid;
+        bool lab;
+    } rows[] = { { ALICE, false }, { BOB, true } };
+    House h;
+
+    if (!house_open(&h)) {
+        return;
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        struct vgpu_attach_request r = attach_request("full", "more", 10 + i);
+        g_autofree char *why = NULL;
+        int fd;
+
+        http_play(h.d, rows[i].uid, NO_GROUP);
+        fd = attach_connect(h.d);
+        http_play_end();
+        g_assert_true(attach_send(fd, &r, sizeof(r), NULL, 0));
+        why = attach_refused(fd, VGPU_REFUSED_FULL);
+        g_assert_cmpint(strstr(why, "lab: 64") != NULL, ==, rows[i].lab);
+        g_assert_nonnull(strstr(why, "of another user: "));
+        close(fd);
+    }
+    house_close(&h);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -284,5 +313,6 @@ int main(int argc, char **argv)
     g_test_add_func("/vgpud-roles/changes", test_changes);
     g_test_add_func("/vgpud-roles/stranger", test_stranger);
     g_test_add_func("/vgpud-roles/profiles", test_profiles);
+    g_test_add_func("/vgpud-roles/refused-start", test_refused_start);
     return g_test_run();
 }
