@@ -5,15 +5,16 @@
  * Shares.  Start-time fair queueing: each client has a virtual time v, the GPU
  * time charged to it over its weight, and of those that wait the one with the
  * least v is next.  So two clients that always have work differ at any moment
- * by no more than one turn (a slice and the batch that outlasted it), whatever
+ * by no more than a turn (a slice and the batch that outlasted it), whatever
  * their batches: a long batch carries v far ahead and is paid back in full by
  * turns left out.  The quantum bounds a turn; what the last turn was too long
  * by shortens the next ones, to half a quantum at the least, so that the
  * quantum is also what turns take on average.
  *
- * Sleeping.  Virtual now is the least v among those that wait or hold.  Who
- * wakes starts at its own v or at virtual now less a start, whichever is
- * later: time slept through is not saved up, and what was overdrawn before is
+ * Sleeping.  Virtual now is the least v among those that wait, hold or are kept
+ * room for, as of the last decision: between two a client may leave and want
+ * again, and has not slept.  Who wakes starts at its own v or at virtual now
+ * less a start, whichever is later: time slept through is not saved up, and what was overdrawn before is
  * not forgotten, but for what its share would have been of a GPU that was
  * idle meanwhile.  The start lets a client that uses less than its share in
  * before those that use all of theirs; a v never goes back, so it gains no
@@ -35,9 +36,9 @@
  * Width.  The waiting client with the least v is next even if it does not fit
  * yet; those that hold then make room slice by slice.  Meanwhile a narrower one
  * may use what is free until the last of the current slices ends, unless it is
- * ahead by more than a quantum of each: it delays the next one by its last batch at most,
- * and one that owes a long batch does not slip in again and again.  A client
- * too narrow for its weight would fall behind for ever: nobody is owed more
+ * ahead by more than a quantum of each: it delays the next one by its last
+ * batch at most, and one that owes a long batch does not slip in again and
+ * again.  A client too narrow for its weight would fall behind for ever: nobody is owed more
  * than OWED_MAX, measured from who was let in last.
  *
  * Fixed share.  A client also has an allowance that grows at the rate of its
