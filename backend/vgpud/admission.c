@@ -150,6 +150,61 @@ static char *refuse_full(const Profile *p, const ProfileSet *profiles, const GPt
     return g_string_free(s, FALSE);
 }
 
+/* "...; groups are: fast, slow" after the names of GPUs; to free. */
+static char *gpu_and_group_names(const GPtrArray *gpus)
+{
+    g_autofree char *names = gpu_names(gpus);
+    g_autoptr(GPtrArray) seen = g_ptr_array_new();
+    GString *s = g_string_new(names);
+
+    for (guint i = 0; i < gpus->len; i++) {
+        const Gpu *g = gpus->pdata[i];
+
+        for (char **group = g->groups; group && *group; group++) {
+            if (!g_ptr_array_find_with_equal_func(seen, *group, g_str_equal, NULL)) {
+                g_string_append_printf(s, "%s%s", seen->len ? ", " : "; groups are: ", *group);
+                g_ptr_array_add(seen, *group);
+            }
+        }
+    }
+    return g_string_free(s, FALSE);
+}
+
+/* Those that a name means, in their order. */
+static GPtrArray *candidates_for(const GPtrArray *gpus, const char *name)
+{
+    GPtrArray *all = g_ptr_array_new();
+    bool any = !*name || g_str_equal(name, "auto");
+
+    if (!any && gpu_find(gpus, name)) {
+        g_ptr_array_add(all, gpu_find(gpus, name));
+        return all;
+    }
+    for (guint i = 0; i < gpus->len; i++) {
+        if (any || gpu_in_group(gpus->pdata[i], name)) {
+            g_ptr_array_add(all, gpus->pdata[i]);
+        }
+    }
+    return all;
+}
+
+/* Most free memory, of hardware or of software. */
+static const Gpu *best_of(const GPtrArray *candidates, bool software, const Profile *p,
+                          const AdmissionBooking *bookings, size_t count)
+{
+    const Gpu *best = NULL;
+
+    for (guint i = 0; i < candidates->len; i++) {
+        const Gpu *g = candidates->pdata[i];
+
+        if (!g->node == software && admission_fits(p, g, bookings, count) &&
+            (!best || admission_free(g, bookings, count) > admission_free(best, bookings, count))) {
+            best = g;
+        }
+    }
+    return best;
+}
+
 static char *refuse_names(const char *what, const char *name, const char *are, const char *names)
 {
     g_autofree char *clean = units_clean_text(name);
@@ -200,8 +255,8 @@ bool admission_decide(const ProfileSet *profiles, const GPtrArray *gpus, const A
                       enum vgpu_refusal *code, char **why)
 {
     const Profile *p = profile_set_find(profiles, profile);
-    g_autoptr(GPtrArray) candidates = g_ptr_array_new();
-    const Gpu *best = NULL;
+    g_autoptr(GPtrArray) candidates = candidates_for(gpus, gpu);
+    const Gpu *best;
 
     if (!p) {
         g_autofree char *names = profile_set_names(profiles);
@@ -210,27 +265,17 @@ bool admission_decide(const ProfileSet *profiles, const GPtrArray *gpus, const A
         *why = refuse_names("profile", profile, "profiles are", names);
         return false;
     }
-    if (!*gpu || g_str_equal(gpu, "auto")) {
-        for (guint i = 0; i < gpus->len; i++) {
-            g_ptr_array_add(candidates, gpus->pdata[i]);
-        }
-    } else if (gpu_find(gpus, gpu)) {
-        g_ptr_array_add(candidates, gpu_find(gpus, gpu));
-    }
     if (!candidates->len) {
-        g_autofree char *names = gpu_names(gpus);
+        g_autofree char *names = gpu_and_group_names(gpus);
 
         *code = VGPU_REFUSED_NO_GPU;
         *why = refuse_names("GPU", gpu, "GPUs of this host are", names);
         return false;
     }
-    for (guint i = 0; i < candidates->len; i++) {
-        const Gpu *g = candidates->pdata[i];
-
-        if (admission_fits(p, g, bookings, count) &&
-            (!best || admission_free(g, bookings, count) > admission_free(best, bookings, count))) {
-            best = g;
-        }
+    best = best_of(candidates, false, p, bookings, count);
+    grant->last_resort = !best && ((Gpu *)candidates->pdata[0])->node;
+    if (!best) {
+        best = best_of(candidates, true, p, bookings, count);
     }
     if (!best) {
         *code = VGPU_REFUSED_FULL;

@@ -26,10 +26,13 @@ typedef struct AdmissionGrant {
     const Profile *profile; /* borrowed from the set */
     const Gpu *gpu;         /* borrowed from the GPUs */
     uint64_t memory;        /* bytes */
+    bool last_resort;       /* software rendering, because none of the others has room */
 } AdmissionGrant;
 
 /*
- * profile and gpu as in struct vgpu_attach_request.  On refusal *code is set
+ * profile as in struct vgpu_attach_request; gpu as well: a GPU's name or PCI
+ * address, a group of GPUs, or "auto" for all.  Of several the one with most
+ * free memory is taken, software rendering last.  On refusal *code is set
  * and *why is a sentence of less than VGPU_MESSAGE_MAX bytes to free.
  */
 bool admission_decide(const ProfileSet *profiles, const GPtrArray *gpus, const AdmissionBooking *bookings,

@@ -7,6 +7,7 @@
 #include "gpu.h"
 #include "ids.h"
 #include "units.h"
+#include "vgpu/attach.h"
 
 static void role_init(ConfigRole *r)
 {
@@ -35,6 +36,7 @@ Config *config_new(void)
     c->http_timeout_s = 10;
     c->gpu_memory = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     c->gpu_policy = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    c->gpu_groups = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_strfreev);
     c->user_names = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     c->group_ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     role_init(&c->admin);
@@ -56,6 +58,7 @@ void config_free(Config *c)
         g_strfreev(c->environment);
         g_hash_table_unref(c->gpu_memory);
         g_hash_table_unref(c->gpu_policy);
+        g_hash_table_unref(c->gpu_groups);
         g_hash_table_unref(c->user_names);
         g_hash_table_unref(c->group_ids);
         role_finish(&c->admin);
@@ -86,8 +89,17 @@ static bool set_sandbox(Config *c, const char *value)
 
 static bool set_gpus(Config *c, const char *value)
 {
-    c->software_only = g_str_equal(value, "software");
-    return c->software_only || g_str_equal(value, "auto");
+    static const char *const names[] = {
+        [GPU_KINDS_AUTO] = "auto", [GPU_KINDS_SOFTWARE] = "software", [GPU_KINDS_ALL] = "all"
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        if (g_str_equal(value, names[i])) {
+            c->gpus = (GpuKinds)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool set_group(Config *c, const char *value)
@@ -188,22 +200,9 @@ static bool set_timeout(Config *c, const char *value)
 /* Users and @groups; that they exist is looked at later. */
 static bool set_role(ConfigRole *r, const char *value)
 {
-    g_auto(GStrv) words = g_strsplit_set(value, ",; ", -1);
-    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
-    bool any = false;
-
-    for (unsigned i = 0; words[i]; i++) {
-        if (g_str_equal(words[i], "@")) {
-            return false;
-        }
-        if (*words[i]) {
-            g_strv_builder_add(builder, words[i]);
-            any = true;
-        }
-    }
     g_strfreev(r->names);
-    r->names = g_strv_builder_end(builder);
-    return any;
+    r->names = units_parse_list(value);
+    return *r->names && !g_strv_contains((const char *const *)r->names, "@");
 }
 
 static bool set_admin(Config *c, const char *value)
@@ -230,7 +229,7 @@ static const struct {
     const char *expected;
 } config_keys[] = {
     { "vgpud", "sandbox", set_sandbox, "on or off" },
-    { "vgpud", "gpus", set_gpus, "auto or software" },
+    { "vgpud", "gpus", set_gpus, "auto, software or all" },
     { "vgpud", "group", set_group, "a group's name" },
     { "vgpud", "policy", set_policy, EXPECT_POLICY },
     { "vgpud", "vms-per-user", set_user_vms, "a number from 1 to 65536" },
@@ -287,6 +286,37 @@ static bool config_add_gpu(Config *c, const Ini *ini, const char *group, const c
     return true;
 }
 
+/* [group NAME]: what a VM may name in place of one GPU. */
+static bool config_add_gpu_group(Config *c, const Ini *ini, const char *group, const char *key,
+                                 GError **error)
+{
+    const char *name = group + strlen("group ");
+    g_autofree char *value = NULL;
+    g_auto(GStrv) gpus = NULL;
+
+    if (!units_name_valid(name) || g_str_equal(name, "auto")) {
+        return ini_fail(
+            ini, group, NULL, error,
+            "'%s' is no name for a group of GPUs: use up to %d letters, digits, '.', '_' and '-', a "
+            "letter or digit first, and not 'auto'",
+            name, VGPU_NAME_MAX - 1);
+    }
+    if (!g_str_equal(key, "gpus")) {
+        return ini_fail(ini, group, key, error, "a group of GPUs has no key '%s'; the only key is gpus", key);
+    }
+    value = ini_value(ini, group, key, error);
+    if (!value) {
+        return false;
+    }
+    gpus = units_parse_list(value);
+    if (!gpus[0]) {
+        return ini_fail(ini, group, key, error, "gpus=%s is not a list of names or PCI addresses of GPUs",
+                        value);
+    }
+    g_hash_table_insert(c->gpu_groups, g_strdup(name), g_steal_pointer(&gpus));
+    return true;
+}
+
 static bool config_add_key(Config *c, const Ini *ini, const char *group, const char *key, GError **error)
 {
     g_autoptr(GString) all = g_string_new(NULL);
@@ -319,17 +349,23 @@ bool config_add(Config *c, const Ini *ini, GError **error)
 
     for (unsigned i = 0; groups[i]; i++) {
         g_auto(GStrv) keys = g_key_file_get_keys(ini->keys, groups[i], NULL, NULL);
-        bool gpu = g_str_has_prefix(groups[i], "gpu ") && groups[i][4];
+        bool (*add)(Config *, const Ini *, const char *, const char *, GError **) = NULL;
 
-        if (!gpu && !known_group(groups[i])) {
+        if (g_str_has_prefix(groups[i], "gpu ") && groups[i][4]) {
+            add = config_add_gpu;
+        } else if (g_str_has_prefix(groups[i], "group ") && groups[i][6]) {
+            add = config_add_gpu_group;
+        } else if (known_group(groups[i])) {
+            add = config_add_key;
+        } else {
             return ini_fail(
                 ini, groups[i], NULL, error,
-                "there is no group [%s] here; the groups are [vgpud], [renderer], [http], [roles] and "
-                "[gpu NAME]; profiles go into profiles.d/*.conf",
+                "there is no group [%s] here; the groups are [vgpud], [renderer], [http], [roles], "
+                "[gpu NAME] and [group NAME]; profiles go into profiles.d/*.conf",
                 groups[i]);
         }
         for (unsigned k = 0; keys && keys[k]; k++) {
-            if (!(gpu ? config_add_gpu : config_add_key)(c, ini, groups[i], keys[k], error)) {
+            if (!add(c, ini, groups[i], keys[k], error)) {
                 return false;
             }
         }
@@ -364,6 +400,30 @@ static Gpu *named_gpu(GPtrArray *gpus, const char *name)
     return g;
 }
 
+static void apply_groups(const Config *c, GPtrArray *gpus)
+{
+    GHashTableIter iter;
+    gpointer name, members;
+
+    g_hash_table_iter_init(&iter, c->gpu_groups);
+    while (g_hash_table_iter_next(&iter, &name, &members)) {
+        if (gpu_find(gpus, name)) {
+            g_warning("[group %s] in vgpud.conf has the name of a GPU: who names it gets that GPU",
+                      (char *)name);
+        }
+        for (char **m = members; *m; m++) {
+            Gpu *g = gpu_find(gpus, *m);
+
+            if (!g) {
+                g_warning("[group %s] in vgpud.conf names a GPU '%s' that this host does not have",
+                          (char *)name, *m);
+            } else if (!gpu_in_group(g, name)) {
+                gpu_add_group(g, name);
+            }
+        }
+    }
+}
+
 void config_apply(const Config *c, GPtrArray *gpus)
 {
     GHashTableIter iter;
@@ -388,4 +448,5 @@ void config_apply(const Config *c, GPtrArray *gpus)
             g->policy = (SchedPolicy)GPOINTER_TO_INT(value);
         }
     }
+    apply_groups(c, gpus);
 }

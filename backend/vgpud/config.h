@@ -4,7 +4,8 @@
  *
  *   [vgpud]
  *   sandbox = on | off           off: renderers run with vgpud's rights
- *   gpus = auto | software       software: leave render nodes alone
+ *   gpus = auto | software | all auto: render nodes, software where there are none; software: leave
+ *                                render nodes alone; all: software as well, when no node has room
  *   group = vgpu                 who may use a socket in /run/vgpu
  *   policy = best-effort | equal-share | fixed-share | exclusive
  *   vms-per-user = 256           of users who are not admin
@@ -15,9 +16,11 @@
  *   memory-overhead = 512M       host memory for driver and compiler
  *   uid-base = 2130706432        host ids of renderers, 4096 from there, see ids.h
  *   environment = KEY=VALUE;...
- *   [gpu NAME]
+ *   [gpu NAME]                   name or PCI address
  *   memory = 8G                  what there is to share
  *   policy = fixed-share         else the one of [vgpud]
+ *   [group NAME]                 what a VM may name in place of a GPU
+ *   gpus = gpu0, 0000:03:00.0    the one of these with most free memory
  *   [http]                       see remote.h
  *   listen = 127.0.0.1:9843      TCP beside the Unix socket; needs the next three
  *   certificate = FILE           PEM
@@ -36,7 +39,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../sched/sched.h"
+#include "gpu.h"
 #include "ini.h"
 
 #define CONFIG_FOLDER "/etc/vgpu"
@@ -49,7 +52,7 @@ typedef struct ConfigRole {
 
 typedef struct Config {
     bool sandbox;
-    bool software_only;
+    GpuKinds gpus;
     uint32_t user_vms, user_connections; /* at most, of one who is not admin */
     char *group;
     char *renderer; /* path, NULL: found beside vgpud */
@@ -60,6 +63,7 @@ typedef struct Config {
     GHashTable *gpu_memory;                                        /* name -> uint64_t * */
     SchedPolicy policy;                                            /* of GPUs that have no other */
     GHashTable *gpu_policy;                                        /* name -> SchedPolicy */
+    GHashTable *gpu_groups;                                        /* name -> char **, GPUs */
     char *http_listen, *http_certificate, *http_key, *http_tokens; /* NULL: not written */
     uint32_t http_timeout_s;
     ConfigRole admin, operator, tenant;
@@ -78,7 +82,7 @@ bool config_add_folder(Config *config, const char *folder, GError **error);
 
 bool config_kind_valid(const char *kind);
 
-/* Puts memory= and policy= into the GPUs; warns of names that no GPU has. */
+/* Puts memory=, policy= and groups into the GPUs; warns of names that no GPU has. */
 void config_apply(const Config *config, GPtrArray *gpus);
 
 #endif

@@ -18,6 +18,7 @@ void gpu_free(gpointer data)
         g_free(g->pci);
         g_free(g->driver);
         g_free(g->device_path);
+        g_strfreev(g->groups);
         g_free(g);
     }
 }
@@ -87,12 +88,12 @@ static gint compare_names(gconstpointer a, gconstpointer b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-GPtrArray *gpu_find_all(const char *dev, const char *sys, uint64_t host_memory, bool software_only)
+GPtrArray *gpu_find_all(const char *dev, const char *sys, uint64_t host_memory, GpuKinds kinds)
 {
     GPtrArray *gpus = g_ptr_array_new_with_free_func(gpu_free);
     g_autofree char *folder = g_build_filename(dev, "dri", NULL);
     g_autoptr(GPtrArray) nodes = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GDir) dir = software_only ? NULL : g_dir_open(folder, 0, NULL);
+    g_autoptr(GDir) dir = kinds == GPU_KINDS_SOFTWARE ? NULL : g_dir_open(folder, 0, NULL);
     const char *name;
 
     while (dir && (name = g_dir_read_name(dir))) {
@@ -104,7 +105,7 @@ GPtrArray *gpu_find_all(const char *dev, const char *sys, uint64_t host_memory, 
     for (guint i = 0; i < nodes->len; i++) {
         g_ptr_array_add(gpus, gpu_from_node(dev, sys, nodes->pdata[i], i, host_memory));
     }
-    if (!gpus->len) {
+    if (!gpus->len || kinds == GPU_KINDS_ALL) {
         Gpu *g = g_new0(Gpu, 1);
 
         g->name = g_strdup("software0");
@@ -128,6 +129,20 @@ char *gpu_names(const GPtrArray *gpus)
         }
     }
     return g_string_free(s, FALSE);
+}
+
+bool gpu_in_group(const Gpu *gpu, const char *group)
+{
+    return gpu->groups && g_strv_contains((const char *const *)gpu->groups, group);
+}
+
+void gpu_add_group(Gpu *gpu, const char *group)
+{
+    guint n = gpu->groups ? g_strv_length(gpu->groups) : 0;
+
+    gpu->groups = g_renew(char *, gpu->groups, n + 2);
+    gpu->groups[n] = g_strdup(group);
+    gpu->groups[n + 1] = NULL;
 }
 
 Gpu *gpu_find(const GPtrArray *gpus, const char *name)

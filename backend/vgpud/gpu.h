@@ -10,6 +10,13 @@
 #include "../sched/sched.h"
 #include "meter.h"
 
+/* Which of a host's GPUs are shared. */
+typedef enum GpuKinds {
+    GPU_KINDS_AUTO,     /* its render nodes, or software when it has none */
+    GPU_KINDS_SOFTWARE, /* software only */
+    GPU_KINDS_ALL,      /* both */
+} GpuKinds;
+
 typedef struct Gpu {
     char *name;          /* gpu0, gpu1, ... or software0 */
     char *node;          /* /dev/dri/renderD128; NULL: software */
@@ -20,16 +27,20 @@ typedef struct Gpu {
     Meter busy;          /* its time, as charged to VMs */
     SchedPolicy policy;  /* how its time is divided; control_policy changes it */
     bool policy_set;     /* by an operator: kept in the state file */
+    char **groups;       /* it is in, or NULL */
     bool memory_guessed; /* nobody told: it is a share of the host's RAM */
 } Gpu;
 
 void gpu_free(gpointer gpu);
 
 /*
- * The render nodes of a host, or its one software GPU.  dev and sys: "/dev"
- * and "/sys" (tests have their own); host_memory: bytes of RAM.
+ * The render nodes of a host, and its one software GPU last.  dev and sys:
+ * "/dev" and "/sys" (tests have their own); host_memory: bytes of RAM.
  */
-GPtrArray *gpu_find_all(const char *dev, const char *sys, uint64_t host_memory, bool software_only);
+GPtrArray *gpu_find_all(const char *dev, const char *sys, uint64_t host_memory, GpuKinds kinds);
+
+bool gpu_in_group(const Gpu *gpu, const char *group);
+void gpu_add_group(Gpu *gpu, const char *group);
 
 /* "gpu0, gpu1 (0000:03:00.0)", to free. */
 char *gpu_names(const GPtrArray *gpus);

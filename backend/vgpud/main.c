@@ -115,7 +115,7 @@ static bool load(Main *m, GError **error)
         g_free(d->config->kind);
         d->config->kind = g_strdup(m->options.kind);
     }
-    d->gpus = gpu_find_all("/dev", "/sys", gpu_host_memory(), d->config->software_only);
+    d->gpus = gpu_find_all("/dev", "/sys", gpu_host_memory(), d->config->gpus);
     config_apply(d->config, d->gpus);
     for (guint i = 0; i < d->gpus->len; i++) {
         largest = MAX(largest, ((Gpu *)d->gpus->pdata[i])->memory);
@@ -129,11 +129,16 @@ static void describe(const Main *m)
 
     for (guint i = 0; i < d->gpus->len; i++) {
         const Gpu *g = d->gpus->pdata[i];
+        g_autofree char *groups = g->groups ? g_strjoinv(", ", g->groups) : NULL;
 
-        g_message("%s: %s%s%s, %" G_GUINT64_FORMAT " MiB to share%s%s%s", g->name,
+        g_message("%s: %s%s%s, %" G_GUINT64_FORMAT " MiB to share%s%s%s%s%s", g->name,
                   g->driver ? g->driver : "unknown driver", g->node ? " on " : "", g->node ? g->node : "",
                   (guint64)(g->memory / MIB), g->memory_guessed ? " (nobody told: set memory= in [gpu " : "",
-                  g->memory_guessed ? g->name : "", g->memory_guessed ? "] of vgpud.conf)" : "");
+                  g->memory_guessed ? g->name : "", g->memory_guessed ? "] of vgpud.conf)" : "",
+                  groups ? "; in group " : "", groups ? groups : "");
+    }
+    if (d->config->gpus == GPU_KINDS_AUTO && !((Gpu *)d->gpus->pdata[0])->node) {
+        g_warning("this host has no render node in /dev/dri: its CPUs render, which is slow");
     }
     if (!d->config->sandbox) {
         g_warning("sandbox=off: renderers run with all rights of vgpud's user; a guest that breaks its "

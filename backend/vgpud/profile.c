@@ -44,7 +44,7 @@ static bool parse_quantum(Profile *p, const char *value)
 
 static bool parse_apis(Profile *p, const char *value)
 {
-    g_auto(GStrv) words = g_strsplit_set(value, ",; ", -1);
+    g_auto(GStrv) words = units_parse_list(value);
 
     p->apis = 0;
     for (unsigned i = 0; words[i]; i++) {
@@ -52,7 +52,7 @@ static bool parse_apis(Profile *p, const char *value)
             p->apis |= PROFILE_API_GL;
         } else if (g_str_equal(words[i], "vulkan")) {
             p->apis |= PROFILE_API_VULKAN;
-        } else if (*words[i]) {
+        } else {
             return false;
         }
     }
@@ -108,19 +108,9 @@ static bool parse_idle_timeout(Profile *p, const char *value)
 
 static bool parse_groups(Profile *p, const char *value)
 {
-    g_auto(GStrv) words = g_strsplit_set(value, ",; ", -1);
-    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
-    bool any = false;
-
-    for (unsigned i = 0; words[i]; i++) {
-        if (*words[i]) {
-            g_strv_builder_add(builder, words[i]);
-            any = true;
-        }
-    }
     g_strfreev(p->groups);
-    p->groups = g_strv_builder_end(builder);
-    return any;
+    p->groups = units_parse_list(value);
+    return *p->groups != NULL;
 }
 
 /* One line per key: what is not here is an unknown key. */
@@ -198,19 +188,6 @@ void profile_set_free(ProfileSet *set)
         g_ptr_array_unref(set->profiles);
         g_free(set);
     }
-}
-
-static bool profile_name_valid(const char *name)
-{
-    if (!g_ascii_isalnum(*name) || strlen(name) >= VGPU_NAME_MAX) {
-        return false;
-    }
-    for (const char *p = name; *p; p++) {
-        if (!g_ascii_isalnum(*p) && !strchr("._-", *p)) {
-            return false;
-        }
-    }
-    return true;
 }
 
 bool profile_set_value(Profile *p, const char *key, const char *value, char **why)
@@ -293,7 +270,7 @@ bool profile_set_add(ProfileSet *set, const Ini *ini, GError **error)
     for (unsigned i = 0; names[i]; i++) {
         Profile *p;
 
-        if (!profile_name_valid(names[i])) {
+        if (!units_name_valid(names[i])) {
             return ini_fail(ini, names[i], NULL, error,
                             "'%s' is no name for a profile: use up to %d letters, digits, '.', '_' and '-', "
                             "a letter or digit first",

@@ -2,6 +2,9 @@
 #include "units.h"
 
 #include <glib.h>
+#include <string.h>
+
+#include "vgpu/attach.h"
 
 /* Digits to *value; NULL when there are none or they overflow. */
 static const char *parse_digits(const char *s, uint64_t *value)
@@ -117,6 +120,32 @@ bool units_parse_uint(const char *text, uint32_t min, uint32_t max, uint32_t *va
         return false;
     }
     *value = v;
+    return true;
+}
+
+char **units_parse_list(const char *text)
+{
+    g_auto(GStrv) words = g_strsplit_set(text, ",; \t", -1);
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+
+    for (unsigned i = 0; words[i]; i++) {
+        if (*words[i]) {
+            g_strv_builder_add(builder, words[i]);
+        }
+    }
+    return g_strv_builder_end(builder);
+}
+
+bool units_name_valid(const char *text)
+{
+    if (!g_ascii_isalnum(*text) || strlen(text) >= VGPU_NAME_MAX) {
+        return false;
+    }
+    for (const char *p = text; *p; p++) {
+        if (!g_ascii_isalnum(*p) && !strchr("._-", *p)) {
+            return false;
+        }
+    }
     return true;
 }
 

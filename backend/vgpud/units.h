@@ -21,6 +21,12 @@ bool units_parse_duration(const char *text, uint64_t *us);
 
 bool units_parse_uint(const char *text, uint32_t min, uint32_t max, uint32_t *value);
 
+/* The words of a list with ',', ';' or blanks between them; to free. */
+char **units_parse_list(const char *text);
+
+/* A name in a configuration: up to 63 letters, digits, '.', '_' and '-', a letter or digit first. */
+bool units_name_valid(const char *text);
+
 /*
  * Text from outside, fit for a log, a table and a state file: valid UTF-8,
  * no control characters.  The caller frees it.

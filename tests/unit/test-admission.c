@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "admission.h"
+#include "config.h"
 #include "units.h"
 
 static GPtrArray *one_gpu(uint64_t mib)
@@ -148,6 +149,88 @@ static void test_choice_of_gpu(void)
     g_assert_cmpuint(grant.memory, ==, 2048 * MIB);
 }
 
+/* A group of GPUs in place of one: the one of these with most free memory. */
+static void test_group(void)
+{
+    static const AdmissionBooking b[] = { { "a", "gpu1", 4096 * MIB, false },
+                                          { "b", "gpu0", 2048 * MIB, false } };
+    g_autoptr(GPtrArray) gpus = one_gpu(2048);
+    AdmissionGrant grant;
+    enum vgpu_refusal code;
+    g_autofree char *full = NULL, *unknown = NULL;
+
+    add_gpu(gpus, "0000:03:00.0", 4096);
+    add_gpu(gpus, NULL, 8192);
+    gpu_add_group(gpus->pdata[0], "small");
+    gpu_add_group(gpus->pdata[1], "small");
+    gpu_add_group(gpus->pdata[1], "odd");
+    gpu_add_group(gpus->pdata[2], "odd");
+    g_assert_null(ask(gpus, NULL, 0, "full", "small", &grant, &code));
+    g_assert_cmpstr(grant.gpu->name, ==, "gpu1");
+    g_assert_null(ask(gpus, b, 1, "full", "small", &grant, &code));
+    g_assert_cmpstr(grant.gpu->name, ==, "gpu0");
+    g_assert_null(ask(gpus, b, 1, "full", "odd", &grant, &code));
+    g_assert_cmpstr(grant.gpu->name, ==, "gpu2");
+    full = ask(gpus, b, 2, "sixteenth", "small", &grant, &code);
+    g_assert_cmpint(code, ==, VGPU_REFUSED_FULL);
+    g_assert_cmpstr(
+        full, ==,
+        "profile 'sixteenth' needs 128 MiB of GPU memory; 0 of 2048 MiB are free on gpu0 (b: 2048), 0 "
+        "of 4096 MiB are free on gpu1 (a: 4096). No profile fits: shut down one of these VMs first.");
+    unknown = ask(gpus, NULL, 0, "full", "large", &grant, &code);
+    g_assert_cmpint(code, ==, VGPU_REFUSED_NO_GPU);
+    g_assert_cmpstr(
+        unknown, ==,
+        "there is no GPU 'large'; GPUs of this host are: gpu0, gpu1 (0000:03:00.0), gpu2; groups are: "
+        "small, odd.");
+}
+
+/* Software rendering has more room, and is taken only when the others have none. */
+static void test_last_resort(void)
+{
+    static const AdmissionBooking b[] = { { "a", "gpu0", 2048 * MIB, false } };
+    g_autoptr(GPtrArray) gpus = one_gpu(2048);
+    Gpu *gpu = gpus->pdata[0], *software;
+    AdmissionGrant grant;
+    enum vgpu_refusal code;
+    g_autofree char *why = NULL;
+
+    gpu->node = g_strdup("/dev/dri/renderD128");
+    gpu_add_group(gpu, "cards");
+    add_gpu(gpus, NULL, 65536);
+    software = gpus->pdata[1];
+    g_assert_null(ask(gpus, NULL, 0, "half", "auto", &grant, &code));
+    g_assert_true(grant.gpu == gpu);
+    g_assert_false(grant.last_resort);
+    g_assert_null(ask(gpus, b, 1, "half", "auto", &grant, &code));
+    g_assert_true(grant.gpu == software);
+    g_assert_true(grant.last_resort);
+    g_assert_null(ask(gpus, b, 1, "half", software->name, &grant, &code)); /* asked for by name */
+    g_assert_false(grant.last_resort);
+    why = ask(gpus, b, 1, "half", "cards", &grant, &code); /* a group is not left */
+    g_assert_cmpint(code, ==, VGPU_REFUSED_FULL);
+    g_assert_nonnull(why);
+}
+
+/* A GPU whose policy is exclusive has one VM. */
+static void test_exclusive_policy(void)
+{
+    static const AdmissionBooking b[] = { { "a", "gpu0", 512 * MIB, false } };
+    g_autoptr(GPtrArray) gpus = one_gpu(8192);
+    const Profile *half;
+    g_autoptr(ProfileSet) set = profile_set_new();
+    AdmissionGrant grant;
+    enum vgpu_refusal code;
+    g_autofree char *why = NULL;
+
+    ((Gpu *)gpus->pdata[0])->policy = SCHED_EXCLUSIVE;
+    half = profile_set_find(set, "sixteenth");
+    g_assert_cmpuint(admission_fits(half, gpus->pdata[0], NULL, 0), ==, 1);
+    why = ask(gpus, b, 1, "half", "", &grant, &code);
+    g_assert_true(
+        g_str_has_prefix(why, "gpu0 is for one VM at a time (policy exclusive), and VM a uses it; "));
+}
+
 static void test_exclusive(void)
 {
     static const AdmissionBooking shared[] = { { "a", "gpu0", 512 * MIB, false } };
@@ -195,6 +278,30 @@ static void write_file(const char *root, const char *path, const char *text)
     g_assert_true(g_file_set_contents(full, text, -1, NULL));
 }
 
+/* vgpud.conf of a host with several GPUs, by name and by PCI address. */
+static void check_config(GPtrArray *gpus)
+{
+    static const char text[] = "[vgpud]\ngpus=all\n[gpu 0000:00:02.0]\nmemory=3G\n"
+                               "[group fast]\ngpus = gpu0, gpu0, gpu9\n"
+                               "[group any]\ngpus=0000:03:00.0;0000:00:02.0 software0\n";
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Ini) ini = ini_parse("c", text, strlen(text), NULL);
+    g_autoptr(Config) c = config_new();
+
+    config_add(c, ini, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(c->gpus, ==, GPU_KINDS_ALL);
+    g_test_expect_message(NULL, G_LOG_LEVEL_WARNING, "[group fast]*names a GPU 'gpu9'*");
+    config_apply(c, gpus);
+    g_test_assert_expected_messages();
+    g_assert_cmpuint(gpu_find(gpus, "gpu1")->memory, ==, 3 * GIB);
+    g_assert_cmpuint(g_strv_length(gpu_find(gpus, "gpu0")->groups), ==, 2);
+    g_assert_true(gpu_in_group(gpu_find(gpus, "gpu0"), "fast"));
+    g_assert_false(gpu_in_group(gpu_find(gpus, "gpu1"), "fast"));
+    g_assert_true(gpu_in_group(gpu_find(gpus, "gpu1"), "any"));
+    g_assert_true(gpu_in_group(gpu_find(gpus, "software0"), "any"));
+}
+
 /* A host with two render nodes, the first with known memory. */
 static void test_find_gpus(void)
 {
@@ -203,7 +310,7 @@ static void test_find_gpus(void)
     g_autofree char *link = g_build_filename(root, "sys/class/drm/renderD128/device", NULL);
     g_autofree char *link2 = g_build_filename(root, "sys/class/drm/renderD129/device", NULL);
     g_autofree char *remove = g_strdup_printf("rm -rf '%s'", root);
-    g_autoptr(GPtrArray) gpus = NULL, software = NULL;
+    g_autoptr(GPtrArray) gpus = NULL, software = NULL, all = NULL;
     const Gpu *g;
 
     write_file(root, "dev/dri/renderD129", "");
@@ -216,7 +323,7 @@ static void test_find_gpus(void)
     g_assert_cmpint(symlink("../../../devices/pci0/0000:03:00.0", link), ==, 0);
     g_assert_cmpint(symlink("../../../devices/pci0/0000:00:02.0", link2), ==, 0);
 
-    gpus = gpu_find_all(dev, sys, 24 * GIB, false);
+    gpus = gpu_find_all(dev, sys, 24 * GIB, GPU_KINDS_AUTO);
     g_assert_cmpuint(gpus->len, ==, 2);
     g = gpu_find(gpus, "0000:03:00.0");
     g_assert_nonnull(g);
@@ -229,9 +336,13 @@ static void test_find_gpus(void)
     g_assert_cmpuint(g->memory, ==, 8 * GIB); /* half of 24 GiB, a power of two */
     g_assert_true(g->memory_guessed);
 
-    software = gpu_find_all(dev, sys, 24 * GIB, true);
+    software = gpu_find_all(dev, sys, 24 * GIB, GPU_KINDS_SOFTWARE);
     g_assert_cmpuint(software->len, ==, 1);
     g_assert_nonnull(gpu_find(software, "software0"));
+    all = gpu_find_all(dev, sys, 24 * GIB, GPU_KINDS_ALL);
+    g_assert_cmpuint(all->len, ==, 3);
+    g_assert_cmpstr(((Gpu *)all->pdata[2])->name, ==, "software0"); /* the last */
+    check_config(all);
     g_assert_cmpint(system(remove), ==, 0);
 }
 
@@ -244,7 +355,10 @@ int main(int argc, char **argv)
     g_test_add_func("/admission/overbooked", test_overbooked);
     g_test_add_func("/admission/unknown-names", test_unknown_names);
     g_test_add_func("/admission/choice-of-gpu", test_choice_of_gpu);
+    g_test_add_func("/admission/group", test_group);
+    g_test_add_func("/admission/last-resort", test_last_resort);
     g_test_add_func("/admission/exclusive", test_exclusive);
+    g_test_add_func("/admission/exclusive-policy", test_exclusive_policy);
     g_test_add_func("/admission/long-sentence", test_long_sentence);
     g_test_add_func("/gpu/find", test_find_gpus);
     return g_test_run();

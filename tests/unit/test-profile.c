@@ -232,7 +232,7 @@ static void test_config(void)
 
     g_assert_true(config_add(c, ini, NULL));
     g_assert_false(c->sandbox);
-    g_assert_true(c->software_only);
+    g_assert_cmpint(c->gpus, ==, GPU_KINDS_SOFTWARE);
     g_assert_cmpstr(c->group, ==, "kvm");
     g_assert_cmpstr(c->renderer, ==, "/x/r");
     g_assert_cmpstr(c->kind, ==, "null");
@@ -270,6 +270,13 @@ static void test_config_errors(void)
         { "[vgpud]\npolicy=1\n", "p.conf:2: policy=1 is not best-effort, equal-share, fixed" },
         { "[gpu a]\nspeed=1\n", "p.conf:2: a GPU has no key 'speed'" },
         { "[quarter]\nmemory=1G\n", "p.conf:1: there is no group [quarter] here" },
+        { "[vgpud]\ngpus=some\n", "p.conf:2: gpus=some is not auto, software or all" },
+        { "[group auto]\ngpus=gpu0\n", "p.conf:1: 'auto' is no name for a group of GPUs" },
+        { "[group a b]\ngpus=gpu0\n", "p.conf:1: 'a b' is no name for a group of GPUs" },
+        { "[group a]\ncards=gpu0\n", "p.conf:2: a group of GPUs has no key 'cards'" },
+        { "[group a]\ngpus=,\n", "p.conf:2: gpus=, is not a list of names" },
+        { "[vgpud]\nvms-per-user=0\n", "p.conf:2: vms-per-user=0 is not a number" },
+        { "[vgpud]\nconnections-per-user=x\n", "p.conf:2: connections-per-user=x is not a number" },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
