@@ -243,6 +243,10 @@ static void grant(Client *c, const struct vgpu_attach_request *r, const char *uu
     change = g_strdup_printf("profile=%s gpu=%s memory=%" G_GUINT64_FORMAT, vm->profile, vm->gpu,
                              (guint64)vm->memory);
     client_audit(c, change, NULL);
+    if (g->last_resort) {
+        g_warning("%s: no render node has room for profile '%s': the CPUs render for it (%s), which is slow",
+                  vm->name, vm->profile, vm->gpu);
+    }
     client_start(c);
 }
 

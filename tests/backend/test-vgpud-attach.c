@@ -487,6 +487,15 @@ static void write_profile(Vgpud *d, const char *text)
     g_assert_true(vgpud_run(d));
 }
 
+static bool log_has(Vgpud *d, const char *text)
+{
+    off_t size = lseek(d->log_fd, 0, SEEK_END);
+    g_autofree char *log = g_malloc0(size + 1);
+
+    g_assert_cmpint(pread(d->log_fd, log, size, 0), ==, size);
+    return strstr(log, text) != NULL;
+}
+
 /* A profile for a group, and who is in it. */
 static void test_profile_for_a_group(void)
 {
@@ -506,7 +515,13 @@ static void test_profile_for_a_group(void)
     }
     g_assert_cmpint(stranger(d, out, 1, 0, cad), ==, VGPU_REFUSED_DENIED);
     g_assert_cmpint(stranger(d, NULL, 0, 0, cad), ==, VGPU_REFUSED_DENIED);
+    g_assert_true(log_has(d, "who=\"user nobody (uid 65534, pid "));
+    g_assert_true(
+        log_has(d, " what=attach target=theirs from=\"the attach socket\" result=refused why=\"profile "
+                   "'cad' is for members of 70001 only, and "));
     g_assert_cmpint(stranger(d, in, 2, 0, cad), ==, ANSWER_ACCEPTED);
+    g_assert_true(log_has(d, " what=attach target=theirs from=\"the attach socket\" change=\"profile=cad "
+                             "gpu=software0 memory=67108864\" result=done"));
     g_assert_cmpint(stranger(d, out, 1, 0, half), ==, ANSWER_ACCEPTED);
 }
 
