@@ -23,10 +23,6 @@ void front_reset(void *device, uint32_t generation)
 {
     Device *d = device;
 
-    if (vgpu_stats_get(&d->stats->renew)) {
-        log_say("ends at this reset: vgpud has another renderer for this VM");
-        _exit(0);
-    }
     vhost_reset(d->vhost, generation);
 }
 

@@ -419,7 +419,9 @@ static void handle_lost(Client *c, const struct vgpu_attach_lost *l)
     if (c->vm->state != VM_RUNNING) {
         return; /* we know */
     }
-    if (l->cause == VGPU_LOST_CLOSED) {
+    if (c->vm->page && vgpu_stats_get(&c->vm->page->renew)) {
+        vm_kill(c->vm, VM_RESET_OPERATOR, "it made room for one with 3D"); /* see control_allow */
+    } else if (l->cause == VGPU_LOST_CLOSED) {
         vm_closed_socket(c->vm);
     } else {
         vm_kill(c->vm, causes[l->cause].reset, causes[l->cause].why);

@@ -196,10 +196,6 @@ static gboolean on_renderer_end(gint pidfd, GIOCondition condition, gpointer opa
     }
     if (starting && (why = status_text(vm))) {
         /* what the child itself says */
-    } else if (!vm->cause && vm->page && vgpu_stats_get(&vm->page->renew)) {
-        why = g_strdup_printf("the renderer of %s made room for one with 3D", vm->name);
-        vm->reset = VM_RESET_OPERATOR;
-        vm->cause = g_strdup(why);
     } else if (vm->cause) {
         why = g_strdup_printf("the renderer of %s was ended: %s", vm->name, vm->cause);
     } else if (odd && vm->log && *vmlog_last(vm->log)) {

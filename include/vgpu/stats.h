@@ -2,8 +2,8 @@
 /*
  * The statistics page of one VM: a sealed memfd of VGPU_STATS_SIZE bytes that
  * vgpud makes, the renderer writes and vgpud and QEMU read.  The words that
- * vgpud sets are orders to the renderer: one that does not follow them, or
- * writes others there, is held to vgpud's own books from outside.
+ * vgpud sets are orders; a renderer that does not follow them, or writes others
+ * there, is held to vgpud's own books from outside.
  *
  * Every counter is a naturally aligned 64-bit word with one writer, stored and
  * loaded with relaxed atomics; there is no order between two of them.  What a
@@ -36,7 +36,7 @@ struct vgpu_stats {
     uint64_t errors;         /* error replies, ever */
     uint64_t last_submit_ns; /* CLOCK_MONOTONIC, 0: never */
     uint64_t kind;           /* enum vgpu_renderer_kind */
-    uint64_t renew;          /* set by vgpud: end at the next reset, another renderer is to take over */
+    uint64_t renew;          /* set by vgpud: at its next reset QEMU is to ask for another renderer */
 };
 
 _Static_assert(sizeof(struct vgpu_stats) <= VGPU_STATS_SIZE, "one page");

@@ -142,7 +142,9 @@ static void vgpu_reset(VirtIODevice *vdev)
     d->parent_obj.virtio_config.events_read = 0;
     reset = (struct vgpu_channel_reset){ .generation = ++d->generation };
     trace_vgpu_reset(d, reset.generation);
-    if (d->state == VGPU_STATE_RUNNING) {
+    if (d->state == VGPU_STATE_RUNNING && d->stats && vgpu_stats_get(&d->stats->renew)) {
+        vgpu_lose(d, VGPU_LOST_UNKNOWN, "vgpud has another one for this VM");
+    } else if (d->state == VGPU_STATE_RUNNING) {
         vgpu_channel_send(d, VGPU_CHANNEL_RESET, &reset, sizeof(reset));
     }
     vgpu_rejoin(d); /* also if stopping the rings or that message found it gone */
