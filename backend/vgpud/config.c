@@ -302,7 +302,7 @@ static bool config_add_gpu_group(Config *c, const Ini *ini, const char *group, c
             name, VGPU_NAME_MAX - 1);
     }
     if (!g_str_equal(key, "gpus")) {
-        return ini_fail(ini, group, key, error, "a group of GPUs has no key '%s'; the only key is gpus", key);
+        return ini_fail(ini, group, key, error, "a group of GPUs has no key '%s'; the keys are: gpus", key);
     }
     value = ini_value(ini, group, key, error);
     if (!value) {
