@@ -23,6 +23,7 @@ typedef struct LeaseGpu {
     uint64_t clock;      /* up to when contended counts */
     uint64_t contended;  /* ns in which a lease that was held was in somebody's way */
     uint64_t used;       /* ns charged to all, ever */
+    uint64_t retry;      /* when to go on where a round was broken off */
 } LeaseGpu;
 
 struct Lease {
@@ -61,6 +62,11 @@ struct Lease {
     uint64_t tokens_at;
     uint64_t muted_until; /* in Leases.muted; 0: it is heard */
 
+    /* lease_outside.c's */
+    bool outside, outside_told; /* it works while it waits; and what the main thread knows of that */
+    unsigned outside_calm;
+    uint64_t probed, probed_cpu; /* ns looked at, and of these at work */
+
     LeaseFigures figures;
 };
 
@@ -74,6 +80,10 @@ struct Leases {
     bool started;         /* else nothing is granted */
     bool asleep;          /* the next call wakes the main thread */
     uint64_t calls;       /* served, ever */
+    bool may_nice;        /* we have the privilege */
+    Lease *probe;         /* being looked at while it waits; since when, with what CPU time */
+    uint64_t probe_at, probe_cpu, probe_due;
+    guint probe_next;
 
     pthread_t thread;
     bool threaded, quit;
@@ -86,6 +96,8 @@ struct Leases {
     void *hung_opaque;
     void (*awake)(void *opaque);
     void *awake_opaque;
+    LeasesOutside *outside;
+    void *outside_opaque;
 };
 
 uint64_t lease_now(void);
@@ -96,6 +108,8 @@ uint64_t lease_gpu_time(const Lease *l, uint64_t ns);
 
 /* First in all that changes a GPU: counts contended time up to now. */
 void lease_gpu_clock(LeaseGpu *g, uint64_t now);
+/* Of its process, where it counts. */
+uint64_t lease_cpu_time(const Lease *l, bool *known);
 /* What it used since the last time. */
 void lease_charge(Lease *l, uint64_t now);
 /* What its page says against what we think: it came back, it wants. */
@@ -114,6 +128,16 @@ void lease_gpu_look(LeaseGpu *g, uint64_t now);
 uint64_t lease_gpu_deadline(const LeaseGpu *g, uint64_t now);
 /* Once a second. */
 void lease_tick(Lease *l, uint64_t now);
+
+/* ---- lease_outside.c ---- */
+
+/* The lock is held: after a call or a timer; and before a wait ends. */
+void lease_probe(Leases *l, uint64_t now);
+void lease_probe_end(Lease *l, uint64_t now);
+/* The lock is held, once a second: sets outside. */
+void lease_judge(Lease *l);
+/* A process' threads: the last ones to run, or like others again. */
+void lease_renice(pid_t pid, bool last);
 
 /* ---- lease_thread.c ---- */
 

@@ -12,7 +12,8 @@
 #define LOOK_STEP  (2 * LEASE_MS) /* from the first look to the second, then twice as long each time */
 #define LOOK_MOST  (50 * LEASE_MS)
 #define GRACE      (10 * LEASE_MS) /* to begin with what was granted: the host may be busy */
-#define ROUND_MAX  4096            /* grants at once: more than fit side by side */
+#define ROUND_MAX  64              /* decisions at once, beside two for each that fits */
+#define RETRY      LEASE_MS
 
 uint64_t lease_gpu_time(const Lease *l, uint64_t ns)
 {
@@ -31,7 +32,7 @@ void lease_gpu_clock(LeaseGpu *g, uint64_t now)
     }
 }
 
-static uint64_t cpu_time(const Lease *l, bool *known)
+uint64_t lease_cpu_time(const Lease *l, bool *known)
 {
     struct timespec ts;
 
@@ -51,7 +52,7 @@ static LeaseSample sample(const Lease *l, uint64_t now)
         .busy_since = lease_page_get(&page->busy_since_ns),
     };
 
-    s.cpu = cpu_time(l, &s.cpu_counts);
+    s.cpu = lease_cpu_time(l, &s.cpu_counts);
     return s;
 }
 
@@ -109,6 +110,7 @@ static void set_waiting(Lease *l, bool waiting, uint64_t now)
         l->wait_since = now;
         l->gpu->waiting++;
     } else if (!waiting && l->waiting) {
+        lease_probe_end(l, now);
         sched_unwant(l->gpu->sched, l->client, now);
         l->gpu->waiting--;
     }
@@ -188,13 +190,14 @@ static void grant(Lease *l, uint64_t slice, uint64_t now)
 {
     uint64_t quantum = sched_quantum(l->gpu->sched, l->client);
 
+    lease_probe_end(l, now);
     l->waiting = false;
     l->gpu->waiting--;
     begin_hold(l, now);
     l->end = slice == SCHED_NEVER ? NEVER : now + slice;
     __atomic_store_n(&l->page.shared->quantum_ns, quantum, __ATOMIC_RELAXED);
     if (!lease_page_grant(&l->page, l->end)) {
-        lease_follow(l, now); /* it wants it no longer */
+        end_hold(l, now); /* it wants it no longer; if it does again it calls */
         return;
     }
     count_wait(l, now - l->wait_since);
@@ -227,15 +230,17 @@ void lease_gpu_round(LeaseGpu *g, uint64_t now)
         return;
     }
     lease_gpu_clock(g, now);
-    for (unsigned i = 0; i < ROUND_MAX; i++) {
+    g->retry = NEVER;
+    for (unsigned i = 0; i < ROUND_MAX + 2 * g->capacity; i++) {
         if (sched_grant(g->sched, now, &next)) {
             grant(next.opaque, next.slice_ns, now);
         } else if (sched_preempt(g->sched, now, &holder, &end)) {
             ask(sched_opaque(holder), end, now);
         } else {
-            break;
+            return;
         }
     }
+    g->retry = now + RETRY; /* a renderer changes its page as fast as we look at it */
 }
 
 /* ---- looking after those that hold ---- */
@@ -303,14 +308,14 @@ void lease_gpu_look(LeaseGpu *g, uint64_t now)
             looked = true;
         }
     }
-    if (looked || sched_next(g->sched, now) <= now) {
+    if (looked || g->retry <= now || sched_next(g->sched, now) <= now) {
         lease_gpu_round(g, now);
     }
 }
 
 uint64_t lease_gpu_deadline(const LeaseGpu *g, uint64_t now)
 {
-    uint64_t first = g->all->started ? sched_next(g->sched, now) : NEVER;
+    uint64_t first = g->all->started ? MIN(sched_next(g->sched, now), g->retry) : NEVER;
 
     for (guint i = 0; i < g->holders->len; i++) {
         first = MIN(first, ((const Lease *)g->holders->pdata[i])->look);
@@ -349,6 +354,7 @@ void lease_tick(Lease *l, uint64_t now)
     if (l->held || l->settings.software) {
         lease_charge(l, now);
     }
+    lease_judge(l);
     if (l->held) {
         tick_held(l, now);
     }

@@ -143,21 +143,25 @@ static void serve_call(Leases *l, uint64_t key, uint64_t now)
 /* ---- the thread ---- */
 
 /* Others may be at work with all CPUs, software renderers above all.  Not being allowed is no failure. */
-static void hurry(void)
+static bool hurry(void)
 {
     const struct sched_param one = { .sched_priority = 1 };
+    bool nice = setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), -10) == 0;
 
-    if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &one) < 0) {
-        setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), -10);
-    }
+    sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &one);
+    return nice;
 }
 
 static void *run(void *opaque)
 {
     struct epoll_event ev[EVENTS_MAX];
     Leases *l = opaque;
+    bool may_nice;
 
-    hurry();
+    may_nice = hurry();
+    pthread_mutex_lock(&l->lock);
+    l->may_nice = may_nice;
+    pthread_mutex_unlock(&l->lock);
     for (;;) {
         int n = epoll_wait(l->epoll, ev, EVENTS_MAX, -1);
         uint64_t now;
@@ -179,6 +183,7 @@ static void *run(void *opaque)
             lease_gpu_look(l->gpus->pdata[i], now);
         }
         hear_again(l, now);
+        lease_probe(l, now);
         lease_thread_arm(l, lease_now());
         pthread_mutex_unlock(&l->lock);
     }

@@ -31,8 +31,9 @@
  *   it calls without need      it is not heard for some milliseconds (lease_thread.c)
  *   it holds on                charged for all the time that others wait (lease_meter.c)
  *   it lies about its use      charged the largest of what we see ourselves
- *   it grants itself a lease   revoked at the next look; work without a lease cannot be
- *                              prevented here, only counted: as CPU time, on a software GPU
+ *   it grants itself a lease   revoked at the next look
+ *   it works without a lease   cannot be prevented here; on a software GPU it is seen and
+ *                              charged as CPU time, and runs after all others (lease_outside.c)
  *   it spoils page, eventfd or pipe   nothing of ours blocks or loops on them (lease_page.c)
  *
  * After a restart pages come back as the renderers left them: what says it is
@@ -211,6 +212,12 @@ void leases_set_awake(Leases *l, void (*awake)(void *opaque), void *opaque)
     unlock(l);
 }
 
+void leases_set_outside(Leases *l, LeasesOutside *outside, void *opaque)
+{
+    l->outside = outside;
+    l->outside_opaque = opaque;
+}
+
 /* ---- GPUs ---- */
 
 static LeaseGpu *find_gpu(const Leases *l, const char *name)
@@ -236,6 +243,7 @@ static LeaseGpu *add_gpu(Leases *l, const char *name, SchedPolicy policy, uint32
     g->sched = sched_new(policy, g->capacity);
     g->holders = g_ptr_array_new();
     g->clock = lease_now();
+    g->retry = LEASE_PAGE_NEVER;
     g_ptr_array_add(l->gpus, g);
     return g;
 }
@@ -419,7 +427,7 @@ void leases_figures(Lease *lease, LeaseFigures *f)
     Leases *l = lease->gpu->all;
 
     lock(l);
-    if (lease->held) {
+    if (lease->held || lease->settings.software) {
         uint64_t now = lease_now();
 
         lease_gpu_clock(lease->gpu, now);
@@ -435,6 +443,20 @@ void leases_figures(Lease *lease, LeaseFigures *f)
     unlock(l);
 }
 
+/* Without the lock: a process may have many threads. */
+static void tell_outside(Leases *l, Lease *lease, bool outside)
+{
+    if (outside || lease->outside_told) {
+        lease_renice(lease->pid, outside);
+    }
+    if (outside != lease->outside_told) {
+        lease->outside_told = outside;
+        if (l->outside) {
+            l->outside(lease->vm, outside, l->outside_opaque);
+        }
+    }
+}
+
 bool leases_tick(Leases *l)
 {
     bool awake = false;
@@ -446,14 +468,17 @@ bool leases_tick(Leases *l)
     /* The lock is let go between two leases: a handover does not wait for all of them. */
     for (guint i = 0; i < l->leases->len; i++) {
         Lease *lease = l->leases->pdata[i];
+        bool outside;
 
         if (!lease) {
             continue;
         }
         lock(l);
         lease_tick(lease, lease_now());
-        awake |= lease->held || lease->waiting || lease->stopped;
+        outside = lease->outside;
+        awake |= lease->held || lease->waiting || lease->stopped || outside;
         unlock(l);
+        tell_outside(l, lease, outside);
     }
     lock(l);
     awake |= calls != l->calls;

@@ -24,6 +24,9 @@ typedef struct Lease Lease; /* one VM's */
 /* A lease's holder outstays its welcome: told on the main thread, once per hang. */
 typedef void LeasesHung(void *vm, uint64_t ns, void *opaque);
 
+/* Its renderer works while it waits for its turn, or does so no longer: told on the main thread. */
+typedef void LeasesOutside(void *vm, bool outside, void *opaque);
+
 Leases *leases_new(LeasesHung *hung, void *opaque, GError **error);
 void leases_free(Leases *l); /* takes NULL; renderers run on without */
 
@@ -85,6 +88,7 @@ uint64_t leases_gpu_used(Leases *l, const char *gpu);
  * a renderer calls (which leases_set_awake tells).
  */
 bool leases_tick(Leases *l);
+void leases_set_outside(Leases *l, LeasesOutside *outside, void *opaque);
 void leases_set_awake(Leases *l, void (*awake)(void *opaque), void *opaque);
 
 #endif

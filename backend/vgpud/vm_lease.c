@@ -58,6 +58,19 @@ static void on_hung(void *opaque, uint64_t ns, void *daemon)
     vm_save_all(daemon);
 }
 
+static void on_outside(void *opaque, bool outside, void *daemon)
+{
+    const Vm *vm = opaque;
+
+    if (outside) {
+        g_warning("%s: its renderer works while it waits for its turn on %s: it gets what CPU time others "
+                  "leave, as long as it does",
+                  vm->name, vm->gpu);
+    } else {
+        g_message("%s: its renderer works in its turns again", vm->name);
+    }
+}
+
 static void settings_of(const Daemon *d, const Vm *vm, LeaseSettings *s)
 {
     settings_for_lease(vm, gpu_find(d->gpus, vm->gpu), launcher_cpus_online(), s);
@@ -66,14 +79,35 @@ static void settings_of(const Daemon *d, const Vm *vm, LeaseSettings *s)
 bool vm_lease_init(Daemon *d, GError **error)
 {
     d->leases = leases_new(on_hung, d, error);
+    if (d->leases) {
+        leases_set_outside(d->leases, on_outside, d);
+    }
     for (guint i = 0; d->leases && i < d->gpus->len; i++) {
         vm_lease_policy(d, d->gpus->pdata[i]);
     }
     return d->leases != NULL;
 }
 
+/* VMs that came under another policy. */
+static void check_exclusive(const Daemon *d, const Gpu *gpu)
+{
+    unsigned vms = 0;
+
+    for (guint i = 0; i < d->books->vms->len; i++) {
+        vms += g_str_equal(((const Vm *)d->books->vms->pdata[i])->gpu, gpu->name);
+    }
+    if (gpu->policy == SCHED_EXCLUSIVE && vms > 1) {
+        g_warning("%s: its policy is exclusive and %u VMs are there: only the first gets GPU time, until it "
+                  "leaves or `vgpuctl policy %s best-effort`",
+                  gpu->name, vms, gpu->name);
+    }
+}
+
 void vm_lease_all_there(Daemon *d)
 {
+    for (guint i = 0; i < d->gpus->len; i++) {
+        check_exclusive(d, d->gpus->pdata[i]);
+    }
     leases_start(d->leases);
 }
 

@@ -6,7 +6,9 @@
  */
 #include <glib/gstdio.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -278,9 +280,37 @@ static uint64_t cpu_ns(pid_t pid)
     return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
+/* Its threads' nice value, all alike; -100 when they are not. */
+static int nice_value(pid_t pid)
+{
+    g_autofree char *tasks = g_strdup_printf("/proc/%d/task", (int)pid);
+    g_autoptr(GDir) dir = g_dir_open(tasks, 0, NULL);
+    const char *tid;
+    int value = -100;
+
+    while (dir && (tid = g_dir_read_name(dir))) {
+        int one = getpriority(PRIO_PROCESS, (id_t)atoi(tid));
+
+        if (value != -100 && value != one) {
+            return -100;
+        }
+        value = one;
+    }
+    return value;
+}
+
+/* May this test, and so vgpud, lower a nice value? */
+static bool may_nice(void)
+{
+    int value = getpriority(PRIO_PROCESS, 0);
+
+    return setpriority(PRIO_PROCESS, 0, value - 1) == 0 && setpriority(PRIO_PROCESS, 0, value) == 0;
+}
+
 /*
  * A renderer that does not wait for its turns and claims nothing: its CPU time
- * is charged all the same, and the other has its share at least.
+ * is charged all the same, the other has its share at least, and it runs after
+ * all others until it waits like them.
  */
 static void test_liar(void)
 {
@@ -297,7 +327,7 @@ static void test_liar(void)
     done[1] = l[1].done_us;
     used = (uint64_t)vm_number(d, "liar", "gpu_time_ns");
     burnt = cpu_ns(pid);
-    pump(l, 2, 2500); /* two looks at who holds nothing */
+    pump(l, 2, 1500);
     burnt = cpu_ns(pid) - burnt;
     used = (uint64_t)vm_number(d, "liar", "gpu_time_ns") - used;
     done[0] = l[0].done_us - done[0];
@@ -307,6 +337,18 @@ static void test_liar(void)
     g_assert_cmpfloat((double)used, >, 0.5 * (double)burnt / (double)g_get_num_processors());
     g_assert_cmpfloat((double)done[1], >, 0.8 * (double)done[0]);
     g_assert_cmpint(vm_number(d, "liar", "understated_ns"), >, 0);
+    if (may_nice()) {
+        for (unsigned i = 0; i < 50 && nice_value(pid) != 19; i++) {
+            pump(l, 2, 100);
+        }
+        g_assert_cmpint(nice_value(pid), ==, 19);
+        g_assert_cmpint(nice_value(vgpud_renderer_pid(d, "b")), ==, getpriority(PRIO_PROCESS, 0));
+        for (unsigned i = 0; i < 100 && nice_value(pid) == 19; i++) {
+            frontend_collect(l[0].f, NULL);
+            pump(&l[1], 1, 100);
+        }
+        g_assert_cmpint(nice_value(pid), ==, getpriority(PRIO_PROCESS, 0));
+    }
     load_end(&l[0]);
     load_end(&l[1]);
 }

@@ -255,8 +255,13 @@ static void test_side_by_side(void)
     close_all(p, 2, l);
 
     l = new_leases(SCHED_BEST_EFFORT, 2);
-    open_all(p, 3, l, third, 500);
-    p[0].lies = true;
+    for (unsigned i = 0; i < 3; i++) {
+        LeaseSettings s = player_settings(third[i]);
+
+        player_open(&p[i], l, &s);
+        p[i].lies = i == 0;
+        player_start(&p[i], 500);
+    }
     expect_shares(p, 3, third, 0.08);
     close_all(p, 3, l);
 }
