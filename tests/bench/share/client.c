@@ -9,7 +9,6 @@
  *     batch-us=N  with clears=0
  *     depth=N     submits in flight (saturating): default 2
  *     hz=N        instead: one submit at a time, N a second, and its time is kept
- *     direct=1    starts a renderer itself, which then has no lease at all
  *
  * Says "ready CLEARS" on stdout, works from "go" on stdin until "stop", then
  * prints "submits N" and, with hz, "frame-us A B C ...".
@@ -30,7 +29,7 @@
 typedef struct Client {
     Frontend *f;
     GlStream *work;
-    unsigned clears, batch_us, depth, hz, direct;
+    unsigned clears, batch_us, depth, hz;
     uint64_t submits;
     GArray *frames; /* of uint32_t, us */
 } Client;
@@ -145,11 +144,9 @@ static void set(Client *c, const char *text)
     const struct {
         const char *key;
         unsigned *to;
-    } keys[] = { { "clears", &c->clears },
-                 { "batch-us", &c->batch_us },
-                 { "depth", &c->depth },
-                 { "hz", &c->hz },
-                 { "direct", &c->direct } };
+    } keys[] = {
+        { "clears", &c->clears }, { "batch-us", &c->batch_us }, { "depth", &c->depth }, { "hz", &c->hz }
+    };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
         if (pair[1] && g_str_equal(pair[0], keys[i].key)) {
@@ -165,7 +162,7 @@ int main(int argc, char **argv)
 {
     Vgpud d = { 0 };
     Client c = { .batch_us = 2000, .depth = 2 };
-    int fd = -1;
+    int fd;
 
     if (argc < 5) {
         fprintf(stderr, "usage: bench-share-client SOCKET PROFILE NAME NUMBER [KEY=VALUE...]\n");
@@ -178,12 +175,7 @@ int main(int argc, char **argv)
     }
     c.depth = CLAMP(c.depth, 1, DEPTH_MAX);
     d.socket = argv[1];
-    if (c.direct) {
-        c.f = frontend_new(
-            &(FrontendOptions){ .renderer = "virgl", .memory = 128ull << 20, .ram = 32ull << 20 });
-    } else {
-        c.f = attach_vm(&d, argv[2], argv[3], (unsigned)atoi(argv[4]), &fd);
-    }
+    c.f = attach_vm(&d, argv[2], argv[3], (unsigned)atoi(argv[4]), &fd);
     c.work = gl_stream_new();
     c.frames = g_array_new(FALSE, FALSE, sizeof(uint32_t));
     if (!c.f || c.f->dead || gpu_context_create(c.f, 1, 0) != OK_NODATA) {
@@ -222,8 +214,6 @@ int main(int argc, char **argv)
     }
     fflush(stdout);
     frontend_free(c.f);
-    if (fd >= 0) {
-        close(fd);
-    }
+    close(fd);
     return 0;
 }

@@ -28,20 +28,20 @@ STEP_S = 0.1
 class Vgpud:
     """A daemon of our own, its socket and configuration in a folder."""
 
-    def __init__(self, policy='best-effort', profiles=None, conf=''):
+    def __init__(self, policy='best-effort', profiles=None, conf='', vgpud='', env=None):
         self.folder = tempfile.TemporaryDirectory(prefix='vgpu-share.', ignore_cleanup_errors=True)
         self.socket = f'{self.folder.name}/vgpud.sock'
         etc = f'{self.folder.name}/etc'
         os.makedirs(f'{etc}/profiles.d')
         with open(f'{etc}/vgpud.conf', 'w') as f:
-            f.write(f'[vgpud]\ngpus = software\n[renderer]\nkind = virgl\n{conf}'
+            f.write(f'[vgpud]\ngpus = software\n{vgpud}[renderer]\nkind = virgl\n{conf}'
                     f'[gpu software0]\nmemory = 4G\npolicy = {policy}\n')
         with open(f'{etc}/profiles.d/bench.conf', 'w') as f:
             for name, keys in (profiles or {}).items():
                 f.write(f'[{name}]\nmemory = 128M\ncpus = all\n' + ''.join(f'{k} = {v}\n' for k, v in keys.items()))
         self.log = open(f'{self.folder.name}/log', 'w+')
         self.process = subprocess.Popen([os.environ['VGPUD'], f'--socket={self.socket}', f'--config={etc}'],
-                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=env)
         self.api = f'{self.folder.name}/vgpud-api.sock'
         for _ in range(200):
             if os.path.exists(self.api):
@@ -93,7 +93,7 @@ class Client:
         if not line:
             raise RuntimeError(f"{self.name} did not get ready: {''.join(said)}")
         self.clears = int(line.split()[1])
-        self.pid = None if keys.get('direct') else vgpud.vms()[self.name]['pid']
+        self.pid = vgpud.vms()[self.name]['pid']
 
     def say(self, word):
         self.process.stdin.write(f'{word}\n')
@@ -239,22 +239,47 @@ def light(seconds):
 
 
 def submits(vgpud, seconds, **keys):
-    """Submits a second of one client that has the GPU for itself."""
+    """Submits for each second of CPU time of one VM's renderer that has the GPU
+    for itself: who else uses the machine's CPUs is not in it."""
     client = Client(vgpud, 'even', **keys)
+    before = cpu_ns(client.pid)
     client.say('go')
-    start = time.monotonic()
     time.sleep(seconds)
-    return client.end()['submits'] / (time.monotonic() - start)
+    used = cpu_ns(client.pid) - before
+    return client.end()['submits'] / used
 
 
-def cost(clears, label, seconds, rounds=5):
-    """One VM's throughput with a lease against a renderer that has none, in turns."""
+# Starts the renderer as vgpud would, without what gives it a lease.
+NO_LEASE = """#!/bin/bash
+args=()
+for a in "$@"; do
+    case $a in --lease-*) ;; *) args+=("$a") ;; esac
+done
+exec "$VGPU_BENCH_RENDERER" "${args[@]}"
+"""
+
+
+def cost(clears, label, seconds, rounds=7):
+    """One VM's throughput on its CPU time (which is the GPU here) with a lease
+    against the same without, in turns.  Both without the sandbox, in which there
+    is no shell to leave the lease out."""
     ratios = []
-    with Vgpud(profiles={'even': {'share': '100%'}}) as vgpud:
-        for number in range(rounds):
-            order = (0, 1) if number % 2 else (1, 0)
-            rate = {direct: submits(vgpud, seconds, clears=clears, direct=direct) for direct in order}
-            ratios.append(rate[0] / rate[1])
+    with tempfile.TemporaryDirectory(prefix='vgpu-share.') as folder:
+        for name, text in (('with', NO_LEASE.replace('--lease-*', '--none')), ('without', NO_LEASE)):
+            with open(f'{folder}/{name}', 'w') as f:
+                f.write(text)
+            os.chmod(f'{folder}/{name}', 0o755)
+        conf = {name: f"path = {folder}/{name}\nenvironment = VGPU_BENCH_RENDERER={os.environ['VGPU_RENDERER']}\n"
+                for name in ('with', 'without')}
+        env = {k: v for k, v in os.environ.items() if k != 'VGPU_RENDERER'}
+        profiles = {'even': {'share': '100%'}}
+        with Vgpud(profiles=profiles, conf=conf['with'], env=env, vgpud='sandbox = off\n') as one, \
+                Vgpud(profiles=profiles, conf=conf['without'], env=env, vgpud='sandbox = off\n') as other:
+            for number in range(rounds):
+                order = (one, other) if number % 2 else (other, one)
+                rate = {v: submits(v, seconds, clears=clears) for v in order}
+                ratios.append(rate[one] / rate[other])
+    print(f"{label}: {', '.join(f'{r:.3f}' for r in sorted(ratios))}", file=sys.stderr)
     return figure(f'share_one_vm_throughput_{label}', 'ratio', median(ratios), ('>=', 0.99))
 
 
