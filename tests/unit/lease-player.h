@@ -129,6 +129,25 @@ static inline void player_stop(Player *p)
     p->thread = NULL;
 }
 
+/* A file of the thread that serves leases, under /proc; to free. */
+static inline char *leases_thread(const char *file)
+{
+    g_autoptr(GDir) dir = g_dir_open("/proc/self/task", 0, NULL);
+    const char *tid;
+    char *text;
+
+    while ((tid = g_dir_read_name(dir))) {
+        g_autofree char *comm = g_strdup_printf("/proc/self/task/%s/comm", tid), *name = NULL;
+        g_autofree char *path = g_strdup_printf("/proc/self/task/%s/%s", tid, file);
+
+        if (g_file_get_contents(comm, &name, NULL, NULL) && g_str_equal(g_strstrip(name), "leases") &&
+            g_file_get_contents(path, &text, NULL, NULL)) {
+            return text;
+        }
+    }
+    g_assert_not_reached();
+}
+
 /* Until it is so; the main context runs meanwhile. */
 #define WAIT_UNTIL(condition)                                                                                \
     do {                                                                                                     \
