@@ -49,6 +49,7 @@ struct Lease {
     uint64_t look_step;       /* the next time that much later */
     uint64_t wait_since;
     LeaseMeter meter;
+    bool warm;          /* its CPU time counts: it has begun to work, not only to start */
     uint64_t contended; /* the GPU's at the last charge */
 
     bool stopped;               /* by a signal: gets no lease until it goes on */

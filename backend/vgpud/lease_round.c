@@ -11,8 +11,9 @@
 #define LOOK_AFTER (LEASE_MS / 2) /* past the end of a slice */
 #define LOOK_STEP  (2 * LEASE_MS) /* from the first look to the second, then twice as long each time */
 #define LOOK_MOST  (50 * LEASE_MS)
-#define GRACE      (10 * LEASE_MS) /* to begin with what was granted: the host may be busy */
-#define ROUND_MAX  64              /* decisions at once, beside two for each that fits */
+#define GRACE      (10 * LEASE_MS)   /* to begin with what was granted: the host may be busy */
+#define ROUND_MAX  64                /* decisions at once, beside two for each that fits */
+#define STARTING   (2000 * LEASE_MS) /* CPU time to load a driver, which is no use of the GPU */
 #define RETRY      LEASE_MS
 
 uint64_t lease_gpu_time(const Lease *l, uint64_t ns)
@@ -65,8 +66,13 @@ void lease_charge(Lease *l, uint64_t now)
 {
     LeaseGpu *g = l->gpu;
     LeaseSample s = sample(l, now);
-    uint64_t used = lease_meter_charge(&l->meter, &s);
-    uint64_t most = lease_gpu_time(l, g->contended - l->contended);
+    uint64_t used, most = lease_gpu_time(l, g->contended - l->contended);
+
+    if (!l->warm) {
+        l->meter.cpu = s.cpu;
+        l->warm = s.cpu > STARTING; /* whether it asks for a lease or not */
+    }
+    used = lease_meter_charge(&l->meter, &s);
 
     l->contended = g->contended;
     l->figures.used_ns += used;
@@ -106,6 +112,7 @@ static void set_waiting(Lease *l, bool waiting, uint64_t now)
 {
     if (waiting && !l->waiting) {
         lease_charge(l, now);
+        l->warm = true;
         sched_want(l->gpu->sched, l->client, now);
         l->wait_since = now;
         l->gpu->waiting++;
@@ -146,7 +153,7 @@ void lease_hold(Lease *l, uint64_t now)
     lease_gpu_clock(l->gpu, now);
     sched_hold(l->gpu->sched, l->client, now);
     begin_hold(l, now);
-    l->entered = true;
+    l->entered = l->warm = true;
 }
 
 void lease_drop(Lease *l, uint64_t now)

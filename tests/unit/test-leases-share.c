@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 static Leases *new_leases(SchedPolicy policy, uint32_t capacity)
@@ -266,50 +267,70 @@ static void test_side_by_side(void)
     close_all(p, 3, l);
 }
 
-/* On a software GPU the CPU time of a process counts, whatever it says and holds. */
+/* A process that burns CPU time up to so many ms of it for each byte it is sent, and answers. */
+static pid_t fork_burner(int *socket)
+{
+    int pair[2];
+    pid_t pid;
+    uint8_t tens;
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+    *socket = pair[0];
+    pid = fork();
+    g_assert_cmpint(pid, >=, 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        while (read(pair[1], &tens, 1) == 1) {
+            struct timespec ts;
+
+            do {
+                clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+            } while (ts.tv_sec == 0 && ts.tv_nsec < tens * 10 * 1000 * 1000);
+            if (write(pair[1], &tens, 1) != 1) {
+                break;
+            }
+        }
+        _exit(0);
+    }
+    close(pair[1]);
+    return pid;
+}
+
+static void burn(int socket, uint8_t tens)
+{
+    g_assert_cmpint(write(socket, &tens, 1), ==, 1);
+    g_assert_cmpint(read(socket, &tens, 1), ==, 1);
+}
+
+/* On a software GPU the CPU time of a process counts once it has asked, whatever it says and holds. */
 static void test_cpu_time(void)
 {
     Leases *l = new_leases(SCHED_BEST_EFFORT, 2);
     LeaseSettings s = player_settings(0.5);
-    Player p;
+    uint32_t ticket;
     uint64_t used;
+    Player p;
     pid_t pid;
-    int ready[2];
-    char c;
+    int socket;
 
     s.software = true;
     player_open(&p, NULL, NULL);
-    g_assert_cmpint(pipe(ready), ==, 0);
-    pid = fork();
-    g_assert_cmpint(pid, >=, 0);
-    if (pid == 0) {
-        struct timespec ts;
-
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (read(ready[0], &c, 1) != 1) {
-            _exit(1);
-        }
-        do {
-            clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-        } while (ts.tv_sec == 0 && ts.tv_nsec < 200 * 1000 * 1000);
-        if (write(ready[1], "d", 1) != 1) {
-            _exit(1);
-        }
-        pause();
-    }
+    pid = fork_burner(&socket);
     player_attach(&p, l, pid, &s);
-    g_assert_cmpint(write(ready[1], "g", 1), ==, 1);
-    g_usleep(50000); /* it has read that, and its answer is not ours */
-    g_assert_cmpint(read(ready[0], &c, 1), ==, 1);
+    burn(socket, 10); /* it starts */
+    leases_tick(l);
+    g_assert_cmpuint(player_figures(&p).used_ns, ==, 0);
+    g_assert_true(lease_enter(p.client, &ticket));
+    lease_leave(p.client, ticket, 1);
+    burn(socket, 20);
     leases_tick(l);
     used = player_figures(&p).used_ns;
-    g_assert_cmpuint(used, >=, 90 * MS); /* half of a GPU of two CPUs */
-    g_assert_cmpuint(used, <=, 120 * MS);
+    g_assert_cmpuint(used, >=, 40 * MS); /* half of a GPU of two CPUs */
+    g_assert_cmpuint(used, <=, 70 * MS);
     g_assert_cmpuint(leases_gpu_used(l, "gpu0"), ==, used);
     kill(pid, SIGKILL);
     g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
-    close(ready[0]);
-    close(ready[1]);
+    close(socket);
     player_close(&p);
     leases_free(l);
 }
