@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "audit.h"
+#include "control.h"
 #include "launcher.h"
 #include "process.h"
 #include "roles.h"
@@ -231,6 +232,8 @@ static void grant(Client *c, const struct vgpu_attach_request *r, const char *uu
     g_autofree char *clean = units_clean_text(r->name), *change = NULL;
     const Profile *p = g->profile;
     Vm *vm = books_add(c->daemon->books, *clean ? clean : uuid, uuid, device);
+    const VmProcess q = { c->start ? c->who.pid : 0, c->start, device, vm->name };
+    Vm *departed = books_return(c->daemon->books, &q);
 
     vm->profile = g_strdup(p->name);
     vm->gpu = g_strdup(g->gpu->name);
@@ -240,6 +243,10 @@ static void grant(Client *c, const struct vgpu_attach_request *r, const char *uu
     vm->qemu_pid = c->start ? c->who.pid : 0;
     vm->qemu_start = c->start;
     client_take(c, vm);
+    if (departed) {
+        control_return(c->daemon, vm, departed, r->flags & VGPU_ATTACH_F_REJOIN);
+        books_forget(departed);
+    }
     change = g_strdup_printf("profile=%s gpu=%s memory=%" G_GUINT64_FORMAT, vm->profile, vm->gpu,
                              (guint64)vm->memory);
     client_audit(c, change, NULL);
@@ -364,7 +371,7 @@ static void handle_request(Client *c, const struct vgpu_attach_request *r)
     Daemon *d = c->daemon;
     bool rejoin = r->flags & VGPU_ATTACH_F_REJOIN;
     g_autofree AdmissionBooking *bookings = NULL;
-    g_autofree char *device = units_clean_text(r->device);
+    g_autofree char *device = units_clean_text(r->device), *name = units_clean_text(r->name);
     g_autofree char *why = NULL;
     char uuid[VM_UUID_TEXT];
     enum vgpu_refusal code;
@@ -384,6 +391,11 @@ static void handle_request(Client *c, const struct vgpu_attach_request *r)
     g_free(c->asked);
     c->asked = g_strdup(*r->name ? r->name : uuid);
     old = books_find(d->books, uuid, device);
+    if (!old && rejoin) { /* the UUID of one without -uuid is another one each time */
+        const VmProcess q = { c->start ? c->who.pid : 0, c->start, device, name };
+
+        old = books_find_process(d->books, &q);
+    }
     if (old && again(c, r, old)) {
         return;
     }

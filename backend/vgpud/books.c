@@ -5,6 +5,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "process.h"
+
+#define PURGE_AT_ONCE 8 /* each is a look into /proc */
+
 static void vm_free(gpointer data)
 {
     Vm *vm = data;
@@ -32,6 +36,7 @@ Books *books_new(void)
     Books *b = g_new0(Books, 1);
 
     b->vms = g_ptr_array_new_with_free_func(vm_free);
+    b->departed = g_ptr_array_new_with_free_func(vm_free);
     return b;
 }
 
@@ -39,6 +44,7 @@ void books_free(Books *books)
 {
     if (books) {
         g_ptr_array_unref(books->vms);
+        g_ptr_array_unref(books->departed);
         g_free(books);
     }
 }
@@ -74,6 +80,94 @@ Vm *books_add(Books *books, const char *name, const char *uuid, const char *devi
 void books_remove(Books *books, Vm *vm)
 {
     g_ptr_array_remove(books->vms, vm);
+}
+
+static bool is_of(const Vm *vm, const VmProcess *q)
+{
+    return q->pid && vm->qemu_pid == q->pid && vm->qemu_start == q->start &&
+           g_str_equal(vm->device, q->device) && g_str_equal(vm->name, q->name);
+}
+
+static Vm *find_of(const GPtrArray *vms, const VmProcess *q)
+{
+    for (guint i = 0; i < vms->len; i++) {
+        if (is_of(vms->pdata[i], q)) {
+            return vms->pdata[i];
+        }
+    }
+    return NULL;
+}
+
+/* Forgets a few whose QEMU has ended since; those that live come round again. */
+static void purge_departed(Books *books)
+{
+    for (unsigned i = 0; i < PURGE_AT_ONCE && i < books->departed->len; i++) {
+        Vm *old = g_ptr_array_steal_index(books->departed, 0);
+
+        if (process_is_ending(old->qemu_pid, old->qemu_start)) {
+            vm_free(old);
+        } else {
+            g_ptr_array_add(books->departed, old);
+        }
+    }
+}
+
+/* One user's many leave the others' alone. */
+static void make_room(Books *books, uid_t owner)
+{
+    unsigned own = 0, oldest = 0;
+
+    for (guint i = books->departed->len; i-- > 0;) {
+        if (((Vm *)books->departed->pdata[i])->owner == owner) {
+            own++;
+            oldest = i;
+        }
+    }
+    if (own >= BOOKS_DEPARTED_MAX / 16) {
+        g_ptr_array_remove_index(books->departed, oldest);
+    } else if (books->departed->len >= BOOKS_DEPARTED_MAX) {
+        g_ptr_array_remove_index(books->departed, 0);
+    }
+}
+
+void books_depart(Books *books, Vm *vm)
+{
+    const VmProcess q = { vm->qemu_pid, vm->qemu_start, vm->device, vm->name };
+
+    purge_departed(books);
+    if (!vm->qemu_pid || process_is_ending(vm->qemu_pid, vm->qemu_start)) {
+        books_remove(books, vm);
+        return;
+    }
+    books_forget(books_return(books, &q));
+    make_room(books, vm->owner);
+    for (guint i = 0; i < books->vms->len; i++) {
+        if (books->vms->pdata[i] == vm) {
+            g_ptr_array_add(books->departed, g_ptr_array_steal_index(books->vms, i));
+            return;
+        }
+    }
+}
+
+Vm *books_return(Books *books, const VmProcess *q)
+{
+    Vm *vm = find_of(books->departed, q);
+    guint i;
+
+    if (vm && g_ptr_array_find(books->departed, vm, &i)) {
+        g_ptr_array_steal_index(books->departed, i);
+    }
+    return vm;
+}
+
+Vm *books_find_process(const Books *books, const VmProcess *q)
+{
+    return find_of(books->vms, q);
+}
+
+void books_forget(Vm *departed)
+{
+    vm_free(departed);
 }
 
 Vm *books_find(const Books *books, const char *uuid, const char *device)

@@ -94,8 +94,23 @@ typedef struct Vm {
     gpointer daemon;
 } Vm;
 
+/* Whose VM it is: a process, for that long, and one of its devices. */
+typedef struct VmProcess {
+    pid_t pid; /* 0: not known, nobody's */
+    uint64_t start;
+    const char *device, *name;
+} VmProcess;
+
+#define BOOKS_DEPARTED_MAX 1024 /* a 16th of it for one user */
+
 typedef struct Books {
     GPtrArray *vms; /* Vm, in the order they came */
+    /*
+     * Those whose QEMU lives though they left, as it happens when vgpud is
+     * restarted: it may come back, and finds what an operator set.  They hold
+     * nothing, and are no VMs for anybody but books.c, state.c and attach.c.
+     */
+    GPtrArray *departed;
 } Books;
 
 Books *books_new(void);
@@ -106,6 +121,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Books, books_free)
 Vm *books_add(Books *books, const char *name, const char *uuid, const char *device);
 void books_remove(Books *books, Vm *vm); /* frees it */
 
+/* The same, but keeps what was set while its QEMU lives; it has no renderer any more. */
+void books_depart(Books *books, Vm *vm);
+/* What was kept for it, or NULL; to give to books_forget. */
+Vm *books_return(Books *books, const VmProcess *q);
+void books_forget(Vm *departed); /* takes NULL */
+
+/* By the process of its QEMU: a VM without -uuid has another one each time. */
+Vm *books_find_process(const Books *books, const VmProcess *q);
 Vm *books_find(const Books *books, const char *uuid, const char *device);
 
 /* What they hold, for admission; to free, the names in it are borrowed. */

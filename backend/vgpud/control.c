@@ -314,6 +314,27 @@ bool control_apply(Daemon *d, Vm *vm, const ControlChange *c, GError **error)
     return true;
 }
 
+void control_return(Daemon *d, Vm *vm, const Vm *departed, bool for_slice)
+{
+    const Gpu *gpu = gpu_find(d->gpus, vm->gpu);
+    Vm wanted = *vm;
+
+    vm->no_3d = departed->no_3d;
+    memcpy(vm->hung_at, departed->hung_at, sizeof(vm->hung_at));
+    if (!for_slice || !g_str_equal(vm->gpu, departed->gpu)) {
+        return;
+    }
+    settings_copy(&wanted, departed);
+    if (!check_room(d, vm, &wanted, gpu, NULL)) {
+        g_message("%s: back, with the values of profile %s: there is no room for those that were set",
+                  vm->name, vm->profile);
+        return;
+    }
+    settings_copy(vm, &wanted);
+    g_free(vm->profile);
+    vm->profile = g_strdup(departed->profile);
+}
+
 /* ---- GPUs ---- */
 
 static const char *const policy_names[] = {

@@ -59,6 +59,13 @@ Vm *control_find_vm(const Daemon *d, const char *name, GError **error);
  */
 bool control_apply(Daemon *d, Vm *vm, const ControlChange *c, GError **error);
 
+/*
+ * A VM that was just granted a slice had left the books while its QEMU lived:
+ * a 3D that is off stays off, and when it comes back for its slice (not as a
+ * new device) it has the values that it had, as far as they fit.
+ */
+void control_return(Daemon *d, Vm *vm, const Vm *departed, bool for_slice);
+
 /* What is held from before memory was lowered, as far as its renderer has let go of it; once a second. */
 void control_follow_memory(const Daemon *d, Vm *vm);
 

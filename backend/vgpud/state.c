@@ -104,9 +104,12 @@ bool state_save(const Books *books, const GPtrArray *gpus, const char *path, con
     for (guint i = 0; i < books->vms->len; i++) {
         const Vm *vm = books->vms->pdata[i];
 
-        if (vm->pid > 0 && vm->pid_start) { /* one without a renderer holds nothing after a restart */
+        if ((vm->pid > 0 && vm->pid_start) || vm->qemu_pid) {
             save_vm(file, index++, vm);
         }
+    }
+    for (guint i = 0; i < books->departed->len; i++) {
+        save_vm(file, index++, books->departed->pdata[i]);
     }
     text = g_key_file_to_data(file, &length, NULL);
     return g_file_set_contents_full(path, text, length, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error);
@@ -166,12 +169,13 @@ static bool load_vm(Books *books, GKeyFile *file, const char *group)
         .owner = read_number(&r, "owner", 0, G_MAXUINT32 - 1),
         .qemu_pid = read_number(&r, "qemu-pid", 0, G_MAXINT32),
         .qemu_start = read_number(&r, "qemu-start", 0, G_MAXUINT64),
-        .pid = read_number(&r, "pid", 2, G_MAXINT32),
-        .pid_start = read_number(&r, "pid-start", 1, G_MAXUINT64),
+        .pid = read_number(&r, "pid", 0, G_MAXINT32),
+        .pid_start = read_number(&r, "pid-start", 0, G_MAXUINT64),
     };
     Vm *v;
 
-    if (!r.ok || !g_uuid_string_is_valid(uuid) || books_find(books, uuid, device)) {
+    if (!r.ok || !g_uuid_string_is_valid(uuid) || books_find(books, uuid, device) || vm.pid == 1 ||
+        !vm.pid != !vm.pid_start || vm.qemu_pid == 1 || !(vm.pid || vm.qemu_pid)) {
         return false;
     }
     v = books_add(books, name, uuid, device);
@@ -190,6 +194,9 @@ static bool load_vm(Books *books, GKeyFile *file, const char *group)
     v->pid = vm.pid;
     v->pid_start = vm.pid_start;
     v->state = VM_RUNNING;
+    if (!v->pid) { /* one without a renderer holds nothing after a restart */
+        books_depart(books, v);
+    }
     return true;
 }
 

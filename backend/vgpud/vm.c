@@ -136,7 +136,7 @@ static void vm_remove(Vm *vm)
               (guint64)(vm->memory / MIB), vm->gpu);
     clear_source(&vm->again_timer);
     forget_renderer(vm);
-    books_remove(d->books, vm);
+    books_depart(d->books, vm);
     changed(d);
     vm_listener->left(d);
 }
@@ -469,7 +469,9 @@ void vm_adopt_all(Daemon *d)
         vm->pidfd = process_open(vm->pid, vm->pid_start);
         if (vm->pidfd < 0) {
             g_message("%s: its renderer ended while vgpud was away", vm->name);
-            books_remove(d->books, vm);
+            vm->pid = 0;
+            vm->pid_start = 0;
+            books_depart(d->books, vm);
             continue;
         }
         vm->page = adopt_page(vm->pidfd);

@@ -219,6 +219,7 @@ static void test_stopped_stays_stopped(void)
         return;
     }
     g_assert_cmpuint(f->hello.kind, ==, VGPU_RENDERER_VIRGL);
+    change(d, "one", "{\"share\": \"11%\", \"memory\": \"200M\"}");
     r.flags = VGPU_ATTACH_F_REJOIN;
     for (unsigned i = 0; i < G_N_ELEMENTS(steps); i++) {
         g_autofree char *path = g_strdup_printf("/v1/vms/one/%s", steps[i]);
@@ -253,16 +254,22 @@ static void test_stopped_stays_stopped(void)
             close(fd);
             g_assert_true(vgpud_run(d));
             g_assert_true(vgpud_wait_vms(d, 1, SOON));
-            fd = attach_connect(d);
-            g_assert_true(attach_send(fd, &r, sizeof(r), NULL, 0));
             f->dead = true;
             frontend_free(f);
+            g_assert_true(vgpud_wait_vms(d, 0, SOON)); /* its renderer ended, and vgpud knows no more */
+            vgpud_end(d, SIGKILL);
+            g_assert_true(vgpud_run(d));
+            fd = attach_connect(d);
+            g_assert_true(attach_send(fd, &r, sizeof(r), NULL, 0));
             g_assert_true(attach_receive(fd, &p, &fds, ATTACH_DEADLINE));
             f = frontend_adopt(&o, &fds);
             g_assert_cmpuint(f->hello.kind, ==, VGPU_RENDERER_2D);
         }
     }
     g_assert_true(gpu_still_works(f));
+    /* all the time with what an operator had set */
+    g_assert_cmpuint(f->stats->memory_limit, ==, 200 * MIB);
+    g_assert_cmpint(figure(d, "/v1/vms/one", "memory_limit_bytes"), ==, 200 * MIB);
     frontend_free(f);
     close(fd);
 }

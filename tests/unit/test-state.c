@@ -62,7 +62,7 @@ static Vm *add_vm(Books *books, const char *name, unsigned n)
     vm->qemu_pid = 7000 + n;
     vm->qemu_start = 1ull << 49;
     vm->pid = 100 + n;
-    vm->pid_start = 1ull << 50;
+    vm->pid_start = (1ull << 50) + n;
     return vm;
 }
 
@@ -70,14 +70,18 @@ static void test_round_trip(Fixture *f, gconstpointer unused)
 {
     g_autoptr(Books) back = books_new();
     g_autoptr(GError) error = NULL;
+    Vm *none;
 
     add_vm(f->books, "plain", 0);
     add_vm(f->books, "odd [vm 7]\\n;= name \xc3\xa9", 1);
-    add_vm(f->books, "no renderer", 2)->pid = 0;
+    none = add_vm(f->books, "no renderer", 2);
+    none->pid = 0;
+    none->pid_start = 0;
     g_assert_true(state_save(f->books, NULL, f->path, ERA, &error));
     g_assert_true(state_load(back, NULL, f->path, ERA, &error));
     g_assert_no_error(error);
-    g_assert_cmpuint(back->vms->len, ==, 2); /* who has no renderer holds nothing after a restart */
+    g_assert_cmpuint(back->vms->len, ==, 2);      /* who has no renderer holds nothing after a restart */
+    g_assert_cmpuint(back->departed->len, ==, 0); /* nor has it a QEMU */
     for (guint i = 0; i < back->vms->len; i++) {
         const Vm *a = f->books->vms->pdata[i], *b = back->vms->pdata[i];
 
@@ -171,6 +175,9 @@ static void test_damaged_entry(Fixture *f, gconstpointer unused)
         { "pid=101\n", "pid=99999999999\n" },
         { "pid=101\n", "" },
         { "pid=101\n", "pid=1x\n" },
+        { "pid=101\n", "pid=0\n" }, /* and a start time */
+        { "pid-start=1125899906842625\n", "pid-start=0\n" },
+        { "qemu-pid=7001\n", "qemu-pid=1\n" },
         { "memory=1099511627777\n", "memory=0\n" },
         { "memory=1099511627777\n", "memory=18446744073709551615\n" },
         { "name=b\n", "" },
@@ -236,6 +243,70 @@ static void test_truncated(Fixture *f, gconstpointer unused)
     g_log_set_default_handler(g_log_default_handler, NULL);
 }
 
+/* A VM whose QEMU lives is remembered, and by no other process, device or name. */
+static void test_departed(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(Books) back = books_new();
+    VmProcess self = { .pid = getpid(), .device = "vgpu0", .name = "lost" }, other;
+    Vm *lost = add_vm(f->books, "lost", 0), *gone = add_vm(f->books, "gone", 1);
+
+    g_assert_true(process_start_time(getpid(), &self.start));
+    lost->qemu_pid = self.pid;
+    lost->qemu_start = self.start;
+    lost->no_3d = true;
+    lost->pid = 0;
+    lost->pid_start = 0;
+    books_depart(f->books, gone); /* its QEMU is no process */
+    g_assert_cmpuint(f->books->vms->len, ==, 1);
+    g_assert_cmpuint(f->books->departed->len, ==, 0);
+    g_assert_true(state_save(f->books, NULL, f->path, ERA, NULL));
+    g_assert_true(state_load(back, NULL, f->path, ERA, NULL)); /* lost at the restart */
+    g_assert_cmpuint(back->vms->len, ==, 0);
+    g_assert_cmpuint(back->departed->len, ==, 1);
+    g_assert_true(state_save(back, NULL, f->path, ERA, NULL));
+    g_assert_true(state_load(f->books, NULL, f->path, ERA, NULL)); /* and at the next */
+    other = self;
+    other.start++;
+    g_assert_null(books_return(back, &other));
+    other = self;
+    other.name = "other";
+    g_assert_null(books_return(back, &other));
+    other = self;
+    other.device = "vgpu1";
+    g_assert_null(books_return(back, &other));
+    {
+        Vm *was = books_return(back, &self);
+
+        g_assert_nonnull(was);
+        g_assert_true(was->no_3d);
+        g_assert_cmpuint(was->share, ==, 250000);
+        books_forget(was);
+    }
+    g_assert_null(books_return(back, &self));
+}
+
+/* So many are remembered, and of one user so many that others' stay. */
+static void test_departed_bounds(void)
+{
+    g_autoptr(Books) books = books_new();
+    uint64_t start;
+
+    g_assert_true(process_start_time(getpid(), &start));
+    for (unsigned i = 0; i < 200; i++) {
+        g_autofree char *name = g_strdup_printf("vm%u", i);
+        Vm *vm = add_vm(books, name, i % 100);
+
+        vm->owner = i == 0 ? 1 : 2;
+        vm->qemu_pid = getpid();
+        vm->qemu_start = start;
+        books_depart(books, vm);
+    }
+    g_assert_cmpuint(books->vms->len, ==, 0);
+    g_assert_cmpuint(books->departed->len, ==, BOOKS_DEPARTED_MAX / 16 + 1);
+    books_forget(books_return(books, &(VmProcess){ getpid(), start, "vgpu0", "vm0" }));
+    g_assert_cmpuint(books->departed->len, ==, BOOKS_DEPARTED_MAX / 16);
+}
+
 static void test_nil_uuid(void)
 {
     static const uint8_t nil[16],
@@ -297,6 +368,8 @@ int main(int argc, char **argv)
     g_test_add("/state/garbage", Fixture, NULL, set_up, test_garbage, tear_down);
     g_test_add("/state/damaged-entry", Fixture, NULL, set_up, test_damaged_entry, tear_down);
     g_test_add("/state/truncated", Fixture, NULL, set_up, test_truncated, tear_down);
+    g_test_add("/state/departed", Fixture, NULL, set_up, test_departed, tear_down);
+    g_test_add_func("/books/departed-bounds", test_departed_bounds);
     g_test_add_func("/books/nil-uuid", test_nil_uuid);
     g_test_add_func("/process/identity", test_process);
     g_test_add_func("/process/ending", test_ending);
