@@ -7,6 +7,8 @@
 #include <linux/virtio_gpu.h>
 #include <string.h>
 
+#include "format.h"
+#include "iov.h"
 #include "ops.h"
 
 typedef struct Image {
@@ -22,31 +24,6 @@ struct Renderer {
     void *opaque;
     GHashTable *images; /* id -> Image */
 };
-
-/* DRM names bytes from the top of a little-endian word, virtio from memory's first. */
-static uint32_t image_fourcc(uint32_t format)
-{
-    switch (format) {
-    case VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM:
-        return 0x34325241; /* AR24 */
-    case VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM:
-        return 0x34325258; /* XR24 */
-    case VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM:
-        return 0x34324142; /* BA24 */
-    case VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM:
-        return 0x34325842; /* BX24 */
-    case VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM:
-        return 0x34324241; /* AB24 */
-    case VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM:
-        return 0x34325852; /* RX24 */
-    case VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM:
-        return 0x34324152; /* RA24 */
-    case VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM:
-        return 0x34324258; /* XB24 */
-    default:
-        return 0;
-    }
-}
 
 static void image_free(gpointer p)
 {
@@ -108,7 +85,7 @@ static bool soft_capset(Renderer *r, uint32_t id, uint32_t version, void *data, 
 
 static uint32_t soft_resource_create(Renderer *r, uint32_t resource_id, const ResourceShape *shape)
 {
-    uint32_t fourcc = image_fourcc(shape->format);
+    uint32_t fourcc = format_fourcc(shape->format);
     Image *image;
     uint8_t *pixels;
 
@@ -151,42 +128,15 @@ static void soft_backing_detach(Renderer *r, uint32_t resource_id)
     image->iov_count = 0;
 }
 
-/* A place in a backing.  Only ever moves forward. */
-typedef struct Cursor {
-    const struct iovec *iov;
-    uint32_t left;   /* iovecs, this one included */
-    uint64_t offset; /* into this one */
-} Cursor;
-
-/* Copies what there is; a backing that ends early leaves the rest as it was. */
-static void cursor_read(Cursor *c, uint8_t *dst, uint64_t size)
-{
-    while (size && c->left) {
-        uint64_t n;
-
-        if (c->offset >= c->iov->iov_len) {
-            c->offset -= c->iov->iov_len;
-            c->iov++;
-            c->left--;
-            continue;
-        }
-        n = MIN(size, c->iov->iov_len - c->offset);
-        memcpy(dst, (const uint8_t *)c->iov->iov_base + c->offset, n);
-        dst += n;
-        size -= n;
-        c->offset += n;
-    }
-}
-
 static uint32_t soft_transfer_to_host(Renderer *r, const RendererTransfer *t)
 {
     Image *image = image_find(r, t->resource_id);
     uint64_t stride = (uint64_t)image->width * 4, line = (uint64_t)t->box.w * 4;
-    Cursor c = { image->iov, image->iov_count, t->offset };
+    IovCursor c = { image->iov, image->iov_count, t->offset };
 
     for (uint32_t y = 0; y < t->box.h; y++) {
-        cursor_read(&c, image->pixels + (t->box.y + y) * stride + (uint64_t)t->box.x * 4, line);
-        c.offset += stride - line;
+        iov_cursor_read(&c, image->pixels + (t->box.y + y) * stride + (uint64_t)t->box.x * 4, line);
+        iov_cursor_skip(&c, stride - line);
     }
     return VIRTIO_GPU_RESP_OK_NODATA;
 }
