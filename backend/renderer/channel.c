@@ -29,6 +29,16 @@ typedef struct ChannelScanout {
     struct vgpu_channel_edid edid;             /* size 0: none yet */
 } ChannelScanout;
 
+/* One of the two, not sent yet. */
+typedef struct ChannelOrder {
+    bool is_map;
+    union {
+        struct vgpu_channel_blob_map map;
+        struct vgpu_channel_blob_unmap unmap;
+    };
+    int fd; /* of a map */
+} ChannelOrder;
+
 struct Channel {
     int fd;
     unsigned outputs;
@@ -42,6 +52,8 @@ struct Channel {
     bool hello_sent;
     bool pong_pending;
     struct vgpu_channel_ping pong;
+    uint32_t generation; /* of the last RESET */
+    GQueue orders;       /* of ChannelOrder */
     ChannelScanout scanout[VGPU_CHANNEL_MAX_SCANOUTS];
     unsigned next_scanout; /* whose turn it is */
     struct vgpu_channel_display_info info;
@@ -114,6 +126,17 @@ static bool channel_put_scanout(Channel *c, unsigned i)
     return false;
 }
 
+static void channel_put_order(Channel *c)
+{
+    g_autofree ChannelOrder *o = g_queue_pop_head(&c->orders);
+
+    if (o->is_map) {
+        channel_put(c, VGPU_CHANNEL_BLOB_MAP, &o->map, sizeof(o->map), o->fd);
+    } else {
+        channel_put(c, VGPU_CHANNEL_BLOB_UNMAP, &o->unmap, sizeof(o->unmap), -1);
+    }
+}
+
 static bool channel_put_next(Channel *c)
 {
     if (c->hello) {
@@ -125,6 +148,10 @@ static bool channel_put_next(Channel *c)
     if (c->pong_pending) {
         c->pong_pending = false;
         channel_put(c, VGPU_CHANNEL_PONG, &c->pong, sizeof(c->pong), -1);
+        return true;
+    }
+    if (c->hello_sent && !g_queue_is_empty(&c->orders)) {
+        channel_put_order(c);
         return true;
     }
     /* HELLO comes first of all that shows anything. */
@@ -200,6 +227,7 @@ Channel *channel_new(int fd, unsigned outputs, const ChannelCallbacks *callbacks
     c->outputs = outputs;
     c->call = *callbacks;
     c->out_fd = -1;
+    g_queue_init(&c->orders);
     for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
         c->scanout[i].shm_fd = -1;
     }
@@ -346,6 +374,44 @@ void channel_cursor_update(Channel *c, const struct vgpu_channel_cursor_update *
     g_mutex_unlock(&c->lock);
 }
 
+/* Takes fd. */
+static void channel_order(Channel *c, ChannelOrder o)
+{
+    g_mutex_lock(&c->lock);
+    if (!c->muted) {
+        *(o.is_map ? &o.map.generation : &o.unmap.generation) = c->generation;
+        g_queue_push_tail(&c->orders, g_memdup2(&o, sizeof(o)));
+        o.fd = -1;
+        channel_pump(c);
+    }
+    g_mutex_unlock(&c->lock);
+    if (o.fd >= 0) {
+        close(o.fd);
+    }
+}
+
+void channel_blob_map(Channel *c, const struct vgpu_channel_blob_map *m, int fd)
+{
+    channel_order(c, (ChannelOrder){ .is_map = true, .map = *m, .fd = fd });
+}
+
+void channel_blob_unmap(Channel *c, const struct vgpu_channel_blob_unmap *m)
+{
+    channel_order(c, (ChannelOrder){ .unmap = *m, .fd = -1 });
+}
+
+static void channel_drop_orders(Channel *c)
+{
+    ChannelOrder *o;
+
+    while ((o = g_queue_pop_head(&c->orders))) {
+        if (o->fd >= 0) {
+            close(o->fd);
+        }
+        g_free(o);
+    }
+}
+
 void channel_fatal(Channel *c, const char *message)
 {
     struct vgpu_channel_fatal fatal = { 0 };
@@ -421,6 +487,8 @@ static bool channel_take_reset(Channel *c, const void *payload)
 
     g_mutex_lock(&c->lock);
     c->muted = true;
+    c->generation = reset->generation;
+    channel_drop_orders(c);
     for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
         ChannelScanout *s = &c->scanout[i];
 
@@ -467,6 +535,22 @@ static bool channel_take_update_done(Channel *c, const void *payload)
     return true;
 }
 
+static bool channel_take_window(Channel *c, const void *payload)
+{
+    const struct vgpu_channel_window *w = payload;
+
+    c->call.window(c->call.opaque, w->size);
+    return true;
+}
+
+static bool channel_take_blob_done(Channel *c, const void *payload)
+{
+    const struct vgpu_channel_blob_done *done = payload;
+
+    c->call.blob_done(c->call.opaque, done->serial, done->status);
+    return true;
+}
+
 static const struct {
     uint32_t request, size;
     bool (*take)(Channel *c, const void *payload);
@@ -476,6 +560,8 @@ static const struct {
     { VGPU_CHANNEL_RESET, sizeof(struct vgpu_channel_reset), channel_take_reset },
     { VGPU_CHANNEL_PING, sizeof(struct vgpu_channel_ping), channel_take_ping },
     { VGPU_CHANNEL_UPDATE_DONE, sizeof(struct vgpu_channel_update_done), channel_take_update_done },
+    { VGPU_CHANNEL_WINDOW, sizeof(struct vgpu_channel_window), channel_take_window },
+    { VGPU_CHANNEL_BLOB_DONE, sizeof(struct vgpu_channel_blob_done), channel_take_blob_done },
 };
 
 /* Takes whole messages off the front of c->in. */

@@ -13,8 +13,11 @@
  * answers when somebody looks, so the render thread asks channel_idle() before
  * it reads pixels that nobody wants yet.
  *
- * From RESET on the channel is mute for what the old guest still shows, until
- * the render thread has switched its scanouts off.
+ * Maps of blobs are the exception: each of them is an order that QEMU answers.
+ * Those not sent yet are a queue, which its one user (window.h) bounds.
+ *
+ * From RESET on the channel is mute for what the old guest still shows and maps,
+ * until the render thread has switched its scanouts off.
  *
  * The render thread and fence threads change state and try to send; the front
  * thread sends the rest when poll says so, and reads.
@@ -31,11 +34,13 @@
 typedef struct Channel Channel;
 
 /*
- * reset is called by channel_read, wake_poll whenever channel_events() may
- * have changed, idle when channel_idle() became true.
+ * reset, window and blob_done are called by channel_read, wake_poll whenever
+ * channel_events() may have changed, idle when channel_idle() became true.
  */
 typedef struct ChannelCallbacks {
     void (*reset)(void *opaque, uint32_t generation);
+    void (*window)(void *opaque, uint64_t size);
+    void (*blob_done)(void *opaque, uint64_t serial, uint32_t status); /* enum vgpu_blob_status */
     void (*wake_poll)(void *opaque);
     void (*idle)(void *opaque);
     void *opaque;
@@ -61,6 +66,12 @@ bool channel_idle(Channel *c, unsigned scanout);
 void channel_unmute(Channel *c);
 void channel_cursor_pos(Channel *c, unsigned scanout, uint32_t x, uint32_t y, bool visible);
 void channel_cursor_update(Channel *c, const struct vgpu_channel_cursor_update *u);
+/*
+ * Orders about the window; the channel fills in the generation.  Between a RESET
+ * and channel_unmute they are dropped, as QEMU would.  fd: ownership transferred.
+ */
+void channel_blob_map(Channel *c, const struct vgpu_channel_blob_map *m, int fd);
+void channel_blob_unmap(Channel *c, const struct vgpu_channel_blob_unmap *m);
 /* Last words, before the process ends; waits for the socket a moment. */
 void channel_fatal(Channel *c, const char *message);
 

@@ -18,6 +18,7 @@
 #include "rect.h"
 #include "table.h"
 #include "vhost.h"
+#include "window.h"
 
 /* The command line. */
 typedef struct Options {
@@ -69,6 +70,7 @@ typedef struct Device {
     Channel *channel;
     int front_wake_fd; /* eventfd: the front thread's poll set changed */
     gint quit;         /* atomic */
+    Window window;     /* has a lock of its own */
 
     /* Render thread only. */
     const RendererOps *ops;

@@ -137,8 +137,8 @@ static uint32_t command_decode(Device *d, const Element *e, Command *c, const Co
     return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
-/* The answer's header, from the request's (virtio 1.2, 5.7.6.7). */
-static void command_answer(Element *e, Command *c, uint32_t code)
+/* The answer's header, from the request's (virtio 1.2, 5.7.6.7).  Returns the code it has in the end. */
+static uint32_t command_answer(Element *e, Command *c, uint32_t code)
 {
     struct virtio_gpu_ctrl_hdr *hdr;
     uint32_t size = code < VIRTIO_GPU_RESP_ERR_UNSPEC && c->out_size ? c->out_size : sizeof(*hdr);
@@ -162,6 +162,7 @@ static void command_answer(Element *e, Command *c, uint32_t code)
     }
     /* A chain with less room than a header gets nothing, but comes back. */
     element_answer(e, hdr, e->in_size >= sizeof(*hdr) ? size : 0);
+    return code;
 }
 
 /*
@@ -212,6 +213,21 @@ static void command_fence(Device *d, Command *c, Element *e, bool failed, uint32
     }
 }
 
+/* Takes e, which has its answer: it waits until QEMU has done what the command needs of it. */
+static void command_await_qemu(Device *d, Command *c, Element *e)
+{
+    uint32_t ctx, ring;
+    bool fenced = c->in.hdr.flags & VIRTIO_GPU_FLAG_FENCE;
+    uint64_t key = fenced ? command_timeline(d, c, &ctx, &ring) : timeline_own_key(d->vhost);
+    uint64_t fence = timeline_add(d->vhost, key, e);
+
+    if (fence) {
+        window_send(d, fence);
+    } else {
+        window_cancel(d);
+    }
+}
+
 /* on_gpu: it may use it. */
 static uint32_t command_run(Device *d, Command *c, const CommandType *type, bool on_gpu)
 {
@@ -243,15 +259,20 @@ Element *dispatch(Device *d, Element *e)
     } else {
         log_guest("a request of %" PRIu64 " bytes has no header", e->out_size);
     }
+    code = command_answer(e, &c, code);
     failed = code >= VIRTIO_GPU_RESP_ERR_UNSPEC;
     if (failed) {
         stats_add(&d->stats->errors, 1);
+        window_cancel(d); /* a map whose answer had no room */
     }
     stats_add(&d->stats->commands, 1);
     scanouts = frame_limit_held(&d->frame_limit);
-    command_answer(e, &c, code);
     g_free(c.data);
     g_free(c.big);
+    if (window_prepared(&d->window)) {
+        command_await_qemu(d, &c, e);
+        return NULL;
+    }
     if (c.in.hdr.flags & VIRTIO_GPU_FLAG_FENCE) {
         command_fence(d, &c, e, failed, scanouts);
         return NULL;

@@ -26,6 +26,18 @@ void front_reset(void *device, uint32_t generation)
     vhost_reset(d->vhost, generation);
 }
 
+void front_window(void *device, uint64_t size)
+{
+    Device *d = device;
+
+    window_set_size(&d->window, size);
+}
+
+void front_blob_done(void *device, uint64_t serial, uint32_t status)
+{
+    window_done(device, serial, status);
+}
+
 /* Somebody looked: pixels that were not read yet are wanted now. */
 void front_idle(void *device)
 {

@@ -144,7 +144,15 @@ static bool device_init(Device *d, const Options *o, GError **error)
     ledger_init(&d->ledger, (uint64_t)o->memory, d->stats);
     d->front_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     d->channel = channel_new(o->channel_fd, (unsigned)o->max_outputs,
-                             &(ChannelCallbacks){ front_reset, front_wake, front_idle, d });
+                             &(ChannelCallbacks){
+                                 .reset = front_reset,
+                                 .window = front_window,
+                                 .blob_done = front_blob_done,
+                                 .wake_poll = front_wake,
+                                 .idle = front_idle,
+                                 .opaque = d,
+                             });
+    window_init(&d->window);
     /*
      * Until the renderer has started, what the best one would serve: QEMU
      * offers the guest only what HELLO confirms.

@@ -52,6 +52,12 @@ typedef struct RendererTransfer {
     RendererBox box;
 } RendererTransfer;
 
+typedef struct RendererMemory {
+    int fd;            /* the caller's */
+    uint64_t offset;   /* of the memory in what fd is, bytes */
+    uint32_t map_info; /* VIRTIO_GPU_MAP_CACHE_* */
+} RendererMemory;
+
 typedef struct RendererOps {
     const char *name;
     enum vgpu_renderer_kind kind;

@@ -126,6 +126,7 @@ static void render_reset(Device *d)
         d->ops->reset(d->renderer);
         resources_forget(d);
         contexts_forget(d);
+        window_reset(d);
         table_reset(d->table, generation);
         vhost_reset_done(d->vhost, generation);
     }

@@ -24,6 +24,8 @@ void *front_thread(void *device);
 
 /* The channel's callbacks, with the Device as opaque. */
 void front_reset(void *device, uint32_t generation);
+void front_window(void *device, uint64_t size);
+void front_blob_done(void *device, uint64_t serial, uint32_t status);
 void front_wake(void *device);
 void front_idle(void *device);
 

@@ -7,11 +7,20 @@
  * done waits for those before it, and the error answer of a fenced command
  * takes its turn like any other.  Timelines do not wait for each other.
  *
+ * An answer that waits for something else (QEMU, say) and is not fenced has a
+ * timeline of its own: nothing is behind it.
+ *
  * Fences are known by an id of ours that is never used twice: an id that a
  * reset dropped is simply not found any more when its callback comes.  The
  * number of them is bounded by the descriptors of the ring.
  */
 #include "vhost.h"
+
+#include <linux/virtio_gpu.h>
+#include <string.h>
+
+/* Low words of keys that are no ring's (those are 8 bits). */
+#define TIMELINE_OWN (1ull << 31)
 
 typedef struct Timeline {
     uint64_t key;
@@ -79,6 +88,13 @@ uint64_t timeline_add(Vhost *v, uint64_t key, Element *e)
     return id;
 }
 
+uint64_t timeline_own_key(Vhost *v)
+{
+    uint32_t n = ++v->last_own & (TIMELINE_OWN - 1);
+
+    return TIMELINE_OWN | n;
+}
+
 /* Pushes what is done at the head of t; t goes when it is empty. */
 static void timeline_advance(Vhost *v, Timeline *t)
 {
@@ -88,14 +104,33 @@ static void timeline_advance(Vhost *v, Timeline *t)
         g_queue_pop_head(&t->fences);
         queue_push_locked(v, g_steal_pointer(&f->element));
         g_hash_table_remove(v->fences, &f->id);
-        vgpu_stats_set(&v->stats->fences, vgpu_stats_get(&v->stats->fences) + 1);
+        if (!(t->key & TIMELINE_OWN)) {
+            vgpu_stats_set(&v->stats->fences, vgpu_stats_get(&v->stats->fences) + 1);
+        }
     }
     if (g_queue_is_empty(&t->fences)) {
         g_hash_table_remove(v->timelines, &t->key);
     }
 }
 
+/* The answer becomes an error. */
+static void element_fail(Element *e, uint32_t code)
+{
+    uint32_t size = MIN(e->answer_size, (uint32_t)sizeof(struct virtio_gpu_ctrl_hdr));
+
+    if (size < sizeof(struct virtio_gpu_ctrl_hdr)) {
+        return; /* nobody asked for one */
+    }
+    memcpy(e->answer ? e->answer : e->inline_answer, &code, sizeof(code)); /* hdr.type is first */
+    e->answer_size = size;
+}
+
 void timeline_done(Vhost *v, uint64_t fence)
+{
+    timeline_done_as(v, fence, 0);
+}
+
+void timeline_done_as(Vhost *v, uint64_t fence, uint32_t code)
 {
     Fence *f;
 
@@ -103,6 +138,9 @@ void timeline_done(Vhost *v, uint64_t fence)
     f = g_hash_table_lookup(v->fences, &fence);
     if (f && !f->done) {
         f->done = true;
+        if (code) {
+            element_fail(f->element, code);
+        }
         timeline_advance(v, f->timeline);
         queue_notify_locked(v);
     }

@@ -91,6 +91,7 @@ typedef struct Vhost {
     GHashTable *fences;       /* id -> Fence, see timeline.c */
     GHashTable *timelines;    /* key -> Timeline */
     uint64_t last_fence;
+    uint32_t last_own; /* render thread: of timeline_own_key */
 } Vhost;
 
 /* fd: the connected vhost-user socket, ownership transferred. */
@@ -148,7 +149,11 @@ void queue_push(Vhost *v, Element *first);
  * needed, the guest was reset meanwhile.
  */
 uint64_t timeline_add(Vhost *v, uint64_t key, Element *e);
+/* For an answer that has no fence and waits all the same: a key that nobody else has. */
+uint64_t timeline_own_key(Vhost *v);          /* render thread */
 void timeline_done(Vhost *v, uint64_t fence); /* any thread */
+/* The same; code: a VIRTIO_GPU_RESP_ERR_* that the answer is after all, or 0. */
+void timeline_done_as(Vhost *v, uint64_t fence, uint32_t code);
 /* The context is gone, and with it whoever would signal its fences. */
 void timeline_finish_context(Vhost *v, uint32_t ctx);
 void timeline_drop_all(Vhost *v); /* lock held */
