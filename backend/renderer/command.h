@@ -47,6 +47,7 @@ typedef struct Command {
         struct virtio_gpu_resp_edid edid;
         struct virtio_gpu_resp_capset_info capset_info;
         struct virtio_gpu_resp_resource_uuid uuid;
+        struct virtio_gpu_resp_map_info map_info;
     } out;
     uint32_t out_size; /* of out, header included, when it is not just a header */
     void *big;         /* instead of out: header and more; own, freed by dispatch */
@@ -60,6 +61,9 @@ CommandHandler command_get_display_info, command_get_edid, command_create_2d, co
     command_set_scanout, command_flush, command_transfer_2d, command_attach_backing, command_detach_backing,
     command_get_capset_info, command_get_capset, command_assign_uuid, command_update_cursor,
     command_move_cursor;
+
+/* commands_blob.c */
+CommandHandler command_create_blob, command_set_scanout_blob, command_map_blob, command_unmap_blob;
 
 /* commands_3d.c */
 CommandHandler command_ctx_create, command_ctx_destroy, command_ctx_attach, command_ctx_detach,

@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "command.h"
+#include "format.h"
 #include "log.h"
 #include "resource.h"
 #include "scanout.h"
@@ -42,15 +43,6 @@ static Resource *resource_of(Device *d, uint32_t id, uint32_t *code)
     return r;
 }
 
-static bool scanout_ok(Device *d, uint32_t id)
-{
-    if (id >= (uint32_t)d->options->max_outputs) {
-        log_guest("there is no scanout %u", id);
-        return false;
-    }
-    return true;
-}
-
 uint32_t command_get_display_info(Device *d, Command *c)
 {
     struct vgpu_channel_display_info info;
@@ -73,7 +65,7 @@ uint32_t command_get_edid(Device *d, Command *c)
 {
     struct vgpu_channel_edid edid;
 
-    if (!scanout_ok(d, c->in.edid.scanout)) {
+    if (!scanout_exists(d, c->in.edid.scanout)) {
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
     if (!channel_edid(d->channel, c->in.edid.scanout, &edid)) {
@@ -84,24 +76,6 @@ uint32_t command_get_edid(Device *d, Command *c)
     memcpy(c->out.edid.edid, edid.edid, edid.size);
     c->out_size = sizeof(c->out.edid);
     return VIRTIO_GPU_RESP_OK_EDID;
-}
-
-/* The eight formats of virtio 1.2, 5.7.6.8; their numbers are virgl's too. */
-static bool format_is_2d(uint32_t format)
-{
-    switch (format) {
-    case VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM:
-    case VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM:
-    case VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM:
-    case VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM:
-    case VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM:
-    case VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM:
-    case VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM:
-    case VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM:
-        return true;
-    default:
-        return false;
-    }
 }
 
 uint32_t command_create_2d(Device *d, Command *c)
@@ -119,7 +93,7 @@ uint32_t command_create_2d(Device *d, Command *c)
 
     /* The id is checked first: the answer then does not depend on two faults. */
     if (c->in.create_2d.resource_id && !resource_find(d, c->in.create_2d.resource_id) &&
-        !format_is_2d(shape.format)) {
+        !format_fourcc(shape.format)) {
         log_guest("resource %u: format %u is not a 2D one", c->in.create_2d.resource_id, shape.format);
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
@@ -141,12 +115,10 @@ uint32_t command_unref(Device *d, Command *c)
 uint32_t command_set_scanout(Device *d, Command *c)
 {
     Rect rect = rect_of(&c->in.set_scanout.r);
-    uint32_t max_w = d->options->max_width ? d->options->max_width : VGPU_MAX_SIZE;
-    uint32_t max_h = d->options->max_height ? d->options->max_height : VGPU_MAX_SIZE;
     uint32_t code;
     Resource *r;
 
-    if (!scanout_ok(d, c->in.set_scanout.scanout_id)) {
+    if (!scanout_exists(d, c->in.set_scanout.scanout_id)) {
         return VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID;
     }
     if (!c->in.set_scanout.resource_id) {
@@ -157,14 +129,10 @@ uint32_t command_set_scanout(Device *d, Command *c)
     if (!r) {
         return code;
     }
-    if (!rect_in_resource(r, &rect)) {
+    if (!rect_in_resource(r, &rect) || !scanout_allowed(d, &rect)) {
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
-    if (rect.w > max_w || rect.h > max_h) {
-        log_guest("a scanout of %ux%u pixels: the profile allows %ux%u", rect.w, rect.h, max_w, max_h);
-        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
-    }
-    return scanout_set(d, c->in.set_scanout.scanout_id, r, &rect);
+    return scanout_set(d, c->in.set_scanout.scanout_id, r, &rect, NULL);
 }
 
 uint32_t command_flush(Device *d, Command *c)
@@ -176,7 +144,7 @@ uint32_t command_flush(Device *d, Command *c)
     if (!r) {
         return code;
     }
-    if (!rect_in_resource(r, &rect)) {
+    if (r->blob ? !scanout_has(d, r, &rect) : !rect_in_resource(r, &rect)) {
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
     return scanout_flush(d, r, &rect);
@@ -197,6 +165,10 @@ uint32_t command_transfer_2d(Device *d, Command *c)
 
     if (!r) {
         return code;
+    }
+    if (r->blob) {
+        /* It is what the guest wrote; Linux asks all the same, for its cursors. */
+        return VIRTIO_GPU_RESP_OK_NODATA;
     }
     if (!r->has_backing) {
         log_guest("resource %u has no backing to transfer from", r->id);
@@ -315,7 +287,7 @@ uint32_t command_update_cursor(Device *d, Command *c)
     Resource *r = NULL;
     uint32_t code;
 
-    if (!scanout_ok(d, in->pos.scanout_id)) {
+    if (!scanout_exists(d, in->pos.scanout_id)) {
         return VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID;
     }
     if (in->resource_id) {
@@ -331,7 +303,7 @@ uint32_t command_move_cursor(Device *d, Command *c)
 {
     const struct virtio_gpu_update_cursor *in = &c->in.cursor;
 
-    if (!scanout_ok(d, in->pos.scanout_id)) {
+    if (!scanout_exists(d, in->pos.scanout_id)) {
         return VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID;
     }
     /* The other fields are not for MOVE (virtio 1.2, 5.7.6.10): it hides nothing. */

@@ -184,6 +184,10 @@ static uint32_t command_transfer_3d(Device *d, Command *c, bool to_host)
         log_guest("there is no resource %u", t.resource_id);
         return VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID;
     }
+    if (r->blob) {
+        log_guest("resource %u is a blob: there is nothing to transfer", r->id);
+        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+    }
     if (!r->has_backing) {
         log_guest("resource %u has no backing to transfer with", r->id);
         return VIRTIO_GPU_RESP_ERR_UNSPEC;

@@ -45,6 +45,7 @@ typedef struct Options {
 typedef struct Scanout {
     uint32_t resource_id;                   /* 0: off */
     Rect rect;                              /* the part of the resource it shows */
+    BlobFrame frame;                        /* of a blob; format 0: of another resource */
     uint8_t *map;                           /* the picture QEMU reads; NULL: none */
     uint64_t size;                          /* of map, bytes; charged to the ledger */
     uint32_t width, height, stride, fourcc; /* as QEMU was told */

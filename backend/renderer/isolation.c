@@ -25,8 +25,8 @@
 
 #include "log.h"
 
-/* Descriptors: rings, buffers and a GPU's handles are a few hundred. */
-#define MAX_DESCRIPTORS 4096
+/* Descriptors: one for each blob of host memory, and what else there is is a few hundred. */
+#define MAX_DESCRIPTORS 16384
 
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1u << 2)

@@ -45,6 +45,7 @@ _Static_assert(offsetof(struct caps_v2_prefix, host_feature_check_version) == 55
 _Static_assert(offsetof(struct caps_v2_prefix, capability_bits_v2) == 688, "virgl_hw.h");
 _Static_assert(offsetof(struct caps_v2_prefix, max_video_memory) == 692, "virgl_hw.h");
 
+#define CAP_BUFFER_STORAGE  (1u << 31) /* buffers of the host's mapped into the guest */
 #define CAP_V2_VIDEO_MEMORY (1u << 2)
 #define CAP_V2_MEMINFO      (1u << 3)
 
@@ -66,6 +67,7 @@ bool memory_info_patch_caps(void *caps, size_t size, const char *host_renderer, 
     if (known == 0 || strncasecmp(prefix.renderer, host_renderer, known) != 0) {
         return false;
     }
+    prefix.capability_bits &= ~CAP_BUFFER_STORAGE; /* no descriptor leads to them: see virgl_blob.c */
     prefix.capability_bits_v2 |= CAP_V2_VIDEO_MEMORY | CAP_V2_MEMINFO;
     prefix.max_video_memory = to_u32(limit >> 20);
     memcpy(caps, &prefix, sizeof(prefix));

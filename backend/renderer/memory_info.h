@@ -15,9 +15,9 @@
 #define MEMORY_INFO_CAPSET_VIRGL2 2
 
 /*
- * Writes the limit into a VIRGL2 capset that virglrenderer filled.  host_renderer:
- * the GL_RENDERER it was filled from.  False, and nothing changed, when the
- * layout is not the one we know.
+ * Writes the limit, and that no buffer of the host's can be mapped, into a VIRGL2 capset that virglrenderer
+ * filled.  host_renderer: the GL_RENDERER it was filled from.  False, and nothing changed, when the layout is
+ * not the one we know.
  */
 bool memory_info_patch_caps(void *caps, size_t size, const char *host_renderer, uint64_t limit);
 

@@ -35,6 +35,8 @@ typedef struct RendererConfig {
      * create_fence; must not call back into the renderer.
      */
     void (*fence_done)(void *opaque, uint64_t fence);
+    /* A context is lost with all that worked in it.  Render thread; from inside any call but blob_*. */
+    void (*context_lost)(void *opaque, uint32_t ctx_id);
     void *opaque;
 } RendererConfig;
 
@@ -51,6 +53,17 @@ typedef struct RendererTransfer {
     uint64_t offset; /* into the backing, bytes */
     RendererBox box;
 } RendererTransfer;
+
+/* As in RESOURCE_CREATE_BLOB. */
+typedef struct RendererBlob {
+    uint32_t resource_id;
+    uint32_t ctx_id;     /* that makes it; 0: none, for guest memory only */
+    uint32_t mem, flags; /* VIRTIO_GPU_BLOB_* */
+    uint64_t blob_id;
+    uint64_t size;           /* bytes */
+    const struct iovec *iov; /* guest pages, of size bytes at least, as of backing_attach; NULL: none */
+    uint32_t iov_count;
+} RendererBlob;
 
 typedef struct RendererMemory {
     int fd;            /* the caller's */
@@ -104,6 +117,18 @@ typedef struct RendererOps {
     void (*context_detach)(Renderer *r, uint32_t ctx_id, uint32_t resource_id);
     /* commands: our own copy, 4-byte aligned, size a multiple of 4, may be changed. */
     uint32_t (*submit)(Renderer *r, uint32_t ctx_id, void *commands, uint32_t size);
+
+    /*
+     * Blobs; all NULL in renderers without: blobs of guest memory are then served
+     * without the renderer, others not.  resource_destroy, backing_attach and
+     * _detach, context_attach and _detach are as for other resources.
+     */
+    /* What the ledger is to be charged for one before blob_create is called: its
+     * host memory, unless that is charged for otherwise. */
+    uint64_t (*blob_bytes)(Renderer *r, const RendererBlob *blob);
+    uint32_t (*blob_create)(Renderer *r, const RendererBlob *blob);
+    /* The host memory of a blob that has some.  Called for each map. */
+    uint32_t (*blob_export)(Renderer *r, uint32_t resource_id, RendererMemory *memory);
 
     /*
      * fence_done(fence) once all work before this call is done: of the context

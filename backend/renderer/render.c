@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "blob.h"
 #include "command.h"
 #include "isolation.h"
 #include "log.h"
@@ -18,7 +19,8 @@
 
 /* virtio-gpu features that need no renderer. */
 #define COMMON_FEATURES                                                                                      \
-    ((1ull << VIRTIO_GPU_F_EDID) | (1ull << VIRTIO_GPU_F_RESOURCE_UUID) | (1ull << VGPU_F_EXTENSION))
+    ((1ull << VIRTIO_GPU_F_EDID) | (1ull << VIRTIO_GPU_F_RESOURCE_UUID) |                                    \
+     (1ull << VIRTIO_GPU_F_RESOURCE_BLOB) | (1ull << VGPU_F_EXTENSION))
 
 bool render_choose(const char *renderer, const RendererOps *ops[3], GError **error)
 {
@@ -52,6 +54,11 @@ static void render_fence_done(void *opaque, uint64_t fence)
     }
 }
 
+static void render_context_lost(void *opaque, uint32_t ctx_id)
+{
+    blob_lose_context(opaque, ctx_id);
+}
+
 /* The first of ops that starts on this host. */
 static bool render_start(Device *d, GError **error)
 {
@@ -63,6 +70,7 @@ static bool render_start(Device *d, GError **error)
         .null_submit_how = d->options->null_submit_how,
         .ledger = &d->ledger,
         .fence_done = render_fence_done,
+        .context_lost = render_context_lost,
         .opaque = d,
     };
     const RendererOps *ops[3];

@@ -10,10 +10,19 @@
  * submit costs as much as an option says, and it burns that much of a CPU's
  * time (as software rendering does), sleeps (a call that does not return) or is
  * async: then that thread does one submit after the other, as hardware does.
+ * A submit of the one word NULL_LOSE loses its context.
+ *
+ * Its blobs of host memory are memfds, of the kinds that real renderers have
+ * and those that nobody should: blob_id says which (enum NullBlobKind).  The
+ * first word of each of the first NULL_MARKED pages tells whose it is.
  */
+#include <fcntl.h>
 #include <linux/virtio_gpu.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "ops.h"
 
@@ -22,6 +31,28 @@
 
 /* However much a submit asks for, microseconds. */
 #define COST_MAX_US (60 * G_TIME_SPAN_SECOND)
+
+/* "LOSE" */
+#define NULL_LOSE 0x45534f4cu
+
+typedef enum NullBlobKind {
+    NULL_BLOB_SEALED = 0,
+    NULL_BLOB_BEHIND_HEADER = 1, /* of a page, as lavapipe's OPAQUE memory is */
+    NULL_BLOB_UNSEALED = 2,      /* whoever shares it has to */
+    NULL_BLOB_NO_FILE = 3,       /* nothing that could be mapped */
+    NULL_BLOB_SHORT = 4,         /* a page too short */
+    NULL_BLOB_PRIVATE = 5,       /* not to be exported */
+    NULL_BLOB_FAILS = 6,         /* not to be made */
+} NullBlobKind;
+
+#define NULL_PAGE   4096u
+#define NULL_MARKED 16u /* pages */
+
+typedef struct NullBlob {
+    NullBlobKind kind;
+    int fd;
+    uint64_t offset;
+} NullBlob;
 
 typedef enum NullHow { NULL_BURN, NULL_SLEEP, NULL_ASYNC } NullHow;
 
@@ -32,7 +63,9 @@ typedef struct NullJob {
 
 struct Renderer {
     void (*fence_done)(void *opaque, uint64_t fence);
+    void (*context_lost)(void *opaque, uint32_t ctx_id);
     void *opaque;
+    GHashTable *blobs; /* resource_id -> NullBlob, those of host memory */
     int64_t submit_us; /* of a submit; -1: it says so itself */
     NullHow how;
     GAsyncQueue *jobs; /* of NullJob, allocated */
@@ -94,12 +127,24 @@ static bool null_how(const char *name, NullHow *how, GError **error)
     return false;
 }
 
+static void null_blob_free(gpointer blob)
+{
+    NullBlob *b = blob;
+
+    if (b->fd >= 0) {
+        close(b->fd);
+    }
+    g_free(b);
+}
+
 static Renderer *null_create(const RendererConfig *config, GError **error)
 {
     Renderer *r = g_new0(Renderer, 1);
 
     r->fence_done = config->fence_done;
+    r->context_lost = config->context_lost;
     r->opaque = config->opaque;
+    r->blobs = g_hash_table_new_full(NULL, NULL, NULL, null_blob_free);
     r->submit_us = config->null_submit_us;
     r->jobs = g_async_queue_new_full(g_free);
     r->thread = null_how(config->null_submit_how, &r->how, error)
@@ -107,6 +152,7 @@ static Renderer *null_create(const RendererConfig *config, GError **error)
                     : NULL;
     if (!r->thread) {
         g_async_queue_unref(r->jobs);
+        g_hash_table_unref(r->blobs);
         g_free(r);
         return NULL;
     }
@@ -118,11 +164,13 @@ static void null_destroy(Renderer *r)
     null_push(r, (NullJob){ .kind = NULL_END });
     g_thread_join(r->thread);
     g_async_queue_unref(r->jobs);
+    g_hash_table_unref(r->blobs);
     g_free(r);
 }
 
 static void null_reset(Renderer *r)
 {
+    g_hash_table_remove_all(r->blobs);
 }
 
 static const char *null_description(Renderer *r)
@@ -156,12 +204,17 @@ static uint32_t null_resource_create(Renderer *r, uint32_t resource_id, const Re
 
 static void null_resource_destroy(Renderer *r, uint32_t resource_id)
 {
+    g_hash_table_remove(r->blobs, GUINT_TO_POINTER(resource_id));
 }
 
 static uint32_t null_backing_attach(Renderer *r, uint32_t resource_id, const struct iovec *iov,
                                     uint32_t count)
 {
     return VIRTIO_GPU_RESP_OK_NODATA;
+}
+
+static void null_backing_detach(Renderer *r, uint32_t resource_id)
+{
 }
 
 static uint32_t null_transfer(Renderer *r, const RendererTransfer *t)
@@ -200,8 +253,13 @@ static void null_context_detach(Renderer *r, uint32_t ctx_id, uint32_t resource_
 
 static uint32_t null_submit(Renderer *r, uint32_t ctx_id, void *commands, uint32_t size)
 {
-    int64_t us = r->submit_us < 0 ? *(const uint32_t *)commands : r->submit_us;
+    uint32_t word = *(const uint32_t *)commands;
+    int64_t us = r->submit_us < 0 ? word : r->submit_us;
 
+    if (size == sizeof(word) && word == NULL_LOSE) {
+        r->context_lost(r->opaque, ctx_id);
+        return VIRTIO_GPU_RESP_ERR_UNSPEC;
+    }
     us = MIN(us, COST_MAX_US);
     if (!us) {
         return VIRTIO_GPU_RESP_OK_NODATA;
@@ -218,6 +276,88 @@ static uint32_t null_submit(Renderer *r, uint32_t ctx_id, void *commands, uint32
         break;
     }
     return VIRTIO_GPU_RESP_OK_NODATA;
+}
+
+static bool null_blob_is_host(const RendererBlob *blob)
+{
+    return blob->mem != VIRTIO_GPU_BLOB_MEM_GUEST;
+}
+
+static uint64_t null_blob_bytes(Renderer *r, const RendererBlob *blob)
+{
+    return null_blob_is_host(blob) ? blob->size : 0;
+}
+
+static bool null_blob_mark(const NullBlob *b, uint32_t resource_id, uint64_t size)
+{
+    for (uint32_t page = 0; page < MIN(size / NULL_PAGE, NULL_MARKED); page++) {
+        uint32_t mark = resource_id << 8 | page;
+
+        if (pwrite(b->fd, &mark, sizeof(mark), (off_t)(b->offset + page * NULL_PAGE)) != sizeof(mark)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool null_blob_fill(NullBlob *b, const RendererBlob *blob)
+{
+    uint64_t size = blob->size;
+
+    switch (b->kind) {
+    case NULL_BLOB_NO_FILE:
+        b->fd = eventfd(0, EFD_CLOEXEC);
+        return b->fd >= 0;
+    case NULL_BLOB_BEHIND_HEADER:
+        b->offset = NULL_PAGE;
+        size += NULL_PAGE;
+        break;
+    case NULL_BLOB_SHORT:
+        size -= NULL_PAGE;
+        break;
+    default:
+        break;
+    }
+    b->fd = memfd_create("vgpu-null-blob", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return b->fd >= 0 && ftruncate(b->fd, (off_t)size) == 0 &&
+           null_blob_mark(b, blob->resource_id, size - b->offset) &&
+           (b->kind == NULL_BLOB_UNSEALED || fcntl(b->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0);
+}
+
+static uint32_t null_blob_create(Renderer *r, const RendererBlob *blob)
+{
+    NullBlob *b;
+
+    if (!null_blob_is_host(blob)) {
+        return VIRTIO_GPU_RESP_OK_NODATA;
+    }
+    if (blob->blob_id >= NULL_BLOB_FAILS) {
+        return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
+    }
+    b = g_new0(NullBlob, 1);
+    b->kind = (NullBlobKind)blob->blob_id;
+    b->fd = -1;
+    if (!null_blob_fill(b, blob)) {
+        null_blob_free(b);
+        return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
+    }
+    g_hash_table_insert(r->blobs, GUINT_TO_POINTER(blob->resource_id), b);
+    return VIRTIO_GPU_RESP_OK_NODATA;
+}
+
+static uint32_t null_blob_export(Renderer *r, uint32_t resource_id, RendererMemory *memory)
+{
+    const NullBlob *b = g_hash_table_lookup(r->blobs, GUINT_TO_POINTER(resource_id));
+
+    if (!b || b->kind == NULL_BLOB_PRIVATE) {
+        return VIRTIO_GPU_RESP_ERR_UNSPEC;
+    }
+    *memory = (RendererMemory){
+        .fd = fcntl(b->fd, F_DUPFD_CLOEXEC, 3),
+        .offset = b->offset,
+        .map_info = VIRTIO_GPU_MAP_CACHE_CACHED,
+    };
+    return memory->fd >= 0 ? VIRTIO_GPU_RESP_OK_NODATA : VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
 }
 
 static uint32_t null_create_fence(Renderer *r, uint32_t ctx_id, uint32_t ring_idx, uint64_t fence)
@@ -241,7 +381,7 @@ const RendererOps renderer_null_ops = {
     .resource_create = null_resource_create,
     .resource_destroy = null_resource_destroy,
     .backing_attach = null_backing_attach,
-    .backing_detach = null_resource_destroy,
+    .backing_detach = null_backing_detach,
     .transfer_to_host = null_transfer,
     .transfer_from_host = null_transfer,
     .read_pixels = null_read_pixels,
@@ -250,5 +390,8 @@ const RendererOps renderer_null_ops = {
     .context_attach = null_context_attach,
     .context_detach = null_context_detach,
     .submit = null_submit,
+    .blob_bytes = null_blob_bytes,
+    .blob_create = null_blob_create,
+    .blob_export = null_blob_export,
     .create_fence = null_create_fence,
 };

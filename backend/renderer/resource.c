@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "blob.h"
 #include "log.h"
 #include "scanout.h"
 
@@ -19,9 +20,10 @@ static void resource_drop_backing(Device *d, Resource *r)
 }
 
 /* Our part of a resource; the renderer's part went before. */
-static void resource_free(Device *d, Resource *r)
+void resource_drop(Device *d, Resource *r)
 {
     resource_drop_backing(d, r);
+    blob_free(r);
     table_resource_free(d->table, r->slot);
     ledger_refund(&d->ledger, r->charged);
     g_free(r);
@@ -37,38 +39,37 @@ Resource *resource_find(Device *d, uint32_t id)
     return g_hash_table_lookup(d->resources, GUINT_TO_POINTER(id));
 }
 
-uint32_t resource_create(Device *d, uint32_t id, const ResourceShape *shape, bool is_2d)
+bool resource_id_free(Device *d, uint32_t id)
 {
-    Resource *r;
-    uint64_t bytes;
-    uint32_t code, slot;
-
     if (!id || resource_find(d, id)) {
         log_guest("resource id %u is %s", id, id ? "taken" : "not one");
-        return VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID;
+        return false;
     }
-    if (!resource_size(shape, &bytes)) {
-        log_guest("resource %u: %ux%ux%u, format %u, target %u is not a shape", id, shape->width,
-                  shape->height, shape->depth, shape->format, shape->target);
-        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+    return true;
+}
+
+Resource *resource_new(Device *d, uint32_t id, const ResourceShape *shape, bool is_2d, uint64_t bytes,
+                       uint32_t *code)
+{
+    Resource *r;
+    uint32_t slot;
+
+    if (!resource_id_free(d, id)) {
+        *code = VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID;
+        return NULL;
     }
+    *code = VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
     if (!ledger_charge(&d->ledger, bytes)) {
         log_guest("resource %u of %" PRIu64 " KiB refused: %" PRIu64 " of %" PRIu64
                   " KiB of GPU memory are in use",
                   id, bytes / 1024, ledger_used(&d->ledger) / 1024, ledger_limit(&d->ledger) / 1024);
-        return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
+        return NULL;
     }
     slot = table_resource_new(d->table, id, shape, bytes, is_2d);
     if (slot == G_MAXUINT32) {
         log_guest("resource %u refused: there are %u already", id, TABLE_RESOURCES);
         ledger_refund(&d->ledger, bytes);
-        return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
-    }
-    code = d->ops->resource_create(d->renderer, id, shape);
-    if (code != VIRTIO_GPU_RESP_OK_NODATA) {
-        table_resource_free(d->table, slot);
-        ledger_refund(&d->ledger, bytes);
-        return code;
+        return NULL;
     }
     r = g_new0(Resource, 1);
     r->id = id;
@@ -76,21 +77,65 @@ uint32_t resource_create(Device *d, uint32_t id, const ResourceShape *shape, boo
     r->shape = *shape;
     r->charged = bytes;
     r->slot = slot;
-    g_hash_table_insert(d->resources, GUINT_TO_POINTER(id), r);
+    *code = VIRTIO_GPU_RESP_OK_NODATA;
+    return r;
+}
+
+void resource_publish(Device *d, Resource *r)
+{
+    g_hash_table_insert(d->resources, GUINT_TO_POINTER(r->id), r);
     stats_add(&d->stats->resources, 1);
+}
+
+uint32_t resource_create(Device *d, uint32_t id, const ResourceShape *shape, bool is_2d)
+{
+    Resource *r;
+    uint64_t bytes;
+    uint32_t code;
+
+    if (!resource_id_free(d, id)) {
+        return VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID;
+    }
+    if (!resource_size(shape, &bytes)) {
+        log_guest("resource %u: %ux%ux%u, format %u, target %u is not a shape", id, shape->width,
+                  shape->height, shape->depth, shape->format, shape->target);
+        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+    }
+    r = resource_new(d, id, shape, is_2d, bytes, &code);
+    if (!r) {
+        return code;
+    }
+    code = d->ops->resource_create(d->renderer, id, shape);
+    if (code != VIRTIO_GPU_RESP_OK_NODATA) {
+        resource_drop(d, r);
+        return code;
+    }
+    r->in_renderer = true;
+    resource_publish(d, r);
     return code;
+}
+
+/* The renderer's part of its backing. */
+static void resource_let_go(Device *d, Resource *r)
+{
+    if (r->in_renderer) {
+        d->ops->backing_detach(d->renderer, r->id);
+    }
 }
 
 void resource_destroy(Device *d, Resource *r)
 {
     scanout_forget_resource(d, r);
+    blob_unmap_for_good(d, r);
     if (r->has_backing) {
-        d->ops->backing_detach(d->renderer, r->id);
+        resource_let_go(d, r);
     }
-    d->ops->resource_destroy(d->renderer, r->id);
+    if (r->in_renderer) {
+        d->ops->resource_destroy(d->renderer, r->id);
+    }
     g_hash_table_remove(d->resources, GUINT_TO_POINTER(r->id));
     stats_add(&d->stats->resources, -1);
-    resource_free(d, r);
+    resource_drop(d, r);
 }
 
 void resources_forget(Device *d)
@@ -101,7 +146,7 @@ void resources_forget(Device *d)
     g_hash_table_iter_init(&iter, d->resources);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         g_hash_table_iter_remove(&iter);
-        resource_free(d, value);
+        resource_drop(d, value);
     }
     vgpu_stats_set(&d->stats->resources, 0);
 }
@@ -144,14 +189,9 @@ static bool resource_translate(const Resource *r, GuestMemory *m, struct iovec *
     return true;
 }
 
-uint32_t resource_attach(Device *d, Resource *r, const struct virtio_gpu_mem_entry *entries, uint32_t count)
+uint32_t resource_take_pages(Device *d, Resource *r, const struct virtio_gpu_mem_entry *entries,
+                             uint32_t count)
 {
-    uint32_t code;
-
-    if (r->has_backing) {
-        log_guest("resource %u has a backing already", r->id);
-        return VIRTIO_GPU_RESP_ERR_UNSPEC;
-    }
     if (!count || count > BACKING_ENTRIES_MAX) {
         log_guest("resource %u: a backing of %u entries (1 to %u are possible)", r->id, count,
                   BACKING_ENTRIES_MAX);
@@ -178,19 +218,39 @@ uint32_t resource_attach(Device *d, Resource *r, const struct virtio_gpu_mem_ent
         resource_drop_backing(d, r);
         return VIRTIO_GPU_RESP_ERR_UNSPEC;
     }
+    return VIRTIO_GPU_RESP_OK_NODATA;
+}
+
+void resource_keep_pages(Device *d, Resource *r)
+{
+    r->has_backing = true;
+    table_resource_backing(d->table, r->slot, r->pages, r->pages_count);
+}
+
+uint32_t resource_attach(Device *d, Resource *r, const struct virtio_gpu_mem_entry *entries, uint32_t count)
+{
+    uint32_t code;
+
+    if (r->has_backing || r->blob) {
+        log_guest("resource %u has a backing already, or is a blob", r->id);
+        return VIRTIO_GPU_RESP_ERR_UNSPEC;
+    }
+    code = resource_take_pages(d, r, entries, count);
+    if (code != VIRTIO_GPU_RESP_OK_NODATA) {
+        return code;
+    }
     code = d->ops->backing_attach(d->renderer, r->id, r->iov, r->iov_count);
     if (code != VIRTIO_GPU_RESP_OK_NODATA) {
         resource_drop_backing(d, r);
         return code;
     }
-    r->has_backing = true;
-    table_resource_backing(d->table, r->slot, r->pages, r->pages_count);
+    resource_keep_pages(d, r);
     return code;
 }
 
 void resource_detach(Device *d, Resource *r)
 {
-    d->ops->backing_detach(d->renderer, r->id);
+    resource_let_go(d, r);
     table_resource_backing(d->table, r->slot, NULL, 0);
     resource_drop_backing(d, r);
 }
@@ -209,11 +269,12 @@ static void resource_follow(Device *d, Resource *r, GuestMemory *m)
     if (count == r->iov_count && !memcmp(iov, old, count * sizeof(*iov))) {
         g_free(iov);
     } else {
-        d->ops->backing_detach(d->renderer, r->id);
+        resource_let_go(d, r);
         r->iov = iov;
         r->iov_count = count;
         g_free(old);
-        code = d->ops->backing_attach(d->renderer, r->id, iov, count);
+        code = r->in_renderer ? d->ops->backing_attach(d->renderer, r->id, iov, count)
+                              : VIRTIO_GPU_RESP_OK_NODATA;
         if (code != VIRTIO_GPU_RESP_OK_NODATA) {
             table_resource_backing(d->table, r->slot, NULL, 0);
             resource_drop_backing(d, r);

@@ -18,9 +18,21 @@
 /* All backings together: 16 GiB of single pages, 128 MiB of our memory. */
 #define BACKING_ENTRIES_ALL (4u * 1024 * 1024)
 
+/* See blob.h. */
+typedef struct Blob {
+    uint32_t mem, flags; /* VIRTIO_GPU_BLOB_* */
+    uint32_t ctx_id;     /* that made it */
+    uint64_t size;       /* bytes */
+    WindowPlace place;   /* where the guest has it mapped; id 0: nowhere */
+    struct iovec view;   /* host memory as we see it, once it was shown; NULL: not yet */
+    int view_fd;         /* of a dmabuf, -1: none */
+} Blob;
+
 typedef struct Resource {
     uint32_t id;
     bool is_2d;
+    bool in_renderer; /* the renderer knows it */
+    Blob *blob;       /* NULL: it is none; then shape is all zero */
     ResourceShape shape;
     uint64_t charged;  /* bytes, refunded when it goes */
     uint32_t slot;     /* in the object table */
@@ -42,11 +54,28 @@ void resources_init(Device *d);
 /* NULL when there is no such id. */
 Resource *resource_find(Device *d, uint32_t id);
 
+/* Whether a new resource can have it. */
+bool resource_id_free(Device *d, uint32_t id);
+
 /* VIRTIO_GPU_RESP_*.  Charges, creates, enters it. */
 uint32_t resource_create(Device *d, uint32_t id, const ResourceShape *shape, bool is_2d);
 void resource_destroy(Device *d, Resource *r);
 /* The renderer was or will be reset: forgets and refunds all. */
 void resources_forget(Device *d);
+
+/*
+ * For blob.c, in this order.  resource_new: checks the id and charges; NULL and
+ * *code, or one that resource_drop gives back until it is published.
+ * resource_take_pages: translates its backing, which resource_keep_pages makes
+ * its own once the renderer has it.
+ */
+Resource *resource_new(Device *d, uint32_t id, const ResourceShape *shape, bool is_2d, uint64_t bytes,
+                       uint32_t *code);
+uint32_t resource_take_pages(Device *d, Resource *r, const struct virtio_gpu_mem_entry *entries,
+                             uint32_t count);
+void resource_keep_pages(Device *d, Resource *r);
+void resource_publish(Device *d, Resource *r);
+void resource_drop(Device *d, Resource *r);
 
 /* entries: count of them, our own copy. */
 uint32_t resource_attach(Device *d, Resource *r, const struct virtio_gpu_mem_entry *entries, uint32_t count);

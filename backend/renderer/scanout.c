@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "blob.h"
+#include "format.h"
 #include "log.h"
 
 /*
@@ -37,6 +39,27 @@ static void scanout_unlink(Device *d, unsigned i)
         r->scanouts &= ~(1u << i);
     }
     d->scanout[i].resource_id = 0;
+}
+
+bool scanout_exists(Device *d, uint32_t id)
+{
+    if (id >= (uint32_t)d->options->max_outputs) {
+        log_guest("there is no scanout %u", id);
+        return false;
+    }
+    return true;
+}
+
+bool scanout_allowed(Device *d, const Rect *rect)
+{
+    uint32_t max_w = d->options->max_width ? d->options->max_width : VGPU_MAX_SIZE;
+    uint32_t max_h = d->options->max_height ? d->options->max_height : VGPU_MAX_SIZE;
+
+    if (rect->w > max_w || rect->h > max_h) {
+        log_guest("a scanout of %ux%u pixels: the profile allows %ux%u", rect->w, rect->h, max_w, max_h);
+        return false;
+    }
+    return true;
 }
 
 /* A new picture, charged like any GPU memory.  *out: its memfd, the caller's. */
@@ -102,10 +125,14 @@ static void scanout_announce(Device *d, unsigned i, int fd)
 static uint32_t scanout_read(Device *d, unsigned i, const Rect *part)
 {
     Scanout *s = &d->scanout[i];
+    Rect rect = { s->rect.x + part->x, s->rect.y + part->y, part->w, part->h };
+    uint8_t *to = s->map + (size_t)part->y * s->stride + (size_t)part->x * 4;
     uint32_t fourcc;
 
-    return d->ops->read_pixels(d->renderer, s->resource_id, s->rect.x + part->x, s->rect.y + part->y, part->w,
-                               part->h, s->map + (size_t)part->y * s->stride + (size_t)part->x * 4, s->stride,
+    if (s->frame.format) {
+        return blob_read(resource_find(d, s->resource_id), &s->frame, &rect, to, s->stride);
+    }
+    return d->ops->read_pixels(d->renderer, s->resource_id, rect.x, rect.y, rect.w, rect.h, to, s->stride,
                                &fourcc);
 }
 
@@ -150,14 +177,25 @@ void scanout_show(Device *d, unsigned i)
     }
 }
 
-uint32_t scanout_set(Device *d, unsigned i, Resource *r, const Rect *rect)
+/* What its pixels are, if they can be read. */
+static uint32_t scanout_fourcc(Device *d, Resource *r, const Rect *rect, const BlobFrame *frame,
+                               uint32_t *fourcc)
+{
+    if (frame) {
+        *fourcc = format_fourcc(frame->format);
+        return blob_prepare_read(d, r);
+    }
+    return d->ops->read_pixels(d->renderer, r->id, rect->x, rect->y, rect->w, rect->h, NULL, 0, fourcc);
+}
+
+uint32_t scanout_set(Device *d, unsigned i, Resource *r, const Rect *rect, const BlobFrame *frame)
 {
     Scanout *s = &d->scanout[i];
     uint32_t fourcc = 0, code;
     int fd = -1;
     bool same;
 
-    code = d->ops->read_pixels(d->renderer, r->id, rect->x, rect->y, rect->w, rect->h, NULL, 0, &fourcc);
+    code = scanout_fourcc(d, r, rect, frame, &fourcc);
     if (code != VIRTIO_GPU_RESP_OK_NODATA) {
         log_guest("scanout %u: resource %u cannot be shown", i, r->id);
         return code;
@@ -173,9 +211,10 @@ uint32_t scanout_set(Device *d, unsigned i, Resource *r, const Rect *rect)
     scanout_unlink(d, i);
     s->resource_id = r->id;
     s->rect = *rect;
+    s->frame = frame ? *frame : (BlobFrame){ 0 };
     s->stale = true;
     r->scanouts |= 1u << i;
-    table_scanout(d->table, i, r->id, rect);
+    table_scanout(d->table, i, r->id, rect, frame);
     if (!same) {
         /* A new picture is filled before QEMU hears of it: no black flash. */
         s->stale = false;
@@ -197,8 +236,22 @@ void scanout_disable(Device *d, unsigned i)
     scanout_unlink(d, i);
     scanout_drop_picture(d, s);
     s->unread = (Rect){ 0 };
-    table_scanout(d->table, i, 0, NULL);
+    table_scanout(d->table, i, 0, NULL, NULL);
     channel_scanout_off(d->channel, i);
+}
+
+bool scanout_has(Device *d, const Resource *r, const Rect *rect)
+{
+    for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
+        const BlobFrame *f = &d->scanout[i].frame;
+
+        if ((r->scanouts & (1u << i)) && !rect_within(rect, f->width, f->height)) {
+            log_guest("blob %u is shown as %ux%u: %ux%u+%u+%u is not within", r->id, f->width, f->height,
+                      rect->w, rect->h, rect->x, rect->y);
+            return false;
+        }
+    }
+    return rect->w && rect->h;
 }
 
 uint32_t scanout_flush(Device *d, Resource *r, const Rect *rect)
@@ -278,30 +331,64 @@ static void cursor_convert(uint32_t *data, uint32_t fourcc)
     }
 }
 
-uint32_t scanout_cursor(Device *d, unsigned scanout, const Resource *r, uint32_t x, uint32_t y,
-                        uint32_t hot_x, uint32_t hot_y)
+#define CURSOR_SIDE VGPU_CHANNEL_CURSOR_SIZE
+
+/* A blob has no shape: its pixels are those of a cursor, if it has enough. */
+static uint32_t cursor_read_blob(Device *d, Resource *r, uint32_t *data)
 {
-    const uint32_t side = VGPU_CHANNEL_CURSOR_SIZE;
-    g_autofree struct vgpu_channel_cursor_update *u = NULL;
+    const BlobFrame frame = { CURSOR_SIDE, CURSOR_SIDE, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, CURSOR_SIDE * 4,
+                              0 };
+    uint32_t code;
+
+    if (!blob_frame_fits(r, &frame)) {
+        log_guest("blob %u has %" PRIu64 " bytes: a cursor has %u", r->id, r->blob->size,
+                  CURSOR_SIDE * CURSOR_SIDE * 4);
+        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+    }
+    code = blob_prepare_read(d, r);
+    if (code == VIRTIO_GPU_RESP_OK_NODATA) {
+        code = blob_read(r, &frame, &(Rect){ 0, 0, CURSOR_SIDE, CURSOR_SIDE }, data, frame.stride);
+    }
+    return code;
+}
+
+static uint32_t cursor_read(Device *d, Resource *r, uint32_t *data)
+{
     uint32_t fourcc = 0, code;
+
+    if (r->blob) {
+        return cursor_read_blob(d, r, data);
+    }
+    if (r->shape.width != CURSOR_SIDE || r->shape.height != CURSOR_SIDE) {
+        log_guest("resource %u is %ux%u: a cursor is %ux%u", r->id, r->shape.width, r->shape.height,
+                  CURSOR_SIDE, CURSOR_SIDE);
+        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+    }
+    code = d->ops->read_pixels(d->renderer, r->id, 0, 0, CURSOR_SIDE, CURSOR_SIDE, data, CURSOR_SIDE * 4,
+                               &fourcc);
+    if (code == VIRTIO_GPU_RESP_OK_NODATA) {
+        cursor_convert(data, fourcc);
+    }
+    return code;
+}
+
+uint32_t scanout_cursor(Device *d, unsigned scanout, Resource *r, uint32_t x, uint32_t y, uint32_t hot_x,
+                        uint32_t hot_y)
+{
+    g_autofree struct vgpu_channel_cursor_update *u = NULL;
+    uint32_t code;
 
     if (!r) {
         d->scanout[scanout].cursor_visible = false;
         channel_cursor_pos(d->channel, scanout, x, y, false);
         return VIRTIO_GPU_RESP_OK_NODATA;
     }
-    if (r->shape.width != side || r->shape.height != side) {
-        log_guest("resource %u is %ux%u: a cursor is %ux%u", r->id, r->shape.width, r->shape.height, side,
-                  side);
-        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
-    }
     u = g_new0(struct vgpu_channel_cursor_update, 1);
     u->pos = (struct vgpu_channel_cursor_pos){ scanout, x, y };
-    u->hot_x = MIN(hot_x, side - 1);
-    u->hot_y = MIN(hot_y, side - 1);
-    code = d->ops->read_pixels(d->renderer, r->id, 0, 0, side, side, u->data, side * 4, &fourcc);
+    u->hot_x = MIN(hot_x, CURSOR_SIDE - 1);
+    u->hot_y = MIN(hot_y, CURSOR_SIDE - 1);
+    code = cursor_read(d, r, u->data);
     if (code == VIRTIO_GPU_RESP_OK_NODATA) {
-        cursor_convert(u->data, fourcc);
         d->scanout[scanout].cursor_visible = true;
         channel_cursor_update(d->channel, u);
     }

@@ -18,9 +18,18 @@
 #include "device.h"
 #include "resource.h"
 
-/* scanout is below max_outputs, rect within r. */
-uint32_t scanout_set(Device *d, unsigned scanout, Resource *r, const Rect *rect);
+bool scanout_exists(Device *d, uint32_t scanout);
+/* Whether the profile allows a picture of that size. */
+bool scanout_allowed(Device *d, const Rect *rect);
+
+/*
+ * The scanout exists, rect is allowed and lies within r, or, where r is a blob,
+ * within the frame, which fits it (else NULL).
+ */
+uint32_t scanout_set(Device *d, unsigned scanout, Resource *r, const Rect *rect, const BlobFrame *frame);
 void scanout_disable(Device *d, unsigned scanout);
+/* Whether rect lies within the frame of each scanout that shows r, a blob. */
+bool scanout_has(Device *d, const Resource *r, const Rect *rect);
 uint32_t scanout_flush(Device *d, Resource *r, const Rect *rect);
 /* Reads what was flushed and is wanted by now. */
 void scanout_catch_up(Device *d);
@@ -31,7 +40,7 @@ void scanout_forget_resource(Device *d, Resource *r);
 void scanout_disable_all(Device *d);
 
 /* r: 64x64 pixels, or NULL: the cursor is hidden. */
-uint32_t scanout_cursor(Device *d, unsigned scanout, const Resource *r, uint32_t x, uint32_t y,
-                        uint32_t hot_x, uint32_t hot_y);
+uint32_t scanout_cursor(Device *d, unsigned scanout, Resource *r, uint32_t x, uint32_t y, uint32_t hot_x,
+                        uint32_t hot_y);
 
 #endif

@@ -112,6 +112,15 @@ uint32_t table_resource_new(Table *t, uint32_t resource_id, const ResourceShape 
     return slot;
 }
 
+void table_resource_blob(Table *t, uint32_t slot, uint32_t mem, uint32_t flags, uint64_t size)
+{
+    struct TableResource *r = table_entry(t, slot);
+
+    r->blob_flags = flags;
+    r->blob_size = size;
+    __atomic_store_n(&r->blob_mem, mem, __ATOMIC_RELEASE);
+}
+
 static void table_run_free(Table *t, uint32_t slot)
 {
     memset(t->used + t->run_at[slot], 0, t->run_blocks[slot]);
@@ -174,7 +183,7 @@ void table_resource_backing(Table *t, uint32_t slot, const struct TablePages *pa
     __atomic_store_n(&r->backing, TABLE_BACKING_PAGES, __ATOMIC_RELEASE);
 }
 
-void table_scanout(Table *t, unsigned scanout, uint32_t resource_id, const Rect *rect)
+void table_scanout(Table *t, unsigned scanout, uint32_t resource_id, const Rect *rect, const BlobFrame *frame)
 {
     struct TableScanout *s = (struct TableScanout *)(t->map + TABLE_SCANOUTS_AT) + scanout;
 
@@ -184,6 +193,7 @@ void table_scanout(Table *t, unsigned scanout, uint32_t resource_id, const Rect 
         s->y = rect->y;
         s->width = rect->w;
         s->height = rect->h;
+        s->frame = frame ? *frame : (BlobFrame){ 0 };
         __atomic_store_n(&s->resource_id, resource_id, __ATOMIC_RELEASE);
     }
 }

@@ -27,7 +27,7 @@
 #include "rect.h"
 
 #define TABLE_MAGIC     0x4c424f56u /* "VOBL" */
-#define TABLE_VERSION   1
+#define TABLE_VERSION   2
 #define TABLE_SIZE      (16u * 1024 * 1024)
 #define TABLE_SCANOUTS  16
 #define TABLE_QUEUES    2
@@ -44,10 +44,19 @@ struct TableHeader {
     uint32_t pad;
 };
 
+/* How a blob lies in memory as a picture. */
+typedef struct BlobFrame {
+    uint32_t width, height; /* pixels */
+    uint32_t format;        /* VIRTIO_GPU_FORMAT_*, of the 2D ones; 0: it is no blob's */
+    uint32_t stride;        /* bytes from row to row */
+    uint32_t offset;        /* bytes to the first */
+} BlobFrame;
+
 struct TableScanout {
     uint32_t resource_id;         /* 0: off */
     uint32_t x, y, width, height; /* part of the resource */
-    uint32_t pad[3];
+    BlobFrame frame;              /* five words */
+    uint32_t pad[6];
 };
 
 enum TableBacking {
@@ -65,7 +74,10 @@ struct TableResource {
     uint32_t backing;    /* enum TableBacking */
     uint32_t pages_at;   /* index of the first struct TablePages */
     uint32_t pages_count;
-    uint8_t uuid[16]; /* all zero: none */
+    uint8_t uuid[16];  /* all zero: none */
+    uint32_t blob_mem; /* VIRTIO_GPU_BLOB_MEM_*; 0: no blob.  A blob's shape is all zero */
+    uint32_t blob_flags;
+    uint64_t blob_size; /* bytes */
 };
 
 struct TablePages {
@@ -80,8 +92,9 @@ struct TablePages {
 #define TABLE_PAGES_AT     (TABLE_RESOURCES_AT + TABLE_RESOURCES * (uint32_t)sizeof(struct TableResource))
 #define TABLE_PAGES        ((TABLE_SIZE - TABLE_PAGES_AT) / (uint32_t)sizeof(struct TablePages))
 
-G_STATIC_ASSERT(sizeof(struct TableScanout) == 32);
-G_STATIC_ASSERT(sizeof(struct TableResource) == 88);
+G_STATIC_ASSERT(sizeof(struct TableScanout) == 64);
+G_STATIC_ASSERT(sizeof(struct TableResource) == 104);
+G_STATIC_ASSERT(TABLE_SCANOUTS_AT + TABLE_SCANOUTS * sizeof(struct TableScanout) <= TABLE_INFLIGHT_AT);
 G_STATIC_ASSERT(TABLE_INFLIGHT_AT + TABLE_QUEUES * TABLE_QUEUE_MAX <= TABLE_RESOURCES_AT);
 G_STATIC_ASSERT(TABLE_PAGES_AT + 4u * 1024 * 1024 < TABLE_SIZE);
 
@@ -96,11 +109,14 @@ void table_reset(Table *t, uint32_t generation);
 /* A slot for a resource, G_MAXUINT32 when all are taken. */
 uint32_t table_resource_new(Table *t, uint32_t resource_id, const ResourceShape *shape, uint64_t charged,
                             bool is_2d);
+void table_resource_blob(Table *t, uint32_t slot, uint32_t mem, uint32_t flags, uint64_t size);
 void table_resource_free(Table *t, uint32_t slot);
 void table_resource_uuid(Table *t, uint32_t slot, const uint8_t uuid[16]);
 /* pages: NULL takes the backing away. */
 void table_resource_backing(Table *t, uint32_t slot, const struct TablePages *pages, uint32_t count);
-void table_scanout(Table *t, unsigned scanout, uint32_t resource_id, const Rect *rect);
+/* frame: NULL where the resource is no blob. */
+void table_scanout(Table *t, unsigned scanout, uint32_t resource_id, const Rect *rect,
+                   const BlobFrame *frame);
 
 /* Under Vhost.lock. */
 void table_inflight(Table *t, unsigned queue, unsigned head, bool inflight);

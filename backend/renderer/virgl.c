@@ -265,5 +265,8 @@ const RendererOps renderer_virgl_ops = {
     .context_attach = virgl_context_attach,
     .context_detach = virgl_context_detach,
     .submit = virgl_context_submit,
+    .blob_bytes = virgl_blob_bytes,
+    .blob_create = virgl_blob_create,
+    .blob_export = virgl_blob_export,
     .create_fence = virgl_context_fence,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The virgl renderer, shared by its files virgl.c (life cycle, capsets),
- * virgl_resource.c, virgl_context.c and virgl_pixels.c.  Nobody else includes it.
+ * virgl_resource.c, virgl_blob.c, virgl_context.c and virgl_pixels.c.  Nobody else includes it.
  */
 #ifndef VGPU_RENDERER_VIRGL_H
 #define VGPU_RENDERER_VIRGL_H
@@ -30,7 +30,7 @@ struct Renderer {
 };
 
 typedef struct VirglResource {
-    ResourceShape shape;
+    ResourceShape shape;     /* all zero: a blob */
     uint64_t bytes;          /* what it was charged at */
     const struct iovec *iov; /* borrowed while attached */
     uint32_t iov_count;
@@ -68,6 +68,10 @@ uint32_t virgl_resource_from_host(Renderer *r, const RendererTransfer *t);
 void virgl_resource_settle(Renderer *r);
 /* Refunds all of them: no context is left that could hold one. */
 void virgl_resource_settle_all(Renderer *r);
+
+uint64_t virgl_blob_bytes(Renderer *r, const RendererBlob *blob);
+uint32_t virgl_blob_create(Renderer *r, const RendererBlob *blob);
+uint32_t virgl_blob_export(Renderer *r, uint32_t resource_id, RendererMemory *memory);
 
 uint32_t virgl_pixels_read(Renderer *r, uint32_t resource_id, uint32_t x, uint32_t y, uint32_t w, uint32_t h,
                            void *dst, uint32_t dst_stride, uint32_t *drm_fourcc);

@@ -71,6 +71,7 @@ typedef struct Frontend {
     Pending *by_head[2][1024];
     unsigned completed[2];
     uint64_t sample_gpa; /* sample.c's */
+    struct Bar *bar;     /* NULL: no window */
 } Frontend;
 
 typedef struct FrontendFds {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Commands on their way: from the ring to the answer. */
-#include "frontend.h"
+#include "bar.h"
 
 #include <poll.h>
 #include <string.h>
@@ -126,6 +126,9 @@ bool frontend_wait(Frontend *f, const Pending *p, int timeout)
         }
         poll(fds, 3, left);
         screen_pump(&f->screen, 0);
+        if (f->bar) {
+            bar_pump(f->bar);
+        }
         if (f->channel.failed && (!f->pid || !proc_alive(f->pid))) {
             frontend_collect(f, p);
             if (!p || !p->done) {

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "gpu_blob.h"
+
 #define EDGE  16
 #define BYTES (EDGE * EDGE * 4)
 
@@ -24,9 +26,11 @@ void sample_prepare(Frontend *f)
     gpu_unref(f, SAMPLE_RESOURCE);
     gpu_unref(f, SAMPLE_BARE);
     gpu_unref(f, SAMPLE_FREE);
+    gpu_unref(f, SAMPLE_BLOB);
     g_assert_cmphex(gpu_create_2d(f, SAMPLE_RESOURCE, BGRX, EDGE, EDGE), ==, OK_NODATA);
     g_assert_cmphex(gpu_create_2d(f, SAMPLE_BARE, BGRX, EDGE, EDGE), ==, OK_NODATA);
     g_assert_cmphex(gpu_attach_one(f, SAMPLE_RESOURCE, backing_gpa(f), BYTES), ==, OK_NODATA);
+    g_assert_cmphex(gpu_blob_guest(f, SAMPLE_BLOB, backing_gpa(f), BYTES), ==, OK_NODATA);
     if (has_3d(f)) {
         gpu_context_destroy(f, SAMPLE_CONTEXT);
         gpu_context_destroy(f, SAMPLE_FREE_CTX);
@@ -111,7 +115,7 @@ Sample sample_get(Frontend *f, unsigned index)
               VIRTIO_GPU_RESP_OK_RESOURCE_UUID)
         c->resource_id = SAMPLE_RESOURCE;
     END case 12:
-        BEGIN(virtio_gpu_resource_create_blob, RESOURCE_CREATE_BLOB, virtio_gpu_ctrl_hdr, 0)
+        BEGIN(virtio_gpu_resource_create_blob, RESOURCE_CREATE_BLOB, virtio_gpu_ctrl_hdr, OK_NODATA)
         c->resource_id = SAMPLE_FREE;
         c->blob_mem = VIRTIO_GPU_BLOB_MEM_GUEST;
         c->nr_entries = 1;
@@ -119,8 +123,8 @@ Sample sample_get(Frontend *f, unsigned index)
         s.data_size = sizeof(entry);
         memcpy(s.data, &entry, sizeof(entry));
     END case 13:
-        BEGIN(virtio_gpu_set_scanout_blob, SET_SCANOUT_BLOB, virtio_gpu_ctrl_hdr, 0)
-        c->resource_id = SAMPLE_RESOURCE;
+        BEGIN(virtio_gpu_set_scanout_blob, SET_SCANOUT_BLOB, virtio_gpu_ctrl_hdr, OK_NODATA)
+        c->resource_id = SAMPLE_BLOB;
         c->r = whole;
         c->width = c->height = EDGE;
         c->format = BGRX;
@@ -173,11 +177,11 @@ Sample sample_get(Frontend *f, unsigned index)
         s.data_size = 4; /* VIRGL_CCMD_NOP of no length */
         s.needs_3d = true;
     END case 22:
-        BEGIN(virtio_gpu_resource_map_blob, RESOURCE_MAP_BLOB, virtio_gpu_resp_map_info, 0)
-        c->resource_id = SAMPLE_RESOURCE;
+        BEGIN(virtio_gpu_resource_map_blob, RESOURCE_MAP_BLOB, virtio_gpu_resp_map_info, ERR_PARAM)
+        c->resource_id = SAMPLE_BLOB; /* guest memory is mapped by the guest */
     END case 23:
         BEGIN(virtio_gpu_resource_unmap_blob, RESOURCE_UNMAP_BLOB, virtio_gpu_ctrl_hdr, 0)
-        c->resource_id = SAMPLE_RESOURCE;
+        c->resource_id = SAMPLE_BLOB;
     END case 24:
         BEGIN(virtio_gpu_ctx_destroy, GET_DISPLAY_INFO, virtio_gpu_ctrl_hdr, 0)
         c->hdr.type = 0x7600; /* the extension's first: none is defined yet */

@@ -23,11 +23,13 @@ typedef struct Sample {
 } Sample;
 
 /* What the samples refer to, made anew by sample_prepare(). */
-#define SAMPLE_RESOURCE 0x11 /* 2D, 16x16, backed */
-#define SAMPLE_BARE     0x12 /* 2D, 16x16, without backing */
-#define SAMPLE_FREE     0x13 /* an id nobody has */
-#define SAMPLE_CONTEXT  0x21
-#define SAMPLE_FREE_CTX 0x22
+#define SAMPLE_RESOURCE  0x11 /* 2D, 16x16, backed */
+#define SAMPLE_BARE      0x12 /* 2D, 16x16, without backing */
+#define SAMPLE_FREE      0x13 /* an id nobody has */
+#define SAMPLE_BLOB      0x14 /* of guest memory, the same 16x16 pixels */
+#define SAMPLE_RESOURCES 3    /* so many of them */
+#define SAMPLE_CONTEXT   0x21
+#define SAMPLE_FREE_CTX  0x22
 
 extern const unsigned sample_count;
 Sample sample_get(Frontend *f, unsigned index);

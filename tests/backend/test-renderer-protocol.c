@@ -272,7 +272,7 @@ static void test_truncated(gconstpointer renderer)
         }
     }
     /* the resources of the last round are all there is */
-    g_assert_cmpuint(vgpu_stats_get(&f->stats->resources), ==, 2);
+    g_assert_cmpuint(vgpu_stats_get(&f->stats->resources), ==, SAMPLE_RESOURCES);
 }
 
 /* A byte, or a lot, after what a command is: mis-sized is an error, not a guess. */
@@ -293,7 +293,7 @@ static void test_too_long(gconstpointer renderer)
             check(f, s.name, gpu_run(f, all, s.size + s.data_size + extra[e], NULL, 0, NULL, 0), ANY_ERROR);
         }
     }
-    g_assert_cmpuint(vgpu_stats_get(&f->stats->resources), ==, 2);
+    g_assert_cmpuint(vgpu_stats_get(&f->stats->resources), ==, SAMPLE_RESOURCES);
 }
 
 /* Command and answer in pieces, cut at every byte: as if they were whole. */
