@@ -18,7 +18,7 @@
 
 #define SOON      20000 /* ms */
 #define MOST_VMS  4
-#define IN_FLIGHT 2
+#define IN_FLIGHT 16 /* so that this test may be late */
 
 /* All of the host's CPUs, so that one VM at a time has the GPU. */
 static const char profiles[] = "[even]\nmemory=64M\nshare=25%\ncpus=all\n"
