@@ -278,6 +278,11 @@ uint64_t sched_used(const SchedClient *c)
     return c->used;
 }
 
+bool sched_contended(const Sched *s)
+{
+    return contended(s);
+}
+
 uint64_t sched_overshoot(const SchedClient *c)
 {
     return c->overshoot;

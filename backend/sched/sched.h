@@ -99,6 +99,7 @@ bool sched_holds(const SchedClient *c);
 bool sched_wants(const SchedClient *c);
 uint64_t sched_quantum(const Sched *s, const SchedClient *c); /* in force, ns */
 uint64_t sched_used(const SchedClient *c);                    /* charged, ever, ns */
+bool sched_contended(const Sched *s);                         /* some have to wait for others to leave */
 uint64_t sched_overshoot(const SchedClient *c); /* held past slice ends, ever, as GPU time, ns */
 
 #endif

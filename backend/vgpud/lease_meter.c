@@ -6,7 +6,7 @@
  * to come back first, the claim is written a moment later, the kernel counts
  * the CPU time of a thread at its next tick.  The larger of them, moment by
  * moment, would count one piece of work twice.  So each has an account of what
- * is due by it; the largest is charged, and taken off all three.  An account
+ * is due by it; the larger is charged, and taken off all three.  An account
  * may be overdrawn by CREDIT, what figures of the same work may be late by;
  * that of the time held never, because we see that one ourselves when it
  * happens, and it is the one that others waited for.
@@ -71,16 +71,16 @@ uint64_t lease_meter_charge(LeaseMeter *m, const LeaseSample *s)
     }
     m->at = s->now;
 
-    charge = m->claim_due > held_due ? m->claim_due : held_due;
-    charge = m->cpu_due > charge ? m->cpu_due : charge;
-    if (charge <= 0) {
-        return 0;
-    }
+    charge = s->cpu_counts ? m->cpu_due : m->claim_due;
+    charge = charge > held_due ? charge : held_due;
+    charge = charge > 0 ? charge : 0;
     m->cpu_due = m->cpu_due - charge > -CREDIT ? m->cpu_due - charge : -CREDIT;
     m->claim_due -= charge;
     if (m->claim_due < -CREDIT) {
         m->lied += (uint64_t)(-CREDIT - m->claim_due);
         m->claim_due = -CREDIT;
+    } else if (m->claim_due > CREDIT) { /* only where it does not count */
+        m->claim_due = CREDIT;
     }
     return (uint64_t)charge;
 }

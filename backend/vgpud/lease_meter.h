@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a VM is charged for: the largest of what its renderer claims, what it
- * held while others waited, and the CPU time it took where that is GPU time.
- * Pure arithmetic; all times in ns.
+ * What a VM is charged for: what it held while others waited, or what it used
+ * if that is more: its CPU time where that is GPU time, else what its renderer
+ * claims.  Pure arithmetic; all times in ns.
  */
 #ifndef VGPUD_LEASE_METER_H
 #define VGPUD_LEASE_METER_H
@@ -17,8 +17,8 @@ typedef struct LeaseSample {
     uint64_t held;            /* held while others waited, since the last sample */
     uint64_t claim;           /* page: busy_ns */
     uint64_t busy_since;      /* page: busy_since_ns */
-    bool cpu_counts;
-    uint64_t cpu; /* CPU time of the process, ever */
+    bool cpu_counts;          /* and not the claim */
+    uint64_t cpu;             /* CPU time of the process, ever */
 } LeaseSample;
 
 typedef struct LeaseMeter {

@@ -2,93 +2,70 @@
 /*
  * Theory of operation
  *
- * A renderer that works while it waits for its turn has been taken over by its
- * guest, or is broken.  On hardware only the driver could see that.  On a
- * software GPU the kernel counts its CPU time, and who waits uses next to none:
- * the one thread that draws is asleep, and nothing passes what it waits for.
+ * A lease is a matter of good will: a renderer that its guest has taken over
+ * need not wait for one.  On hardware only the driver could see that.  On a
+ * software GPU the kernel tells of each process what CPU time it used, and CPU
+ * time is what is divided.
  *
- * The kernel brings the clock of another process' thread up to date when the
- * thread stops running, or else at its next tick, so what is read when the wait
- * begins may be milliseconds old.  Hence probes: now and then one lease that
- * has waited for a while already is looked at, and again when its wait ends or
- * some milliseconds later.  In between an honest renderer's clock stands still.
+ * What is used without a lease while others have one is charged like all else,
+ * so it costs turns; but who takes no turns does not care.  So each lease has an
+ * account of it: on it goes what was used so, off it what the VM's share of the
+ * time would have been.  While something is left on it the renderer's threads
+ * get what CPU time all others leave, by their nice value, and so it has its
+ * share over a few seconds, however it came by it.  An honest renderer uses
+ * little without a lease (it decodes, and copies 2D pictures) and is not met.
  *
- * Who was seen at work is charged for it like for anything else and gets no
- * turn before that is paid back; but it does not wait for turns.  So its
- * threads get what CPU time all others leave, the lowest nice value, until for
- * some seconds they do as they should.  Who raises a nice value needs a
- * privilege to lower it again: without it nothing is done.
+ * Who raises a nice value needs a privilege to lower it again: without it
+ * nothing is done.
  */
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "lease_private.h"
 
-#define PROBE_EVERY (5 * LEASE_MS)
-#define PROBE_AFTER LEASE_MS       /* from the beginning of a wait */
-#define PROBE_LEAST (LEASE_MS / 2) /* shorter ones tell nothing */
-#define PROBE_MOST  (10 * LEASE_MS)
-
-#define ENOUGH      (20 * LEASE_MS) /* of probes, for a verdict */
-#define GUILTY      4               /* this part of it at work */
-#define CALM_TICKS  3               /* without a look that says so, before it is forgiven */
+#define TOO_MUCH    (100 * LEASE_MS) /* on the account */
+#define MOST        (500 * LEASE_MS) /* it is not held against it for longer */
+#define LITTLE      10               /* of one CPU's time this part is nobody's business */
 #define NICE_LAST   19
 #define THREADS_MAX 1024
 
-void lease_probe_end(Lease *lease, uint64_t now)
+uint64_t lease_weight(const Lease *l)
 {
-    Leases *l = lease->gpu->all;
-    bool known;
-    uint64_t cpu;
-
-    if (l->probe != lease) {
-        return;
-    }
-    l->probe = NULL;
-    cpu = lease_cpu_time(lease, &known);
-    if (known && cpu >= l->probe_cpu && now - l->probe_at >= PROBE_LEAST) {
-        lease->probed += now - l->probe_at;
-        lease->probed_cpu += cpu - l->probe_cpu;
-    }
-}
-
-void lease_probe(Leases *l, uint64_t now)
-{
-    Lease *lease;
-    bool known;
-
-    if (l->probe && now - l->probe_at >= PROBE_MOST) {
-        lease_probe_end(l->probe, now);
-    }
-    if (l->probe || now < l->probe_due || !l->leases->len) {
-        return;
-    }
-    l->probe_next = (l->probe_next + 1) % l->leases->len;
-    lease = l->leases->pdata[l->probe_next];
-    if (!lease || !lease->waiting || now - lease->wait_since < PROBE_AFTER) {
-        return;
-    }
-    l->probe_cpu = lease_cpu_time(lease, &known);
-    if (known) {
-        l->probe = lease;
-        l->probe_at = now;
-        l->probe_due = now + PROBE_EVERY;
-    }
+    return sched_policy(l->gpu->sched) == SCHED_EQUAL_SHARE ? 1 : l->settings.params.share_ppm;
 }
 
 void lease_judge(Lease *l)
 {
-    bool guilty = l->probed >= ENOUGH && l->probed_cpu > l->probed / GUILTY;
+    LeaseGpu *g = l->gpu;
+    uint64_t busy = g->busy - l->outside_busy;
+    uint64_t weight = lease_weight(l), all = MAX(g->active_weight, weight), free;
+    double share = 1.25 * (double)weight / (double)all;
 
-    if (guilty) {
-        l->outside_calm = 0;
-        l->outside = l->gpu->all->may_nice;
-    } else if (l->outside && ++l->outside_calm >= CALM_TICKS) {
+    free = (uint64_t)((double)busy * MAX(share, 1.0 / (LITTLE * g->capacity)));
+    l->outside_due += l->outside_used;
+    l->outside_due = MIN(l->outside_due - MIN(l->outside_due, free), MOST);
+    l->outside_used = 0;
+    l->outside_busy = g->busy;
+    if (l->outside_due > TOO_MUCH) {
+        l->outside = g->software && g->all->may_nice;
+    } else if (!l->outside_due || !busy) {
         l->outside = false;
     }
-    if (l->probed >= ENOUGH) {
-        l->probed = l->probed_cpu = 0;
+}
+
+/* It has a session of its own, and where the kernel schedules sessions as groups that has a nice value too.
+ */
+static void renice_session(pid_t pid, int value)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/autogroup", (int)pid);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        dprintf(fd, "%d", value);
+        close(fd);
     }
 }
 
@@ -99,6 +76,7 @@ void lease_renice(pid_t pid, bool last)
     int value = last ? NICE_LAST : getpriority(PRIO_PROCESS, (id_t)getpid());
     const char *tid;
 
+    renice_session(pid, value);
     for (unsigned n = 0; dir && n < THREADS_MAX && (tid = g_dir_read_name(dir)); n++) {
         setpriority(PRIO_PROCESS, (id_t)atoi(tid), value); /* it may be gone */
     }

@@ -17,13 +17,15 @@ typedef struct LeaseGpu {
     char *name;
     Sched *sched;
     uint32_t capacity;
-    GPtrArray *holders;  /* Lease; as many as fit side by side */
-    uint32_t held_width; /* sum of theirs */
-    unsigned waiting;    /* leases that wait */
-    uint64_t clock;      /* up to when contended counts */
-    uint64_t contended;  /* ns in which a lease that was held was in somebody's way */
-    uint64_t used;       /* ns charged to all, ever */
-    uint64_t retry;      /* when to go on where a round was broken off */
+    bool software;          /* CPU time is its GPU time */
+    GPtrArray *holders;     /* Lease; as many as fit side by side */
+    uint32_t held_width;    /* sum of theirs */
+    uint64_t clock;         /* up to when contended counts */
+    uint64_t contended;     /* ns in which a lease that is held is charged for, used or not */
+    uint64_t busy;          /* ns in which a lease was held or waited for */
+    uint64_t used;          /* ns charged to all, ever */
+    uint64_t active_weight; /* of those that held or wanted a lease in the last second */
+    uint64_t retry;         /* when to go on where a round was broken off */
 } LeaseGpu;
 
 struct Lease {
@@ -49,8 +51,8 @@ struct Lease {
     uint64_t look_step;       /* the next time that much later */
     uint64_t wait_since;
     LeaseMeter meter;
-    bool warm;          /* its CPU time counts: it has begun to work, not only to start */
-    uint64_t contended; /* the GPU's at the last charge */
+    bool warm;                /* its CPU time counts: it has begun to work, not only to start */
+    uint64_t contended, busy; /* the GPU's at the last charge */
 
     bool stopped;               /* by a signal: gets no lease until it goes on */
     bool hung;                  /* gets no lease any more */
@@ -63,10 +65,13 @@ struct Lease {
     uint64_t tokens_at;
     uint64_t muted_until; /* in Leases.muted; 0: it is heard */
 
+    bool active; /* it held or wanted a lease since the last tick */
+
     /* lease_outside.c's */
-    bool outside, outside_told; /* it works while it waits; and what the main thread knows of that */
-    unsigned outside_calm;
-    uint64_t probed, probed_cpu; /* ns looked at, and of these at work */
+    bool outside, outside_told; /* it uses too much without; and what the main thread knows of that */
+    uint64_t outside_used;      /* ns of GPU time without a lease while others had one, since the last tick */
+    uint64_t outside_due;       /* the account */
+    uint64_t outside_busy;      /* the GPU's, at the last tick */
 
     LeaseFigures figures;
 };
@@ -82,9 +87,6 @@ struct Leases {
     bool asleep;          /* the next call wakes the main thread */
     uint64_t calls;       /* served, ever */
     bool may_nice;        /* we have the privilege */
-    Lease *probe;         /* being looked at while it waits; since when, with what CPU time */
-    uint64_t probe_at, probe_cpu, probe_due;
-    guint probe_next;
 
     pthread_t thread;
     bool threaded, quit;
@@ -132,9 +134,8 @@ void lease_tick(Lease *l, uint64_t now);
 
 /* ---- lease_outside.c ---- */
 
-/* The lock is held: after a call or a timer; and before a wait ends. */
-void lease_probe(Leases *l, uint64_t now);
-void lease_probe_end(Lease *l, uint64_t now);
+/* What its share is measured by. */
+uint64_t lease_weight(const Lease *l);
 /* The lock is held, once a second: sets outside. */
 void lease_judge(Lease *l);
 /* A process' threads: the last ones to run, or like others again. */

@@ -26,8 +26,12 @@ uint64_t lease_gpu_time(const Lease *l, uint64_t ns)
 void lease_gpu_clock(LeaseGpu *g, uint64_t now)
 {
     if (now > g->clock) {
-        if (g->waiting || sched_policy(g->sched) == SCHED_FIXED_SHARE) {
+        /* it is in somebody's way, or beyond what is told of its use there is only this to bound it by */
+        if (sched_contended(g->sched) || (sched_policy(g->sched) == SCHED_FIXED_SHARE && !g->software)) {
             g->contended += now - g->clock;
+        }
+        if (g->holders->len || sched_contended(g->sched)) {
+            g->busy += now - g->clock;
         }
         g->clock = now;
     }
@@ -58,15 +62,15 @@ static LeaseSample sample(const Lease *l, uint64_t now)
 }
 
 /*
- * The scheduler hears of no more than the time in which others waited: what was
- * used while it was in nobody's way is told in the figures, and is not to be
- * paid back.
+ * Of what was used without a lease the scheduler hears no more than the time in
+ * which others had one: the rest was in nobody's way, is told in the figures,
+ * and is not to be paid back.  Unless shares are fixed: then all counts.
  */
 void lease_charge(Lease *l, uint64_t now)
 {
     LeaseGpu *g = l->gpu;
     LeaseSample s = sample(l, now);
-    uint64_t used, most = lease_gpu_time(l, g->contended - l->contended);
+    uint64_t used, most = lease_gpu_time(l, g->busy - l->busy);
 
     if (!l->warm) {
         l->meter.cpu = s.cpu;
@@ -75,10 +79,14 @@ void lease_charge(Lease *l, uint64_t now)
     used = lease_meter_charge(&l->meter, &s);
 
     l->contended = g->contended;
+    l->busy = g->busy;
     l->figures.used_ns += used;
     g->used += used;
     if (used) {
-        sched_charge(g->sched, l->client, l->held ? used : MIN(used, most), now);
+        bool all = l->held || sched_policy(g->sched) == SCHED_FIXED_SHARE;
+
+        sched_charge(g->sched, l->client, all ? used : MIN(used, most), now);
+        l->outside_used += l->held ? 0 : MIN(used, most);
     }
 }
 
@@ -86,7 +94,7 @@ void lease_charge(Lease *l, uint64_t now)
 
 static void begin_hold(Lease *l, uint64_t now)
 {
-    l->held = true;
+    l->held = l->active = true;
     l->held_width = l->settings.params.width;
     l->granted = l->alive_at = now;
     l->granted_batches = l->batches = lease_page_get(&l->page.shared->batches);
@@ -94,6 +102,7 @@ static void begin_hold(Lease *l, uint64_t now)
     l->idle = false;
     l->end = l->look = NEVER;
     l->contended = l->gpu->contended;
+    l->busy = l->gpu->busy;
     l->gpu->held_width += l->held_width;
     g_ptr_array_add(l->gpu->holders, l);
 }
@@ -112,14 +121,11 @@ static void set_waiting(Lease *l, bool waiting, uint64_t now)
 {
     if (waiting && !l->waiting) {
         lease_charge(l, now);
-        l->warm = true;
+        l->warm = l->active = true;
         sched_want(l->gpu->sched, l->client, now);
         l->wait_since = now;
-        l->gpu->waiting++;
     } else if (!waiting && l->waiting) {
-        lease_probe_end(l, now);
         sched_unwant(l->gpu->sched, l->client, now);
-        l->gpu->waiting--;
     }
     l->waiting = waiting;
 }
@@ -197,9 +203,7 @@ static void grant(Lease *l, uint64_t slice, uint64_t now)
 {
     uint64_t quantum = sched_quantum(l->gpu->sched, l->client);
 
-    lease_probe_end(l, now);
     l->waiting = false;
-    l->gpu->waiting--;
     begin_hold(l, now);
     l->end = slice == SCHED_NEVER ? NEVER : now + slice;
     __atomic_store_n(&l->page.shared->quantum_ns, quantum, __ATOMIC_RELAXED);
@@ -361,6 +365,7 @@ void lease_tick(Lease *l, uint64_t now)
     if (l->held || l->settings.software) {
         lease_charge(l, now);
     }
+    l->active = l->held || l->waiting;
     lease_judge(l);
     if (l->held) {
         tick_held(l, now);

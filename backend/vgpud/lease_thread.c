@@ -183,7 +183,6 @@ static void *run(void *opaque)
             lease_gpu_look(l->gpus->pdata[i], now);
         }
         hear_again(l, now);
-        lease_probe(l, now);
         lease_thread_arm(l, lease_now());
         pthread_mutex_unlock(&l->lock);
     }

@@ -30,7 +30,7 @@
  * Nothing that a renderer does costs others more than it costs itself:
  *   it calls without need      it is not heard for some milliseconds (lease_thread.c)
  *   it holds on                charged for all the time that others wait (lease_meter.c)
- *   it lies about its use      charged the largest of what we see ourselves
+ *   it lies about its use      charged what we see ourselves, if that is more
  *   it grants itself a lease   revoked at the next look
  *   it works without a lease   cannot be prevented here; on a software GPU it is seen and
  *                              charged as CPU time, and runs after all others (lease_outside.c)
@@ -319,6 +319,7 @@ static void take_up(Lease *lease, uint64_t now)
     s.cpu = (uint64_t)cpu.tv_sec * 1000 * LEASE_MS + (uint64_t)cpu.tv_nsec;
     lease_meter_start(&lease->meter, &s);
     lease->contended = g->contended;
+    lease->busy = lease->outside_busy = g->busy;
     if (granted && g->held_width + lease->settings.params.width <= g->capacity) {
         lease_hold(lease, now);
     }
@@ -380,6 +381,7 @@ Lease *leases_add(Leases *l, const char *gpu, int page, int call, int wake, pid_
         lease->gpu = add_gpu(l, gpu, SCHED_BEST_EFFORT, 1);
     }
     lease_gpu_clock(lease->gpu, now);
+    lease->gpu->software = settings->software;
     lease->client = sched_add(lease->gpu->sched, &settings->params, lease, now);
     put_settings(lease, settings);
     take_up(lease, now);
@@ -443,6 +445,21 @@ void leases_figures(Lease *lease, LeaseFigures *f)
     unlock(l);
 }
 
+/* Lock held. */
+static void count_active(Leases *l)
+{
+    for (guint i = 0; i < l->gpus->len; i++) {
+        ((LeaseGpu *)l->gpus->pdata[i])->active_weight = 0;
+    }
+    for (guint i = 0; i < l->leases->len; i++) {
+        const Lease *lease = l->leases->pdata[i];
+
+        if (lease && lease->active) {
+            lease->gpu->active_weight += lease_weight(lease);
+        }
+    }
+}
+
 /* Without the lock: a process may have many threads. */
 static void tell_outside(Leases *l, Lease *lease, bool outside)
 {
@@ -464,6 +481,7 @@ bool leases_tick(Leases *l)
 
     lock(l);
     calls = l->calls;
+    count_active(l);
     unlock(l);
     /* The lock is let go between two leases: a handover does not wait for all of them. */
     for (guint i = 0; i < l->leases->len; i++) {

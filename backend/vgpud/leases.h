@@ -24,7 +24,7 @@ typedef struct Lease Lease; /* one VM's */
 /* A lease's holder outstays its welcome: told on the main thread, once per hang. */
 typedef void LeasesHung(void *vm, uint64_t ns, void *opaque);
 
-/* Its renderer works while it waits for its turn, or does so no longer: told on the main thread. */
+/* Its renderer uses more than its share without a lease, or does so no longer: told on the main thread. */
 typedef void LeasesOutside(void *vm, bool outside, void *opaque);
 
 Leases *leases_new(LeasesHung *hung, void *opaque, GError **error);

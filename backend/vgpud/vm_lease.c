@@ -63,11 +63,11 @@ static void on_outside(void *opaque, bool outside, void *daemon)
     const Vm *vm = opaque;
 
     if (outside) {
-        g_warning("%s: its renderer works while it waits for its turn on %s: it gets what CPU time others "
-                  "leave, as long as it does",
+        g_warning("%s: its renderer uses more than its share of %s without waiting for its turns: it gets "
+                  "what CPU time others leave until that is made up for",
                   vm->name, vm->gpu);
     } else {
-        g_message("%s: its renderer works in its turns again", vm->name);
+        g_message("%s: its renderer has made up for what it used out of turn", vm->name);
     }
 }
 

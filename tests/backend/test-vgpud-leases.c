@@ -224,15 +224,17 @@ static void test_weights(void)
     load_end(&l[1]);
 }
 
-/* A VM alone with a quarter of the time gets that, and all of it when the policy changes. */
+/* A VM alone with the share of a quarter of a CPU gets that, and all of one when the policy changes. */
 static void test_policy(void)
 {
-    g_autoptr(Vgpud) d = new_vgpud("sleep", "policy = fixed-share\n");
+    g_autoptr(Vgpud) d = new_vgpud("burn", "policy = fixed-share\n");
     Load l;
+    g_autofree char *share = g_strdup_printf("{\"share\":%.6f}", 0.25 / g_get_num_processors());
     uint64_t done;
     int64_t start;
 
     g_assert_true(load_start(&l, d, "even", "a", 1, 500));
+    change(d, "PATCH", "/v1/vms/a", share);
     pump(&l, 1, 200);
     done = l.done_us;
     start = g_get_monotonic_time();
@@ -309,43 +311,41 @@ static bool may_nice(void)
 
 /*
  * A renderer that does not wait for its turns and claims nothing: its CPU time
- * is charged all the same, the other has its share at least, and it runs after
- * all others until it waits like them.
+ * is charged all the same; and as it has more than its share of it, its threads
+ * run after all others until that is made up for.
  */
 static void test_liar(void)
 {
     g_autoptr(Vgpud) d = new_vgpud("burn", NULL);
-    uint64_t done[2], used, burnt;
+    unsigned cpus = g_get_num_processors();
+    uint64_t used, burnt;
     pid_t pid;
     Load l[2];
 
-    g_assert_true(load_start(&l[0], d, "even", "liar", 1, 1000));
-    g_assert_true(load_start(&l[1], d, "even", "b", 2, 1000));
-    pump(l, 2, 200);
+    g_assert_true(load_start(&l[0], d, "tenth", "liar", 1, 1000));
+    g_assert_true(load_start(&l[1], d, "rest", "b", 2, 1000));
+    pump(l, 2, 100);
     pid = vgpud_renderer_pid(d, "liar");
-    done[0] = l[0].done_us;
-    done[1] = l[1].done_us;
     used = (uint64_t)vm_number(d, "liar", "gpu_time_ns");
     burnt = cpu_ns(pid);
-    pump(l, 2, 1500);
+    pump(l, 2, 1000);
     burnt = cpu_ns(pid) - burnt;
     used = (uint64_t)vm_number(d, "liar", "gpu_time_ns") - used;
-    done[0] = l[0].done_us - done[0];
-    done[1] = l[1].done_us - done[1];
-    g_test_message("the liar did %.3f s and was charged %.3f s for %.3f s of CPU time; the other did %.3f s",
-                   (double)done[0] / 1e6, (double)used / 1e9, (double)burnt / 1e9, (double)done[1] / 1e6);
-    g_assert_cmpfloat((double)used, >, 0.5 * (double)burnt / (double)g_get_num_processors());
-    g_assert_cmpfloat((double)done[1], >, 0.8 * (double)done[0]);
+    g_test_message("the liar was charged %.3f s for %.3f s of CPU time; it did %.3f s, the other %.3f s",
+                   (double)used / 1e9, (double)burnt / 1e9, (double)l[0].done_us / 1e6,
+                   (double)l[1].done_us / 1e6);
+    g_assert_cmpfloat((double)used, >, 0.8 * (double)burnt / cpus);
     g_assert_cmpint(vm_number(d, "liar", "understated_ns"), >, 0);
-    if (may_nice()) {
-        for (unsigned i = 0; i < 50 && nice_value(pid) != 19; i++) {
+    if (may_nice() && cpus <= 4) { /* of more, its one thread has no more than its share */
+        for (unsigned i = 0; i < 100 && nice_value(pid) != 19; i++) {
             pump(l, 2, 100);
         }
         g_assert_cmpint(nice_value(pid), ==, 19);
         g_assert_cmpint(nice_value(vgpud_renderer_pid(d, "b")), ==, getpriority(PRIO_PROCESS, 0));
         for (unsigned i = 0; i < 100 && nice_value(pid) == 19; i++) {
             frontend_collect(l[0].f, NULL);
-            pump(&l[1], 1, 100);
+            frontend_collect(l[1].f, NULL);
+            g_usleep(100000);
         }
         g_assert_cmpint(nice_value(pid), ==, getpriority(PRIO_PROCESS, 0));
     }
@@ -476,7 +476,7 @@ static uint64_t wakeups_in(Vgpud *d, unsigned ms)
 /* No timer ticks without VMs; with idle ones next to none does; and a VM that wakes up is watched again. */
 static void test_idle(void)
 {
-    g_autoptr(Vgpud) d = new_vgpud("sleep", NULL);
+    g_autoptr(Vgpud) d = new_vgpud("burn", NULL);
     Load l;
     uint64_t n = 0;
 
@@ -494,7 +494,7 @@ static void test_idle(void)
     g_test_message("an idle VM: %u wakeups in 2.2 s", (unsigned)n);
     g_assert_cmpuint(n, <=, 2);
     pump(&l, 1, 2500);
-    g_assert_cmpint(vm_number(d, "a", "gpu_time_ns"), >, 1000000000);
+    g_assert_cmpint(vm_number(d, "a", "gpu_time_ns") * g_get_num_processors(), >, 300000000);
     load_end(&l);
 }
 

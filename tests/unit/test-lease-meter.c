@@ -86,7 +86,7 @@ static void test_credit_is_bounded(void)
     s.cpu_counts = true;
     m = start(&s);
     s.now += 3600 * 1000 * MS;
-    s.claim += 3600 * 1000 * MS;
+    s.cpu += 3600 * 1000 * MS;
     g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 3600 * 1000 * MS);
     for (unsigned i = 0; i < 50; i++) {
         s.now += 2 * MS;
@@ -176,6 +176,25 @@ static void test_width(void)
     g_assert_cmpuint(lease_meter_charge(&m, &s), >=, 970 * MS);
 }
 
+/* Where CPU time is GPU time the claim, of time that passed, does not count; but one too low is noted. */
+static void test_software(void)
+{
+    LeaseSample s = first();
+    LeaseMeter m;
+
+    s.cpu_counts = true;
+    m = start(&s);
+    s.now += 1000 * MS;
+    s.claim = 1000 * MS;
+    s.cpu = 300 * MS;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 300 * MS);
+    g_assert_cmpuint(m.lied, ==, 0);
+    s.now += 1000 * MS;
+    s.cpu += 300 * MS;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 300 * MS);
+    g_assert_cmpuint(m.lied, >=, 250 * MS);
+}
+
 /* Where CPU time is no GPU time it does not count. */
 static void test_hardware(void)
 {
@@ -197,6 +216,7 @@ int main(int argc, char **argv)
     g_test_add_func("/lease-meter/wild-claims", test_wild_claims);
     g_test_add_func("/lease-meter/long-batch", test_long_batch);
     g_test_add_func("/lease-meter/width", test_width);
+    g_test_add_func("/lease-meter/software", test_software);
     g_test_add_func("/lease-meter/hardware", test_hardware);
     return g_test_run();
 }

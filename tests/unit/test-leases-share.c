@@ -159,9 +159,9 @@ static void test_liar(void)
 {
     Leases *l = new_leases(SCHED_BEST_EFFORT, 1);
     LeaseSettings s = player_settings(0.5);
-    uint64_t honest, liar;
-    double ratio;
+    double worked[2], ratio = 1;
     Player p[2];
+    Start start;
 
     player_open(&p[0], l, &s);
     player_open(&p[1], l, &s);
@@ -170,27 +170,30 @@ static void test_liar(void)
     g_usleep(100000); /* alone it has not saved up anything */
     player_start(&p[1], 500);
     g_usleep(100000);
-    liar = (uint64_t)g_atomic_int_get(&p[0].worked_us);
-    honest = (uint64_t)g_atomic_int_get(&p[1].worked_us);
+    start_all(p, 2, &start);
     expect_shares(p, 2, (const double[]){ 0.5, 0.5 }, 0.05);
-    liar = (uint64_t)g_atomic_int_get(&p[0].worked_us) - liar;
-    honest = (uint64_t)g_atomic_int_get(&p[1].worked_us) - honest;
-    ratio = (double)liar / (double)(liar + honest);
+    for (unsigned i = 0; i < 50 && ratio > 0.55; i++) {
+        for (unsigned k = 0; k < 2; k++) {
+            worked[k] = g_atomic_int_get(&p[k].worked_us) - start.worked[k];
+        }
+        ratio = worked[0] / (worked[0] + worked[1]);
+        g_usleep(100000);
+    }
     g_test_message("the liar worked %.3f of the time", ratio);
-    g_assert_cmpfloat(ratio, <, 0.57);
+    g_assert_cmpfloat(ratio, <=, 0.55);
     g_assert_cmpuint(player_figures(&p[0]).lied_ns, >, 100 * MS);
-    g_assert_cmpuint(player_figures(&p[1]).lied_ns, <, 50 * MS);
+    g_assert_cmpuint(player_figures(&p[1]).lied_ns, <, player_figures(&p[0]).lied_ns / 4);
     close_all(p, 2, l);
 }
 
 static void expect_at_most(Player *p, double share)
 {
     gint64 start = g_get_monotonic_time();
-    uint64_t used = measure(p, 1, 400);
+    uint64_t used = measure(p, 1, 800);
     double passed = (double)(g_get_monotonic_time() - start) * 1000;
 
     g_test_message("%.3f of the time, to be at most %.3f", (double)used / passed, share);
-    g_assert_cmpfloat((double)used, <, passed * share);
+    g_assert_cmpfloat((double)used, <, passed * share + 60 * MS); /* what it was kept waiting for */
 }
 
 static void expect_at_least(Player *p, double share)
@@ -210,13 +213,13 @@ static void test_fixed_share(void)
 
     open_all(&p, 1, l, (const double[]){ 0.25 }, 500);
     expect_at_least(&p, 0.15);
-    expect_at_most(&p, 0.29);
+    expect_at_most(&p, 0.25);
     leases_set_policy(l, "gpu0", SCHED_BEST_EFFORT, 1);
     g_assert_cmpint(leases_policy(l, "gpu0"), ==, SCHED_BEST_EFFORT);
     expect_at_least(&p, 0.6);
     leases_set_policy(l, "gpu0", SCHED_FIXED_SHARE, 1);
     g_usleep(20000); /* the turn it is in may end */
-    expect_at_most(&p, 0.29);
+    expect_at_most(&p, 0.25);
     close_all(&p, 1, l);
 }
 
