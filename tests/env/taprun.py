@@ -13,7 +13,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 TOP = os.environ['VGPU_TOP']
 LINE = re.compile(r'^(not ok|ok)\b\s*\d*\s*-?\s*([^#]*)(#\s*((?i:SKIP|TODO))\b\s*(.*))?')
@@ -28,11 +30,13 @@ def meson_tests(suite, build):
 
 def qtest_tests():
     folder = os.environ['VGPU_QEMU_DIR']
+    parts = [('vgpu', '/vgpu/'), ('virtio-gpu', '/virtio-gpu/')]
     # the same tests on the 2D renderer only when all is asked for
-    some = [] if os.environ.get('VGPU_TEST_FULL') else ['-p', '/vgpu/', '-p', '/virtio-gpu/']
+    if os.environ.get('VGPU_TEST_FULL'):
+        parts.append(('vgpu-2d', '/vgpu-2d/'))
     programs = sorted(p for p in glob.glob(folder + '/*-test') if os.access(p, os.X_OK))
-    return [{'name': os.path.basename(p), 'cmd': [p, '--tap'] + some, 'timeout': 1200,
-             'env': {'QTEST_QEMU_BINARY': folder + '/qemu-system-x86_64'}} for p in programs]
+    return [{'name': os.path.basename(p) + '-' + name, 'cmd': [p, '--tap', '-p', path], 'timeout': 1200,
+             'env': {'QTEST_QEMU_BINARY': folder + '/qemu-system-x86_64'}} for p in programs for name, path in parts]
 
 
 def guest_tests():
@@ -62,8 +66,18 @@ def tests_of(suite):
     return {'qtest': qtest_tests, 'guest': guest_tests, 'lint': lint_tests, 'fuzz': fuzz_tests}[suite]()
 
 
+# Programs of these suites may run side by side; but not those that look at how
+# time is divided.
+SIDE_BY_SIDE = {'qtest', 'sanitize'}
+
+
+def alone(suite, test):
+    return suite not in SIDE_BY_SIDE or 'lease' in test['name']
+
+
 class Count:
     def __init__(self):
+        self.lock = threading.Lock()
         self.passed = self.failed = self.skipped = 0
         self.failures = []
 
@@ -80,7 +94,8 @@ def run_one(suite, test, logdir, count):
         env['VGPU_SANITIZE'] = '1'
         env['G_SLICE'] = 'always-malloc'
     start = time.monotonic()
-    print(f'  {suite}/{test["name"]} ...', end='', flush=True)
+    if alone(suite, test):
+        print(f'  {suite}/{test["name"]} ...', end='', flush=True)
     good = bad = skip = 0
     plan = None
     problems = []
@@ -133,18 +148,20 @@ def run_one(suite, test, logdir, count):
     elif plan and good + bad + skip < plan:
         bad += 1
         problems.append(f'planned {plan} tests and ran {good + bad + skip}')
-    print(f'\r  {suite}/{test["name"]}: {good} passed, {bad} failed, {skip} skipped '
-          f'({time.monotonic() - start:.0f} s)' + (f'  log: {log_path}' if bad else ''), flush=True)
-    for p in problems:
-        print('      ' + p[:300], flush=True)
-    if bad:
-        count.failures.append(log_path)
-        with open(log_path, errors='replace') as log:
-            for line in log.read().splitlines()[-25:]:
-                print('      | ' + line[:220], flush=True)
-    count.passed += good
-    count.failed += bad
-    count.skipped += skip
+    start_line = '\r' if alone(suite, test) else ''
+    with count.lock:
+        print(f'{start_line}  {suite}/{test["name"]}: {good} passed, {bad} failed, {skip} skipped '
+              f'({time.monotonic() - start:.0f} s)' + (f'  log: {log_path}' if bad else ''), flush=True)
+        for p in problems:
+            print('      ' + p[:300], flush=True)
+        if bad:
+            count.failures.append(log_path)
+            with open(log_path, errors='replace') as log:
+                for line in log.read().splitlines()[-25:]:
+                    print('      | ' + line[:220], flush=True)
+        count.passed += good
+        count.failed += bad
+        count.skipped += skip
     shutil.rmtree(runtime, ignore_errors=True)
 
 
@@ -159,8 +176,12 @@ def main():
             tests = [t for t in tests if only in t['name']]
         if not tests:
             print(f'  {suite}: no tests', flush=True)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for done in [pool.submit(run_one, suite, t, logdir, count) for t in tests if not alone(suite, t)]:
+                done.result()
         for test in tests:
-            run_one(suite, test, logdir, count)
+            if alone(suite, test):
+                run_one(suite, test, logdir, count)
     print(f'logs: {logdir}')
     print(f'{count.passed} passed, {count.failed} failed, {count.skipped} skipped', flush=True)
     return 1 if count.failed or not count.passed else 0

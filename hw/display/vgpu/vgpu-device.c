@@ -76,6 +76,8 @@ static uint64_t vgpu_type_features(VgpuDevice *d)
     if (!virtio_gpu_edid_enabled(d->parent_obj.conf)) {
         f &= ~(1ull << VIRTIO_GPU_F_EDID);
     }
+    /* The renderer serves blobs; the window in which the guest sees them is not there yet. */
+    f &= ~(1ull << VIRTIO_GPU_F_RESOURCE_BLOB);
     return f;
 }
 
