@@ -49,9 +49,12 @@ void lease_judge(Lease *l)
     l->outside_due = MIN(l->outside_due - MIN(l->outside_due, free), MOST);
     l->outside_used = 0;
     l->outside_busy = g->busy;
+    if (!busy) {
+        l->outside_due = 0; /* there is nobody to make up for it to */
+    }
     if (l->outside_due > TOO_MUCH) {
         l->outside = g->software && g->all->may_nice;
-    } else if (!l->outside_due || !busy) {
+    } else if (!l->outside_due) {
         l->outside = false;
     }
 }

@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -338,6 +339,55 @@ static void test_cpu_time(void)
     leases_free(l);
 }
 
+/* Who uses too much out of turn runs after others, and no longer than there are others. */
+static void test_out_of_turn(void)
+{
+    Leases *l = new_leases(SCHED_BEST_EFFORT, 2);
+    LeaseSettings s = player_settings(0.001), rest = player_settings(0.9);
+    int usual = getpriority(PRIO_PROCESS, 0), socket;
+    Player p, other;
+    uint32_t ticket;
+    pid_t pid;
+
+    if (setpriority(PRIO_PROCESS, 0, usual - 1) < 0 || setpriority(PRIO_PROCESS, 0, usual) < 0) {
+        g_test_skip("may not lower a nice value");
+        leases_free(l);
+        return;
+    }
+    s.software = rest.software = true;
+    player_open(&p, NULL, NULL);
+    pid = fork_burner(&socket);
+    player_attach(&p, l, pid, &s);
+    player_open(&other, l, &rest);
+    g_assert_true(lease_enter(p.client, &ticket));
+    lease_leave(p.client, ticket, 1);
+    leases_tick(l);
+    leases_tick(l);
+    leases_tick(l); /* nobody has it now */
+    g_assert_true(lease_enter(other.client, &ticket));
+    for (uint8_t tens = 30; tens <= 90; tens += 30) {
+        burn(socket, tens);
+        leases_tick(l);
+    }
+    lease_leave(other.client, ticket, 1);
+    if (getpriority(PRIO_PROCESS, (id_t)pid) != 19) {
+        g_test_skip("this machine gave it too little CPU time to be too much");
+        goto out;
+    }
+    for (unsigned i = 0; i < 6; i++) { /* the last ones with an idle GPU */
+        leases_tick(l);
+    }
+    g_assert_cmpint(getpriority(PRIO_PROCESS, (id_t)pid), ==, usual);
+    g_assert_false(leases_tick(l)); /* nothing is left to look at */
+out:
+    kill(pid, SIGKILL);
+    g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+    close(socket);
+    player_close(&p);
+    player_close(&other);
+    leases_free(l);
+}
+
 /* ---- figures only: what a machine that is busy makes of them is no failure ---- */
 
 static int compare_ns(const void *a, const void *b)
@@ -448,6 +498,7 @@ int main(int argc, char **argv)
     g_test_add_func("/leases/share/live", test_live_share);
     g_test_add_func("/leases/share/side-by-side", test_side_by_side);
     g_test_add_func("/leases/share/cpu-time", test_cpu_time);
+    g_test_add_func("/leases/share/out-of-turn", test_out_of_turn);
     g_test_add_func("/leases/figures/handover", test_handover);
     g_test_add_func("/leases/figures/thousand", test_thousand);
     return g_test_run();
