@@ -38,13 +38,18 @@ typedef struct Load {
 
 static char *wrapper;
 
-/* Renderers whose submits cost what they say, and a liar is what is named so. */
+/* Renderers whose submits cost what they say; liars and strays, which lose their lease, are named so. */
 static void make_wrapper(const char *how)
 {
     g_autofree char *text = NULL;
 
-    text = g_strdup_printf("#!/bin/sh\n"
-                           "case \"$*\" in *--vm-name=liar*) set -- \"$@\" --null-lies ;; esac\n"
+    text = g_strdup_printf("#!/bin/bash\n"
+                           "case \"$*\" in\n"
+                           "*--vm-name=liar*) set -- \"$@\" --null-lies ;;\n"
+                           "*--vm-name=stray*)\n"
+                           "    for a; do shift; [[ $a = --lease-* ]] || set -- \"$@\" \"$a\"; done\n"
+                           "    exec 9>&- 10>&- 11>&- ;;\n"
+                           "esac\n"
                            "exec '%s' --null-submit-us=-1 --null-submit-how=%s \"$@\"\n",
                            g_getenv("VGPU_TEST_REAL_RENDERER"), how);
     g_assert_true(g_file_set_contents_full(wrapper, text, -1, G_FILE_SET_CONTENTS_NONE, 0755, NULL));
@@ -386,6 +391,35 @@ static void test_restart(void)
     load_end(&l[1]);
 }
 
+/* A renderer that was given a lease and has none any more would use the GPU without. */
+static void test_restart_without_lease(void)
+{
+    g_autoptr(Vgpud) d = new_vgpud("sleep", NULL);
+    g_autofree char *log = NULL;
+    pid_t pid;
+    Load l;
+
+    g_assert_true(load_start(&l, d, "even", "stray", 1, 1000));
+    pump(&l, 1, 100);
+    pid = vgpud_renderer_pid(d, "stray");
+    vgpud_end(d, SIGKILL);
+    g_assert_true(proc_alive(pid));
+    g_assert_true(vgpud_run(d));
+    for (unsigned i = 0; i < SOON / 10 && proc_alive(pid); i++) {
+        g_usleep(10000);
+    }
+    g_assert_false(proc_alive(pid));
+    g_assert_true(vgpud_wait_vms(d, 0, SOON));
+    log = http_log(d);
+    g_assert_nonnull(strstr(log, "stray: its lease cannot be taken back"));
+    l.f->exit_unchecked = true;
+    l.f->dead = true;
+    for (unsigned i = 0; i < IN_FLIGHT; i++) {
+        g_clear_pointer(&l.p[i], pending_free);
+    }
+    load_end(&l);
+}
+
 /* ---- hangs ---- */
 
 /* The work of this VM hangs, and it is told who is to blame, for how long, and what to do. */
@@ -517,6 +551,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vgpud/leases/exclusive", test_exclusive);
     g_test_add_func("/vgpud/leases/liar", test_liar);
     g_test_add_func("/vgpud/leases/restart", test_restart);
+    g_test_add_func("/vgpud/leases/restart-without-lease", test_restart_without_lease);
     g_test_add_func("/vgpud/leases/hang", test_hang);
     g_test_add_func("/vgpud/leases/idle", test_idle);
     status = g_test_run();
