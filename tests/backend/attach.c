@@ -119,16 +119,15 @@ bool attach_receive(int fd, AttachPacket *p, FrontendFds *fds, int timeout)
     return true;
 }
 
-Frontend *attach_vm(Vgpud *d, const char *profile, const char *name, unsigned number, int *fd)
+Frontend *attach_vm_over(int fd, const char *profile, const char *name, unsigned number)
 {
     struct vgpu_attach_request r = attach_request(profile, name, number);
     FrontendOptions o = { .ram = 32ull << 20 };
     AttachPacket p;
     FrontendFds fds;
 
-    *fd = attach_connect(d);
-    if (*fd < 0 || !attach_send(*fd, &r, sizeof(r), NULL, 0) ||
-        !attach_receive(*fd, &p, &fds, ATTACH_DEADLINE)) {
+    if (fd < 0 || !attach_send(fd, &r, sizeof(r), NULL, 0) ||
+        !attach_receive(fd, &p, &fds, ATTACH_DEADLINE)) {
         g_test_fail_printf("vgpud did not answer the request of %s", name);
         return NULL;
     }
@@ -137,6 +136,12 @@ Frontend *attach_vm(Vgpud *d, const char *profile, const char *name, unsigned nu
         return NULL;
     }
     return frontend_adopt(&o, &fds);
+}
+
+Frontend *attach_vm(Vgpud *d, const char *profile, const char *name, unsigned number, int *fd)
+{
+    *fd = attach_connect(d);
+    return attach_vm_over(*fd, profile, name, number);
 }
 
 char *attach_refused(int fd, uint32_t code)

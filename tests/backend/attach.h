@@ -61,6 +61,8 @@ bool attach_send(int fd, const void *packet, size_t size, const int *fds, unsign
 bool attach_receive(int fd, AttachPacket *p, FrontendFds *fds, int timeout);
 /* A whole attachment: a working front-end, the connection in *fd; NULL when refused. */
 Frontend *attach_vm(Vgpud *d, const char *profile, const char *name, unsigned number, int *fd);
+/* The same over a connection that is there. */
+Frontend *attach_vm_over(int fd, const char *profile, const char *name, unsigned number);
 /* Expects REFUSED with that code; the sentence, to free. */
 char *attach_refused(int fd, uint32_t code);
 /* The other end has closed. */
