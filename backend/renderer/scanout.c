@@ -375,7 +375,7 @@ static uint32_t cursor_read(Device *d, Resource *r, uint32_t *data)
 uint32_t scanout_cursor(Device *d, unsigned scanout, Resource *r, uint32_t x, uint32_t y, uint32_t hot_x,
                         uint32_t hot_y)
 {
-    g_autofree struct vgpu_channel_cursor_update *u = NULL;
+    struct vgpu_channel_cursor_update *u;
     uint32_t code;
 
     if (!r) {
@@ -392,5 +392,6 @@ uint32_t scanout_cursor(Device *d, unsigned scanout, Resource *r, uint32_t x, ui
         d->scanout[scanout].cursor_visible = true;
         channel_cursor_update(d->channel, u);
     }
+    g_free(u);
     return code;
 }
