@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "units.h"
+
 typedef struct IniLine {
     char *group;
     char *key; /* NULL: the group's own line */
@@ -42,6 +44,14 @@ unsigned ini_line(const Ini *ini, const char *group, const char *key)
     return 0;
 }
 
+/* What is quoted of the file may hold anything: a value's "\\n" is a line break by now. */
+static void ini_say(const char *path, unsigned line, const char *text, GError **error)
+{
+    g_autofree char *clean = units_clean_text(text);
+
+    g_set_error(error, VGPUD_ERROR, 0, "%s:%u: %s", path, line, clean);
+}
+
 bool ini_fail(const Ini *ini, const char *group, const char *key, GError **error, const char *format, ...)
 {
     g_autofree char *text = NULL;
@@ -50,7 +60,7 @@ bool ini_fail(const Ini *ini, const char *group, const char *key, GError **error
     va_start(ap, format);
     text = g_strdup_vprintf(format, ap);
     va_end(ap);
-    g_set_error(error, VGPUD_ERROR, 0, "%s:%u: %s", ini->path, ini_line(ini, group, key), text);
+    ini_say(ini->path, ini_line(ini, group, key), text, error);
     return false;
 }
 
@@ -64,7 +74,7 @@ static bool ini_fail_at(const Ini *ini, unsigned line, GError **error, const cha
     } else {
         text = g_strdup_printf("%s: '%.60s'", format, arg);
     }
-    g_set_error(error, VGPUD_ERROR, 0, "%s:%u: %s", ini->path, line, text);
+    ini_say(ini->path, line, text, error);
     return false;
 }
 
@@ -146,7 +156,7 @@ Ini *ini_parse(const char *path, const char *text, gsize length, GError **error)
         return NULL;
     }
     if (*copy && !g_key_file_load_from_data(ini->keys, copy, length, G_KEY_FILE_NONE, &local)) {
-        g_set_error(error, VGPUD_ERROR, 0, "%s:1: %s", path, local->message);
+        ini_say(path, 1, local->message, error);
         return NULL;
     }
     return g_steal_pointer(&ini);

@@ -266,6 +266,8 @@ static void test_config_errors(void)
         { "[renderer]\nenvironment=A\n", "p.conf:2: environment=A is not KEY=VALUE" },
         { "[renderer]\nmemory-overhead=1K\n", "p.conf:2: memory-overhead=1K is not 64M or more" },
         { "[gpu a]\nmemory=lots\n", "p.conf:2: memory=lots is not a size" },
+        { "[gpu a]\npolicy=be\\nst\n",
+          "p.conf:2: policy=be?st is not best-effort" }, /* one line, found by fuzzing */
         { "[gpu a]\npolicy=fair\n", "p.conf:2: policy=fair is not best-effort, equal-share, fixed" },
         { "[vgpud]\npolicy=1\n", "p.conf:2: policy=1 is not best-effort, equal-share, fixed" },
         { "[gpu a]\nspeed=1\n", "p.conf:2: a GPU has no key 'speed'" },
