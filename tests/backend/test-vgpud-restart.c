@@ -271,9 +271,11 @@ static void test_under_load(void)
         expect_room(h, CELLS - VMS);
         expect_books(h);
     }
+    g_mutex_lock(&h->lock); /* a front-end is one thread's at a time */
     for (unsigned i = 0; i < VMS; i++) {
         g_assert_cmphex(gpu_unref(h->vm[i].f, FIRST_OLD), ==, OK_NODATA);
     }
+    g_mutex_unlock(&h->lock);
 }
 
 /* QEMU has no renderer any more and asks for one. */
