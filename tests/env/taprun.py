@@ -159,8 +159,11 @@ def run_one(suite, test, logdir, count):
         if bad:
             count.failures.append(log_path)
             with open(log_path, errors='replace') as log:
-                for line in log.read().splitlines()[-25:]:
-                    print('      | ' + line[:220], flush=True)
+                lines = log.read().splitlines()
+            # what a program prints after its assertion can be long: first the assertions
+            said = [line for line in lines if re.match(r'^(ERROR:|Bail out!|.*runtime error:|==\d+==ERROR)', line)]
+            for line in said[:10] + lines[-25:]:
+                print('      | ' + line[:220], flush=True)
         count.passed += good
         count.failed += bad
         count.skipped += skip
