@@ -72,6 +72,11 @@ void contexts_init(Device *d);
 void contexts_forget(Device *d); /* the renderer is reset */
 
 /* capset.c: the renderer's own capsets, then ours. */
+uint32_t capset_count(Device *d);
+/* The profile allows contexts of that capset; 0: of a guest that says none, which is OpenGL's. */
+bool capset_allowed(const Device *d, uint32_t id);
+/* There is something that the profile allows to make contexts for. */
+bool capset_has_3d(Device *d);
 bool capset_info(Device *d, uint32_t index, uint32_t *id, uint32_t *version, uint32_t *size);
 bool capset_fill(Device *d, uint32_t id, uint32_t version, void *data, uint32_t size);
 

@@ -55,6 +55,11 @@ uint32_t command_ctx_create(Device *d, Command *c)
         log_guest("context %u: a name of %u bytes, init 0x%x", id, in->nlen, in->context_init);
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
+    if (!capset_allowed(d, in->context_init & VIRTIO_GPU_CONTEXT_INIT_CAPSET_ID_MASK)) {
+        log_guest("context %u refused: the profile's apis=%s allow none of capset %u", id, d->options->apis,
+                  in->context_init & VIRTIO_GPU_CONTEXT_INIT_CAPSET_ID_MASK);
+        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+    }
     if (g_hash_table_size(d->contexts) >= max) {
         log_guest("context %u refused: there are %u already", id, max);
         return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;

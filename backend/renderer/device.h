@@ -28,6 +28,9 @@ typedef struct Options {
     gint64 memory;              /* bytes */
     char *renderer;             /* auto, virgl, 2d, null */
     char *render_node;          /* NULL: none */
+    char *apis;                 /* --apis as it was written */
+    bool gl, vulkan;            /* what it allows */
+    char *vulkan_layer;         /* NULL: no Vulkan */
     gint max_contexts;          /* 0: no bound */
     gint max_outputs;           /* 1 to 16 */
     gint max_width, max_height; /* 0: no bound but VGPU_MAX_SIZE */
@@ -77,7 +80,6 @@ typedef struct Device {
     const RendererOps *ops;
     Renderer *renderer;
     char warning[512];        /* for HELLO */
-    uint32_t own_capsets;     /* the renderer's; ours follows */
     GHashTable *resources;    /* id -> Resource, see resource.h */
     uint64_t backing_entries; /* of all resources */
     uint32_t memory_serial;   /* of the table the backings are translated with */

@@ -19,6 +19,25 @@
 #include "render.h"
 #include "vgpu/virtio.h"
 
+/* --apis=gl,vulkan */
+static bool options_apis(Options *o, GError **error)
+{
+    g_auto(GStrv) names = g_strsplit(o->apis, ",", -1);
+
+    for (unsigned i = 0; names[i]; i++) {
+        if (!strcmp(names[i], "gl")) {
+            o->gl = true;
+        } else if (!strcmp(names[i], "vulkan")) {
+            o->vulkan = true;
+        } else {
+            g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                        "--apis=%s is not gl, vulkan or gl,vulkan", o->apis);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool options_check(const Options *o, GError **error)
 {
     const RendererOps *ops[3];
@@ -76,6 +95,9 @@ static bool options_parse(Options *o, int argc, char **argv, GError **error)
         { "renderer", 0, 0, G_OPTION_ARG_STRING, &o->renderer, "auto (virgl, else 2d), virgl, 2d or null",
           "NAME" },
         { "render-node", 0, 0, G_OPTION_ARG_STRING, &o->render_node, "Default: software", "PATH" },
+        { "apis", 0, 0, G_OPTION_ARG_STRING, &o->apis, "What the guest may use: gl,vulkan", "LIST" },
+        { "vulkan-layer", 0, 0, G_OPTION_ARG_STRING, &o->vulkan_layer,
+          "libVkLayer_vgpu.so; without it there is no Vulkan", "PATH" },
         { "max-contexts", 0, 0, G_OPTION_ARG_INT, &o->max_contexts, "OpenGL contexts; 0: no bound", "N" },
         { "max-outputs", 0, 0, G_OPTION_ARG_INT, &o->max_outputs, "1 to 16", "N" },
         { "max-width", 0, 0, G_OPTION_ARG_INT, &o->max_width, "Of an output, pixels", "N" },
@@ -107,7 +129,7 @@ static bool options_parse(Options *o, int argc, char **argv, GError **error)
                     argv[1]);
         return false;
     }
-    return options_check(o, error);
+    return options_apis(o, error) && options_check(o, error);
 }
 
 static struct vgpu_stats *stats_map(int fd, GError **error)
@@ -186,6 +208,7 @@ int main(int argc, char **argv)
         .profile = (char *)"",
         .gpu = (char *)"",
         .renderer = (char *)"auto",
+        .apis = (char *)"gl,vulkan",
         .max_outputs = 1,
         .null_submit_how = (char *)"burn",
     };

@@ -24,11 +24,13 @@
 typedef struct Renderer Renderer;
 
 typedef struct RendererConfig {
-    const char *vm_name;     /* for the log */
-    const char *render_node; /* path, or NULL: software on EGL surfaceless */
-    uint32_t max_contexts;   /* GL contexts and sub-contexts; 0: no bound */
-    Ledger *ledger;          /* borrowed */
-    int64_t null_submit_us;  /* tests: what a submit costs the null renderer, see renderer_null.c */
+    const char *vm_name;      /* for the log */
+    const char *render_node;  /* path, or NULL: software on EGL surfaceless */
+    uint32_t max_contexts;    /* GL contexts and sub-contexts; 0: no bound */
+    bool gl, vulkan;          /* what the profile allows */
+    const char *vulkan_layer; /* path of our layer; NULL: no Vulkan */
+    Ledger *ledger;           /* borrowed */
+    int64_t null_submit_us;   /* tests: what a submit costs the null renderer, see renderer_null.c */
     const char *null_submit_how;
     /*
      * A fence is done.  May be called from any thread, also from inside

@@ -125,7 +125,7 @@ static int probe_virgl(const char *node)
     struct vgpu_stats page = { 0 };
     Ledger ledger;
     RendererConfig config = {
-        .vm_name = "probe", .render_node = node, .ledger = &ledger, .fence_done = on_fence_done
+        .vm_name = "probe", .render_node = node, .gl = true, .ledger = &ledger, .fence_done = on_fence_done
     };
     g_autoptr(GError) error = NULL;
     Renderer *r;

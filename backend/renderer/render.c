@@ -66,6 +66,9 @@ static bool render_start(Device *d, GError **error)
         .vm_name = d->options->vm_name,
         .render_node = d->options->render_node,
         .max_contexts = (uint32_t)d->options->max_contexts,
+        .gl = d->options->gl,
+        .vulkan = d->options->vulkan,
+        .vulkan_layer = d->options->vulkan_layer,
         .null_submit_us = d->options->null_submit_us,
         .null_submit_how = d->options->null_submit_how,
         .ledger = &d->ledger,
@@ -106,12 +109,11 @@ static void render_hello(Device *d)
         .kind = d->ops->kind,
         .virtio_features = d->ops->virtio_features | COMMON_FEATURES,
     };
-    uint32_t id, version, size;
 
-    while (d->ops->capset_info(d->renderer, d->own_capsets, &id, &version, &size)) {
-        d->own_capsets++;
+    hello.num_capsets = capset_count(d);
+    if (!capset_has_3d(d)) {
+        hello.virtio_features &= ~(1ull << VIRTIO_GPU_F_VIRGL | 1ull << VIRTIO_GPU_F_CONTEXT_INIT);
     }
-    hello.num_capsets = d->own_capsets + 1;
     g_strlcpy(hello.description, d->ops->description(d->renderer), sizeof(hello.description));
     g_strlcpy(hello.warning, d->warning, sizeof(hello.warning));
     vhost_offer(d->vhost, hello.virtio_features);

@@ -127,8 +127,13 @@ static void renderer_destroy(Renderer *r);
 
 static Renderer *renderer_create(const RendererConfig *config, GError **error)
 {
-    Renderer *r = g_new0(Renderer, 1);
+    Renderer *r;
 
+    if (!config->gl) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "the profile's apis= allow no OpenGL");
+        return NULL;
+    }
+    r = g_new0(Renderer, 1);
     r->vm_name = g_strdup(config->vm_name);
     r->ledger = config->ledger;
     r->max_contexts = config->max_contexts;

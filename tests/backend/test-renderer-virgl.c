@@ -510,6 +510,33 @@ static void test_noise(void)
     g_assert_cmpuint(frontend_used(f), ==, 0);
 }
 
+/* A profile without OpenGL, and no layer that Vulkan would need: the guest has 2D, and is told why. */
+static void test_no_gl(void)
+{
+    FrontendOptions o = { .renderer = "auto", .ram = 64 * MIB, .extra = "--apis=vulkan" };
+    g_autoptr(Frontend) f = frontend_new(&o);
+    struct virtio_gpu_resp_capset_info info;
+
+    g_assert_cmpuint(f->hello.kind, ==, VGPU_RENDERER_2D);
+    g_assert_false(f->hello.virtio_features & 1ull << VIRTIO_GPU_F_VIRGL);
+    g_assert_nonnull(strstr(f->hello.warning, "apis="));
+    g_assert_false(gpu_find_capset(f, 1, &info));
+    g_assert_false(gpu_find_capset(f, 2, &info));
+    g_assert_true(gpu_find_capset(f, 16, &info));
+    g_assert_cmphex(gpu_context_create(f, 1, 0), !=, OK_NODATA);
+}
+
+/* The same where the renderer has 3D and no say in it. */
+static void test_no_gl_context(void)
+{
+    FrontendOptions o = { .renderer = "null", .ram = 64 * MIB, .extra = "--apis=vulkan" };
+    g_autoptr(Frontend) f = frontend_new(&o);
+
+    g_assert_false(f->hello.virtio_features & 1ull << VIRTIO_GPU_F_VIRGL);
+    g_assert_cmphex(gpu_context_create(f, 1, 0), !=, OK_NODATA);
+    g_assert_cmphex(gpu_context_create(f, 1, 2), !=, OK_NODATA);
+}
+
 /* A host without EGL gets the 2D renderer and a warning; then there is nothing to test here. */
 static char *virgl_missing(void)
 {
@@ -547,6 +574,8 @@ int main(int argc, char **argv)
         { "/virgl/resources-count", test_resources_count },
         { "/virgl/bad-shapes", test_bad_shapes },
         { "/virgl/noise", test_noise },
+        { "/virgl/no-gl", test_no_gl },
+        { "/virgl/no-gl-context", test_no_gl_context },
     };
     char *missing;
 

@@ -133,7 +133,7 @@ static void test_formats(gconstpointer data)
 {
     const RendererOps *ops = data;
     Ledger ledger;
-    RendererConfig config = { .vm_name = "test", .ledger = &ledger, .fence_done = no_fence };
+    RendererConfig config = { .vm_name = "test", .gl = true, .ledger = &ledger, .fence_done = no_fence };
     g_autoptr(GError) error = NULL;
     Renderer *r;
 

@@ -52,6 +52,7 @@ static void host_open(Host *host)
 {
     RendererConfig config = {
         .vm_name = "test",
+        .gl = true,
         .max_contexts = MAX_CONTEXTS,
         .ledger = &host->ledger,
         .fence_done = on_fence,
@@ -602,6 +603,7 @@ static void test_no_render_node(void)
     RendererConfig config = {
         .vm_name = "test",
         .render_node = "/dev/dri/there-is-none",
+        .gl = true,
         .ledger = &ledger,
     };
     g_autoptr(GError) error = NULL;
