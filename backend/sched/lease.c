@@ -536,3 +536,8 @@ uint64_t lease_quantum(const LeaseClient *l)
 {
     return l->page ? get64(&l->page->quantum_ns) : 0;
 }
+
+uint64_t lease_hang_timeout(const LeaseClient *l)
+{
+    return l->page ? get64(&l->page->hang_timeout_ns) : 0;
+}

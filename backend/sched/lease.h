@@ -60,5 +60,6 @@ void lease_woken(LeaseClient *l);
 
 uint64_t lease_frame_interval(const LeaseClient *l); /* ns, 0: no bound */
 uint64_t lease_quantum(const LeaseClient *l);        /* ns */
+uint64_t lease_hang_timeout(const LeaseClient *l);   /* ns, 0: none */
 
 #endif

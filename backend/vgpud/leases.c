@@ -302,6 +302,7 @@ static void put_settings(Lease *lease, const LeaseSettings *settings)
     lease->settings = *settings;
     lease->settings.params.width = CLAMP(settings->params.width, 1, lease->gpu->capacity);
     __atomic_store_n(&lease->page.shared->frame_interval_ns, settings->frame_interval_ns, __ATOMIC_RELAXED);
+    __atomic_store_n(&lease->page.shared->hang_timeout_ns, settings->hang_timeout_ns, __ATOMIC_RELAXED);
     __atomic_store_n(&lease->page.shared->quantum_ns, sched_quantum(lease->gpu->sched, lease->client),
                      __ATOMIC_RELAXED);
 }

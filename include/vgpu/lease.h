@@ -57,7 +57,7 @@
 #include <stdint.h>
 
 #define VGPU_LEASE_MAGIC   0x5341454cu /* "LEAS" */
-#define VGPU_LEASE_VERSION 1
+#define VGPU_LEASE_VERSION 2
 #define VGPU_LEASE_SIZE    4096
 
 /* vgpu_lease.state: flags, epoch, users */
@@ -81,6 +81,7 @@ struct vgpu_lease {
     /* vgpud: settings in force, read by the renderer when it needs them */
     uint64_t frame_interval_ns; /* least time between two frames shown; 0: no bound */
     uint64_t quantum_ns;        /* the VM's time slice: what a batch should not exceed */
+    uint64_t hang_timeout_ns;   /* vgpud: a submit that takes longer is ended, 0: never */
 
     /* renderer: claims */
     uint64_t busy_ns;       /* GPU time used, ever */
@@ -90,6 +91,6 @@ struct vgpu_lease {
     uint64_t loose_ns;      /* time worked without a lease, vgpud being away */
 };
 
-_Static_assert(sizeof(struct vgpu_lease) == 16 + 8 * 8, "one page, one layout");
+_Static_assert(sizeof(struct vgpu_lease) == 16 + 8 * 9, "one page, one layout");
 
 #endif

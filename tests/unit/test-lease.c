@@ -99,6 +99,8 @@ static void test_settings(void)
     h.page->quantum_ns = 2 * MS;
     g_assert_cmpuint(lease_frame_interval(h.l), ==, 16666667);
     g_assert_cmpuint(lease_quantum(h.l), ==, 2 * MS);
+    h.page->hang_timeout_ns = 10000 * MS;
+    g_assert_cmpuint(lease_hang_timeout(h.l), ==, 10000 * MS);
     host_close(&h);
 }
 

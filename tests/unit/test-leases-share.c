@@ -234,12 +234,14 @@ static void test_live_share(void)
     open_all(p, 2, l, (const double[]){ 0.5, 0.5 }, 500);
     s.frame_interval_ns = 5 * MS;
     s.params.quantum_ns = 4 * MS;
+    s.hang_timeout_ns = 7000 * MS;
     leases_set(p[0].lease, &s);
     s.params.share_ppm = 200000;
     leases_set(p[1].lease, &s);
     expect_shares(p, 2, (const double[]){ 0.8, 0.2 }, 0.1);
     g_assert_cmpuint(lease_quantum(p[0].client), ==, 4 * MS);
     g_assert_cmpuint(lease_frame_interval(p[0].client), ==, 5 * MS);
+    g_assert_cmpuint(lease_hang_timeout(p[0].client), ==, 7000 * MS);
     close_all(p, 2, l);
 }
 
