@@ -73,6 +73,7 @@ static const struct {
     { "cause", "cause", table_text },
     { "blame", "blame", table_text },
     { "hangs", "hangs", table_number },
+    { "contexts_hung", "contexts hung", table_number },
     { "restarts", "renderers before", table_number },
     { "connected", "QEMU connected", cell_yes },
     { "pid", "renderer's PID", table_number },

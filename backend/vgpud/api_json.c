@@ -109,6 +109,7 @@ void api_json_vm(JsonBuilder *b, const ApiView *view, Vm *vm)
     add_text(b, "cause", vm->cause);
     add_text(b, "blame", vm->cause ? vm_reset_name(vm->reset) : NULL);
     add_int(b, "hangs", vm->resets[VM_RESET_HANG]);
+    add_known(b, "contexts_hung", f.known, f.contexts_hung);
     add_int(b, "restarts", vm->restarts);
     add_bool(b, "connected", vm->client != NULL);
     add_known(b, "pid", vm->pid, vm->pid);

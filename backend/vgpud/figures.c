@@ -9,7 +9,7 @@ typedef struct Claim {
 } Claim;
 
 typedef struct Figures {
-    Claim alloc_denied, frames;
+    Claim alloc_denied, frames, contexts_hung;
     uint64_t memory_peak, last_submit_ns; /* highest seen */
     LeaseFigures past;                    /* leases that ended */
     Meter share;
@@ -55,6 +55,7 @@ static void read_page(Vm *vm, uint64_t most_memory, uint64_t now_ns, VmFigures *
     f->memory_peak = k->memory_peak;
     f->alloc_denied = claim_seen(&k->alloc_denied, vgpu_stats_get(&page->alloc_denied));
     f->frames = claim_seen(&k->frames, vgpu_stats_get(&page->frames));
+    f->contexts_hung = claim_seen(&k->contexts_hung, vgpu_stats_get(&page->contexts_hung));
     k->last_submit_ns = MAX(k->last_submit_ns, MIN(submit, now_ns));
     f->last_submit_age_ns = now_ns - MIN(now_ns, MAX(k->last_submit_ns, vm->since_ns));
 }
@@ -111,6 +112,7 @@ void figures_renderer_ends(Vm *vm)
     }
     claim_ends(&k->alloc_denied);
     claim_ends(&k->frames);
+    claim_ends(&k->contexts_hung);
 }
 
 void figures_lease_ends(Vm *vm)

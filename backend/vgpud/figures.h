@@ -20,6 +20,7 @@ typedef struct VmFigures {
     uint64_t memory_used, memory_peak; /* bytes, at most the GPU's */
     uint64_t alloc_denied;             /* requests refused for lack of quota, ever */
     uint64_t frames;                   /* shown, ever */
+    uint64_t contexts_hung;            /* ended because their work hung, ever */
     uint64_t last_submit_age_ns;       /* of the last 3D command; of the VM when there was none */
 
     /* vgpud's own */

@@ -111,6 +111,9 @@ static void add_resets(GString *s, const char *name, const Row *r)
 
         promtext_uint(s, name, r->labels, more, r->vm->resets[i]);
     }
+    if (r->f.known) {
+        promtext_uint(s, name, r->labels, "cause=\"context_hang\"", r->f.contexts_hung);
+    }
 }
 
 static void add_restarts(GString *s, const char *name, const Row *r)
@@ -159,7 +162,9 @@ static const VmFamily vm_families[] = {
       add_preemptions },
     { "vgpu_overshoot_seconds_total", "counter", "GPU time used past the ends of time slices",
       add_overshoot },
-    { "vgpu_resets_total", "counter", "Renderers the VM lost while it ran, and with them its contexts",
+    { "vgpu_resets_total", "counter",
+      "Renderers the VM lost while it ran, and with them its contexts; cause=context_hang: Vulkan contexts "
+      "that were ended alone because their work hung" CLAIM,
       add_resets },
     { "vgpu_renderer_restarts_total", "counter", "Renderers started for the VM after its first",
       add_restarts },

@@ -37,6 +37,7 @@ struct vgpu_stats {
     uint64_t last_submit_ns; /* CLOCK_MONOTONIC, 0: never */
     uint64_t kind;           /* enum vgpu_renderer_kind */
     uint64_t renew;          /* set by vgpud: at its next reset QEMU is to ask for another renderer */
+    uint64_t contexts_hung;  /* contexts whose process was ended because their work hung, ever */
 };
 
 _Static_assert(sizeof(struct vgpu_stats) <= VGPU_STATS_SIZE, "one page");

@@ -134,6 +134,7 @@ static void test_own_figures(Fixture *f, gconstpointer unused)
     vgpu_stats_set(&f->a->page->memory_peak, 120 * MIB);
     vgpu_stats_set(&f->a->page->alloc_denied, 3);
     vgpu_stats_set(&f->a->page->frames, 77);
+    vgpu_stats_set(&f->a->page->contexts_hung, 4);
     f->a->resets[VM_RESET_HANG] = 2;
     f->a->restarts = 2;
     check(f, "vgpu_memory_used_bytes", "vm=\"a\"", "104857600");
@@ -144,6 +145,10 @@ static void test_own_figures(Fixture *f, gconstpointer unused)
           "uuid=\"01000000-0000-0000-0000-000000000000\",device=\"vgpu0\",gpu=\"gpu0\","
           "cause=\"hang\"",
           "2");
+    check(f, "vgpu_resets_total",
+          "vm=\"a\",uuid=\"01000000-0000-0000-0000-000000000000\",device=\"vgpu0\","
+          "gpu=\"gpu0\",cause=\"context_hang\"",
+          "4");
     check(f, "vgpu_renderer_restarts_total", "vm=\"a\"", "2");
     check(f, "vgpu_memory_limit_bytes", "vm=\"a\"", "268435456");
     check(f, "vgpu_gpu_share_limit_ratio", "vm=\"a\"", "0.25");
@@ -192,6 +197,7 @@ static void test_over_renderers(Fixture *f, gconstpointer unused)
     vgpu_stats_set(&f->a->page->memory_peak, 120 * MIB);
     vgpu_stats_set(&f->a->page->frames, 10);
     vgpu_stats_set(&f->a->page->alloc_denied, 5);
+    vgpu_stats_set(&f->a->page->contexts_hung, 2);
     figures_renderer_ends(f->a); /* what nobody had asked for yet counts too */
     give_page(f->a);
     check(f, "vgpu_frames_presented_total", "vm=\"a\"", "10");
@@ -199,7 +205,12 @@ static void test_over_renderers(Fixture *f, gconstpointer unused)
     check(f, "vgpu_memory_used_bytes", "vm=\"a\"", "0");
     check(f, "vgpu_memory_peak_bytes", "vm=\"a\"", "125829120");
     vgpu_stats_set(&f->a->page->frames, 3);
+    vgpu_stats_set(&f->a->page->contexts_hung, 1);
     check(f, "vgpu_frames_presented_total", "vm=\"a\"", "13");
+    check(f, "vgpu_resets_total",
+          "vm=\"a\",uuid=\"01000000-0000-0000-0000-000000000000\",device=\"vgpu0\",gpu=\"gpu0\",cause="
+          "\"context_hang\"",
+          "3");
 }
 
 static void test_lost_renderer(Fixture *f, gconstpointer unused)
