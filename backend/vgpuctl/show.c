@@ -60,6 +60,22 @@ static char *cell_cpus(JsonObject *row, const char *member)
     return g_strdup(g_strcmp0(text, "0") ? text : "all");
 }
 
+/* An array of words. */
+static char *cell_list(JsonObject *row, const char *member)
+{
+    JsonArray *a = json_object_get_array_member(row, member);
+    g_autoptr(GString) s = g_string_new(NULL);
+
+    for (guint i = 0; i < json_array_get_length(a); i++) {
+        JsonNode *node = json_array_get_element(a, i);
+
+        if (JSON_NODE_HOLDS_VALUE(node) && json_node_get_string(node)) {
+            g_string_append_printf(s, "%s%s", s->len ? ", " : "", json_node_get_string(node));
+        }
+    }
+    return text_clean(s->str);
+}
+
 static const struct {
     const char *member, *label;
     Cell cell;
@@ -79,6 +95,7 @@ static const struct {
     { "pid", "renderer's PID", table_number },
     { "kind", "renderer", table_text },
     { "allowed_3d", "3D allowed", cell_yes },
+    { "apis", "APIs", cell_list },
     { "profile", "profile", table_text },
     { "gpu", "GPU", table_text },
     { "share", "share of GPU time", table_percent },
@@ -148,7 +165,8 @@ GPtrArray *show_lines(JsonObject *vm)
 
     for (unsigned i = 0; i < G_N_ELEMENTS(members); i++) {
         node = json_object_get_member(vm, members[i].member);
-        if (node && JSON_NODE_HOLDS_VALUE(node)) {
+        if (node &&
+            (members[i].cell == cell_list ? JSON_NODE_HOLDS_ARRAY(node) : JSON_NODE_HOLDS_VALUE(node))) {
             add_line(lines, members[i].label, members[i].cell(vm, members[i].member));
         }
     }

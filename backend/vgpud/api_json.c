@@ -37,6 +37,18 @@ static void add_bool(JsonBuilder *b, const char *name, bool value)
     json_builder_add_boolean_value(b, value);
 }
 
+static void add_apis(JsonBuilder *b, uint32_t apis)
+{
+    g_auto(GStrv) names = g_strsplit(profile_apis_text(apis), ",", -1);
+
+    json_builder_set_member_name(b, "apis");
+    json_builder_begin_array(b);
+    for (unsigned i = 0; names[i]; i++) {
+        json_builder_add_string_value(b, names[i]);
+    }
+    json_builder_end_array(b);
+}
+
 static void add_ratio(JsonBuilder *b, const char *name, double ratio)
 {
     json_builder_set_member_name(b, name);
@@ -115,6 +127,7 @@ void api_json_vm(JsonBuilder *b, const ApiView *view, Vm *vm)
     add_known(b, "pid", vm->pid, vm->pid);
     add_text(b, "kind", renderer_kind(vm->page));
     add_bool(b, "allowed_3d", !vm->no_3d);
+    add_apis(b, vm->apis);
     add_ppm(b, "share", vm->share);
     add_text(b, "priority", priority_name(vm->priority));
     add_int(b, "quantum_us", vm->quantum_us);
@@ -160,6 +173,7 @@ void api_json_profile(JsonBuilder *b, const ApiView *view, const Profile *p)
     add_ppm(b, "share", profile_share(p, first->memory));
     add_int(b, "displays", p->displays);
     add_int(b, "max_contexts", p->max_contexts);
+    add_apis(b, p->apis);
     json_builder_set_member_name(b, "gpus");
     json_builder_begin_array(b);
     for (guint i = 0; i < d->gpus->len; i++) {

@@ -63,6 +63,7 @@ typedef struct Vm {
     uint64_t hang_timeout_us;                     /* 0: none */
     uint32_t cpus;                                /* 0: no bound */
     uint32_t max_width, max_height, max_contexts; /* of its next renderer */
+    uint32_t apis;                                /* PROFILE_API_*, the same */
     bool exclusive;
     bool no_3d; /* its next renderer is the 2D one, until control_allow */
 

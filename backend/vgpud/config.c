@@ -50,6 +50,7 @@ void config_free(Config *c)
     if (c) {
         g_free(c->group);
         g_free(c->renderer);
+        g_free(c->vulkan_layer);
         g_free(c->kind);
         g_free(c->http_listen);
         g_free(c->http_certificate);
@@ -126,6 +127,12 @@ static bool set_user_connections(Config *c, const char *value)
 static bool set_path(Config *c, const char *value)
 {
     replace(&c->renderer, value);
+    return g_path_is_absolute(value);
+}
+
+static bool set_vulkan_layer(Config *c, const char *value)
+{
+    replace(&c->vulkan_layer, value);
     return g_path_is_absolute(value);
 }
 
@@ -235,6 +242,7 @@ static const struct {
     { "vgpud", "vms-per-user", set_user_vms, "a number from 1 to 65536" },
     { "vgpud", "connections-per-user", set_user_connections, "a number from 1 to 65536" },
     { "renderer", "path", set_path, "an absolute path" },
+    { "renderer", "vulkan-layer", set_vulkan_layer, "an absolute path" },
     { "renderer", "kind", set_kind, "auto, virgl, 2d or null" },
     { "renderer", "memory-overhead", set_overhead, "64M or more" },
     { "renderer", "uid-base", set_uid_base, "a user id from 65536 to 4294963198" },

@@ -12,6 +12,7 @@
  *   connections-per-user = 512
  *   [renderer]
  *   path = /usr/libexec/vgpu/vgpu-renderer
+ *   vulkan-layer = /usr/lib/vgpu/libVkLayer_vgpu.so
  *   kind = auto | virgl | 2d | null
  *   memory-overhead = 512M       host memory for driver and compiler
  *   uid-base = 2130706432        host ids of renderers, 4096 from there, see ids.h
@@ -55,7 +56,8 @@ typedef struct Config {
     GpuKinds gpus;
     uint32_t user_vms, user_connections; /* at most, of one who is not admin */
     char *group;
-    char *renderer; /* path, NULL: found beside vgpud */
+    char *renderer;     /* path, NULL: found beside vgpud */
+    char *vulkan_layer; /* the same of the Vulkan layer */
     char *kind;
     uint64_t memory_overhead; /* bytes */
     uint32_t uid_base;

@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -38,7 +39,10 @@
 #include "leases.h"
 #include "sandbox.h"
 
-#define THREADS_MAX 1024 /* of a renderer; the sandbox allows half as many */
+#define THREADS_MAX     1024 /* of a renderer */
+#define THREADS_LEAST   1024 /* that the sandbox allows */
+#define CONTEXTS_MAX    64   /* of Vulkan, with plenty of devices and rings: */
+#define CONTEXT_THREADS 32   /* beside the driver's */
 
 #define GO_FD      8 /* in the child: the ids are mapped */
 #define STATUS_FD  7 /* in the child: what went wrong */
@@ -51,6 +55,7 @@ typedef struct Child {
     const Sandbox *box; /* NULL: none */
     cpu_set_t cpus;
     bool pinned;
+    rlim_t processes; /* and threads */
 } Child;
 
 uint32_t launcher_cpus_online(void)
@@ -213,6 +218,10 @@ static char **make_argv(const LaunchSpec *s)
     if (s->node) {
         ADD("--render-node=%s", s->node);
     }
+    ADD("--apis=%s", s->apis);
+    if (s->vulkan_layer) {
+        ADD("--vulkan-layer=%s", s->sandbox ? SANDBOX_LAYER : s->vulkan_layer);
+    }
     if (s->max_contexts) {
         ADD("--max-contexts=%u", s->max_contexts);
     }
@@ -312,7 +321,7 @@ static G_NORETURN void child_run(Child *c)
     if (c->box && !sandbox_enter(c->box, &what)) {
         child_fail(what);
     }
-    if (!sandbox_limit(c->box != NULL, &what)) {
+    if (!sandbox_limit(c->box ? c->processes : 0, &what)) {
         child_fail(what);
     }
     for (int sig = 1; sig < NSIG; sig++) {
@@ -356,12 +365,24 @@ static bool start_child(const LaunchSpec *spec, Child *child, int go_writer, Lau
     return true;
 }
 
+/*
+ * One process, or with Vulkan one for each context beside it; drivers in
+ * software have a thread for each CPU, and some for each device or ring.
+ */
+static rlim_t processes_most(const LaunchSpec *spec)
+{
+    rlim_t contexts = spec->vulkan_layer ? CONTEXTS_MAX : 0;
+    rlim_t cpus = spec->cpus ? spec->cpus : launcher_cpus_online();
+
+    return THREADS_LEAST + contexts * (CONTEXT_THREADS + cpus);
+}
+
 bool launcher_start(const LaunchSpec *spec, Launched *out, GError **error)
 {
     g_auto(GStrv) argv = make_argv(spec);
     g_auto(GStrv) envp = make_envp(spec);
     g_autoptr(Sandbox) box =
-        spec->sandbox ? sandbox_new(spec->renderer, spec->node, spec->device_path) : NULL;
+        spec->sandbox ? sandbox_new(spec->renderer, spec->vulkan_layer, spec->node, spec->device_path) : NULL;
     Child child = { .argv = argv, .envp = envp, .box = box };
     int go_writer = -1, log_writer = -1;
     bool ok = false;
@@ -380,6 +401,7 @@ bool launcher_start(const LaunchSpec *spec, Launched *out, GError **error)
     for (int i = 0; i < FIRST_FREE; i++) {
         child.fds[i] = -1;
     }
+    child.processes = processes_most(spec);
     child.pinned = choose_cpus(spec->cpus, spec->slot, &child.cpus);
 
     child.fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -437,32 +459,64 @@ out:
     return ok;
 }
 
-char *launcher_find_renderer(const char *configured, GError **error)
+/* The first that there is of env's value, configured, or one beside our program and one installed. */
+static char *find_file(const char *env, const char *configured, const char *beside, const char *installed,
+                       int mode, char **tried)
 {
-    const char *env = g_getenv("VGPU_RENDERER");
+    const char *named = g_getenv(env);
     g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
     g_autofree char *folder = g_path_get_dirname(self ? self : "/");
-    g_autoptr(GPtrArray) tried = g_ptr_array_new_with_free_func(g_free);
-    g_autofree char *all = NULL;
+    g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
 
-    if (env && *env) {
-        g_ptr_array_add(tried, g_canonicalize_filename(env, NULL));
+    if (named && *named) {
+        g_ptr_array_add(paths, g_canonicalize_filename(named, NULL));
     } else if (configured) {
-        g_ptr_array_add(tried, g_strdup(configured));
+        g_ptr_array_add(paths, g_strdup(configured));
     } else {
-        g_ptr_array_add(tried, g_canonicalize_filename("../renderer/vgpu-renderer", folder));
-        g_ptr_array_add(tried, g_strdup(VGPU_LIBEXECDIR "/vgpu-renderer"));
+        g_ptr_array_add(paths, g_canonicalize_filename(beside, folder));
+        g_ptr_array_add(paths, g_strdup(installed));
     }
-    for (guint i = 0; i < tried->len; i++) {
-        if (access(tried->pdata[i], X_OK) == 0) {
-            return g_strdup(tried->pdata[i]);
+    for (guint i = 0; i < paths->len; i++) {
+        if (access(paths->pdata[i], mode) == 0) {
+            return g_strdup(paths->pdata[i]);
         }
     }
-    g_ptr_array_add(tried, NULL);
-    all = g_strjoinv(" nor ", (char **)tried->pdata);
-    g_set_error(error, VGPUD_ERROR, 0,
-                "no vgpu-renderer at %s: install it, or name it with VGPU_RENDERER or path= in [renderer] of "
-                "vgpud.conf",
-                all);
+    g_ptr_array_add(paths, NULL);
+    *tried = g_strjoinv(" nor ", (char **)paths->pdata);
     return NULL;
+}
+
+char *launcher_find_renderer(const char *configured, GError **error)
+{
+    g_autofree char *tried = NULL;
+    char *path = find_file("VGPU_RENDERER", configured, "../renderer/vgpu-renderer",
+                           VGPU_LIBEXECDIR "/vgpu-renderer", X_OK, &tried);
+
+    if (!path) {
+        g_set_error(
+            error, VGPUD_ERROR, 0,
+            "no vgpu-renderer at %s: install it, or name it with VGPU_RENDERER or path= in [renderer] "
+            "of vgpud.conf",
+            tried);
+    }
+    return path;
+}
+
+char *launcher_find_layer(const char *configured, char **why)
+{
+    g_autofree char *tried = NULL, *manifest = NULL, *folder = NULL;
+    char *path = find_file("VGPU_VULKAN_LAYER", configured, "../vulkan-layer/libVkLayer_vgpu.so",
+                           VGPU_LIBDIR "/libVkLayer_vgpu.so", R_OK, &tried);
+
+    if (!path) {
+        *why = g_strdup_printf("no Vulkan layer at %s", tried);
+        return NULL;
+    }
+    folder = g_path_get_dirname(path);
+    manifest = g_build_filename(folder, SANDBOX_LAYER_MANIFEST, NULL);
+    if (access(manifest, R_OK) < 0) {
+        *why = g_strdup_printf("the Vulkan layer %s has no %s beside it", path, SANDBOX_LAYER_MANIFEST);
+        g_clear_pointer(&path, g_free);
+    }
+    return path;
 }

@@ -22,8 +22,10 @@
 #define LAUNCHER_WAKE_FD       11
 
 typedef struct LaunchSpec {
-    const char *renderer; /* path */
-    const char *kind;     /* --renderer */
+    const char *renderer;     /* path */
+    const char *apis;         /* --apis */
+    const char *vulkan_layer; /* path, NULL: no Vulkan */
+    const char *kind;         /* --renderer */
     const char *vm_name, *profile, *gpu;
     const char *node;         /* render node, NULL: software */
     const char *device_path;  /* of the node under /sys, or NULL */
@@ -58,6 +60,13 @@ void launched_clear(Launched *l);
 
 /* VGPU_RENDERER, configured, beside our own program, or libexecdir's; to free. */
 char *launcher_find_renderer(const char *configured, GError **error);
+
+/*
+ * The same of the Vulkan layer, whose manifest lies beside it: VGPU_VULKAN_LAYER,
+ * configured, the build tree's or libdir's.  NULL: there is none, with *why a
+ * sentence to free.
+ */
+char *launcher_find_layer(const char *configured, char **why);
 
 /* CPUs this process may use, at least 1. */
 uint32_t launcher_cpus_online(void);

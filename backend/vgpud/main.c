@@ -126,6 +126,7 @@ static bool load(Main *m, GError **error)
 static void describe(const Main *m)
 {
     const Daemon *d = &m->daemon;
+    g_autofree char *layer = NULL, *no_layer = NULL;
 
     for (guint i = 0; i < d->gpus->len; i++) {
         const Gpu *g = d->gpus->pdata[i];
@@ -136,6 +137,10 @@ static void describe(const Main *m)
                   (guint64)(g->memory / MIB), g->memory_guessed ? " (nobody told: set memory= in [gpu " : "",
                   g->memory_guessed ? g->name : "", g->memory_guessed ? "] of vgpud.conf)" : "",
                   groups ? "; in group " : "", groups ? groups : "");
+    }
+    layer = launcher_find_layer(d->config->vulkan_layer, &no_layer);
+    if (!layer) {
+        g_message("guests have no Vulkan: %s", no_layer);
     }
     if (d->config->gpus == GPU_KINDS_AUTO && !((Gpu *)d->gpus->pdata[0])->node) {
         g_warning("this host has no render node in /dev/dri: its CPUs render, which is slow");
@@ -320,7 +325,7 @@ static bool take_back(Main *m, GError **failure)
 /* What we have from whoever started us, a QEMU perhaps, made as we need it. */
 static void settle_in(void)
 {
-    const char *renderer = g_getenv("VGPU_RENDERER");
+    static const char *const paths[] = { "VGPU_RENDERER", "VGPU_VULKAN_LAYER" };
     struct rlimit files;
     sigset_t none;
 
@@ -332,10 +337,14 @@ static void settle_in(void)
         files.rlim_cur = MIN(files.rlim_max, FILES_MAX);
         setrlimit(RLIMIT_NOFILE, &files);
     }
-    if (renderer && *renderer && !g_path_is_absolute(renderer)) {
-        g_autofree char *path = g_canonicalize_filename(renderer, NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(paths); i++) {
+        const char *named = g_getenv(paths[i]);
 
-        g_setenv("VGPU_RENDERER", path, TRUE);
+        if (named && *named && !g_path_is_absolute(named)) {
+            g_autofree char *path = g_canonicalize_filename(named, NULL);
+
+            g_setenv(paths[i], path, TRUE);
+        }
     }
 }
 

@@ -190,6 +190,17 @@ void profile_set_free(ProfileSet *set)
     }
 }
 
+const char *profile_apis_text(uint32_t apis)
+{
+    static const char *const texts[] = {
+        [PROFILE_API_GL] = "gl",
+        [PROFILE_API_VULKAN] = "vulkan",
+        [PROFILE_API_GL | PROFILE_API_VULKAN] = "gl,vulkan",
+    };
+
+    return texts[apis & (PROFILE_API_GL | PROFILE_API_VULKAN)];
+}
+
 bool profile_set_value(Profile *p, const char *key, const char *value, char **why)
 {
     g_autoptr(GString) all = NULL;

@@ -9,7 +9,7 @@
  *   share = 25%              of the GPU's time; default: as memory's
  *   cpus = 2                 host CPUs of the renderer, or "all"
  *
- * Read and checked, but not enforced yet: apis, idle-timeout.
+ * Read and checked, but not enforced yet: idle-timeout.
  */
 #ifndef VGPUD_PROFILE_H
 #define VGPUD_PROFILE_H
@@ -86,6 +86,8 @@ char *profile_set_names(const ProfileSet *set);
 /* What it takes of a GPU with that much memory, bytes: whole MiB. */
 uint64_t profile_memory(const Profile *p, uint64_t gpu_memory);
 uint32_t profile_share(const Profile *p, uint64_t gpu_memory); /* ppm, 1 up */
+/* PROFILE_API_* as apis= writes them. */
+const char *profile_apis_text(uint32_t apis);
 /* Host CPUs for its renderer, 0: no bound.  online: CPUs there are. */
 uint32_t profile_cpus(const Profile *p, uint64_t gpu_memory, bool software, uint32_t online);
 /* The same with another share of the GPU's time than the profile's. */

@@ -55,6 +55,7 @@
 
 #define INSIDE_ID         65534
 #define INSIDE_NODE_GROUP 65533
+#define FILES_MAX         16384 /* descriptors: one for each blob of host memory, and a few hundred */
 #define SANDBOX_NAMESPACES                                                                                   \
     (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |               \
      CLONE_NEWCGROUP)
@@ -203,18 +204,28 @@ static void add_node(Sandbox *box, const char *node, const char *device_path)
 }
 
 /* At a place of its own: where the host has it is not the renderer's business. */
-static void add_program(Sandbox *box, const char *renderer)
+static void add_file(Sandbox *box, const char *path, const char *target)
 {
-    char *real = realpath(renderer, NULL);
+    char *real = realpath(path, NULL);
 
-    if (real) { /* else exec will say what is wrong with it */
-        add_step(box, STEP_FILE, NULL, SANDBOX_PROGRAM, false);
-        add_step(box, STEP_BIND, real, SANDBOX_PROGRAM, false);
+    if (real) { /* else who wants it will say what is wrong with it */
+        add_step(box, STEP_FILE, NULL, target, false);
+        add_step(box, STEP_BIND, real, target, false);
         free(real);
     }
 }
 
-Sandbox *sandbox_new(const char *renderer, const char *node, const char *device_path)
+static void add_layer(Sandbox *box, const char *layer)
+{
+    g_autofree char *folder = g_path_get_dirname(layer);
+    g_autofree char *manifest = g_build_filename(folder, SANDBOX_LAYER_MANIFEST, NULL);
+
+    add_folder(box, SANDBOX_LAYER_FOLDER);
+    add_file(box, layer, SANDBOX_LAYER);
+    add_file(box, manifest, SANDBOX_LAYER_FOLDER "/" SANDBOX_LAYER_MANIFEST);
+}
+
+Sandbox *sandbox_new(const char *renderer, const char *layer, const char *node, const char *device_path)
 {
     Sandbox *box = g_new0(Sandbox, 1);
 
@@ -225,7 +236,10 @@ Sandbox *sandbox_new(const char *renderer, const char *node, const char *device_
     if (node) {
         add_node(box, node, device_path);
     }
-    add_program(box, renderer);
+    if (layer) {
+        add_layer(box, layer);
+    }
+    add_file(box, renderer, SANDBOX_PROGRAM);
     return box;
 }
 
@@ -456,15 +470,15 @@ static bool limit(int what, rlim_t most)
     return setrlimit(what, &r) == 0;
 }
 
-bool sandbox_limit(bool in_box, const char **what)
+bool sandbox_limit(rlim_t processes, const char **what)
 {
     *what = "setting resource limits";
     /* a core dump would hold the guest's memory */
-    if (!limit(RLIMIT_CORE, 0) || !limit(RLIMIT_NOFILE, 4096)) {
+    if (!limit(RLIMIT_CORE, 0) || !limit(RLIMIT_NOFILE, FILES_MAX)) {
         return false;
     }
     /* counted per user namespace: without one it would count vgpud's user */
-    if (in_box && !limit(RLIMIT_NPROC, 512)) {
+    if (processes && !limit(RLIMIT_NPROC, processes)) {
         return false;
     }
     *what = "giving up new privileges";

@@ -5,18 +5,24 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 typedef struct Sandbox Sandbox;
 
 /* Where the renderer is, seen from inside. */
 #define SANDBOX_PROGRAM "/vgpu-renderer"
+/* And the Vulkan layer: in a folder of its own, which the Vulkan loader is told. */
+#define SANDBOX_LAYER_FOLDER   "/vgpu-vulkan"
+#define SANDBOX_LAYER_MANIFEST "VkLayer_vgpu.json"
+#define SANDBOX_LAYER          SANDBOX_LAYER_FOLDER "/libVkLayer_vgpu.so"
 
 /*
- * Works out what the box contains.  renderer: the program; node: render node
- * or NULL; device_path: the GPU's folder under /sys/devices or NULL.
+ * Works out what the box contains.  renderer: the program; layer: the Vulkan
+ * layer, its manifest beside it, or NULL; node: render node or NULL;
+ * device_path: the GPU's folder under /sys/devices or NULL.
  */
-Sandbox *sandbox_new(const char *renderer, const char *node, const char *device_path);
+Sandbox *sandbox_new(const char *renderer, const char *layer, const char *node, const char *device_path);
 void sandbox_free(Sandbox *box); /* takes NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sandbox, sandbox_free)
 
@@ -36,7 +42,10 @@ bool sandbox_map_ids(const Sandbox *box, pid_t child, uid_t uid, GError **error)
  */
 bool sandbox_enter(const Sandbox *box, const char **what);
 
-/* Child, in a box or without one: no new rights, no core dumps, few files. */
-bool sandbox_limit(bool in_box, const char **what);
+/*
+ * Child, in a box or without one: no new rights, no core dumps, few files, and
+ * at most so many processes and threads; 0, without a box: as many as vgpud.
+ */
+bool sandbox_limit(rlim_t processes, const char **what);
 
 #endif

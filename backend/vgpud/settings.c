@@ -18,6 +18,7 @@ void settings_from_profile(Vm *vm, const Profile *p, const Gpu *gpu, uint32_t cp
     vm->max_width = p->max_width;
     vm->max_height = p->max_height;
     vm->max_contexts = p->max_contexts;
+    vm->apis = p->apis;
     vm->exclusive = p->exclusive;
 }
 
@@ -38,6 +39,7 @@ void settings_copy(Vm *to, const Vm *from)
     to->max_width = from->max_width;
     to->max_height = from->max_height;
     to->max_contexts = from->max_contexts;
+    to->apis = from->apis;
     to->exclusive = from->exclusive;
 }
 

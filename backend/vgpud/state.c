@@ -19,7 +19,7 @@
 #include "settings.h"
 #include "units.h"
 
-#define STATE_VERSION  2
+#define STATE_VERSION  3
 #define STATE_MAX_VMS  4096
 #define STATE_MAX_SIZE (8u * 1024 * 1024)
 
@@ -44,6 +44,7 @@ static void save_vm(GKeyFile *file, unsigned index, const Vm *vm)
     g_key_file_set_uint64(file, group, "max-width", vm->max_width);
     g_key_file_set_uint64(file, group, "max-height", vm->max_height);
     g_key_file_set_uint64(file, group, "max-contexts", vm->max_contexts);
+    g_key_file_set_uint64(file, group, "apis", vm->apis);
     g_key_file_set_uint64(file, group, "cpus", vm->cpus);
     g_key_file_set_boolean(file, group, "exclusive", vm->exclusive);
     g_key_file_set_uint64(file, group, "slot", vm->slot);
@@ -164,6 +165,7 @@ static bool load_vm(Books *books, GKeyFile *file, const char *group)
         .max_width = read_number(&r, "max-width", 0, 16384),
         .max_height = read_number(&r, "max-height", 0, 16384),
         .max_contexts = read_number(&r, "max-contexts", 0, 65536),
+        .apis = read_number(&r, "apis", 1, PROFILE_API_GL | PROFILE_API_VULKAN),
         .cpus = read_number(&r, "cpus", 0, 4096),
         .slot = read_number(&r, "slot", 0, STATE_MAX_VMS),
         .owner = read_number(&r, "owner", 0, G_MAXUINT32 - 1),

@@ -275,10 +275,23 @@ static gboolean on_status(gint fd, GIOCondition condition, gpointer opaque)
     return G_SOURCE_REMOVE;
 }
 
+/* For renderers that can have Vulkan, of profiles that allow it; to free.  main.c tells why there is none. */
+static char *vulkan_layer(const Daemon *d, const Vm *vm, const char *kind)
+{
+    g_autofree char *why = NULL;
+
+    if (!(vm->apis & PROFILE_API_VULKAN) || g_str_equal(kind, "2d") || g_str_equal(kind, "null")) {
+        return NULL;
+    }
+    return launcher_find_layer(d->config->vulkan_layer, &why);
+}
+
 bool vm_start(Daemon *d, Vm *vm, GError **error)
 {
     g_autofree char *renderer = launcher_find_renderer(d->config->renderer, error);
     const Gpu *gpu = gpu_find(d->gpus, vm->gpu);
+    const char *kind = vm->no_3d && !g_str_equal(d->config->kind, "null") ? "2d" : d->config->kind;
+    g_autofree char *layer = vulkan_layer(d, vm, kind);
     g_autoptr(GError) no_lease = NULL;
     Launched *l;
 
@@ -287,7 +300,9 @@ bool vm_start(Daemon *d, Vm *vm, GError **error)
     }
     LaunchSpec spec = {
         .renderer = renderer,
-        .kind = vm->no_3d && !g_str_equal(d->config->kind, "null") ? "2d" : d->config->kind,
+        .apis = profile_apis_text(vm->apis),
+        .vulkan_layer = layer,
+        .kind = kind,
         .vm_name = vm->name,
         .profile = vm->profile,
         .gpu = vm->gpu,

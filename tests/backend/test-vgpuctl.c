@@ -12,7 +12,7 @@
     "\"memory_limit_bytes\":536870912,\"memory_used_bytes\":104857600,\"share\":0.5,\"gpu_share\":0.4321,"   \
     "\"gpu_time_ns\":1500000000,\"gpu_time_source\":\"cpu\",\"priority\":\"high\",\"quantum_us\":4000,"      \
     "\"frame_rate_limit\":60,\"hang_timeout_us\":5000000,\"owner\":\"alice\",\"kind\":\"virgl\",\"pid\":42," \
-    "\"connected\":true,\"future_figure\":7}"
+    "\"connected\":true,\"apis\":[\"gl\",\"vulkan\"],\"future_figure\":7}"
 
 #define assert_has(text, part)                                                                               \
     do {                                                                                                     \
@@ -152,6 +152,7 @@ static void test_show(void)
     for (const char *const *part =
              (const char *const[]){ "alice", "half", "50 %", "43.2 %", "1.500 s", "CPU time of the renderer",
                                     "high", "4 ms", "60 per second", "5 s", "100 MiB", "512 MiB",
+                                    "gl, vulkan",
                                     /* what this release does not know is shown as it is */
                                     "future_figure", NULL };
          *part; part++) {

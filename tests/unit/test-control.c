@@ -31,7 +31,7 @@ static void set_up(Fixture *f, gconstpointer unused)
 {
     static const char text[] =
         "[cad]\nmemory=2G\nshare=40%\npriority=high\nquantum=4ms\nframe-rate-limit=60\n"
-        "hang-timeout=3s\nmax-contexts=9\nmax-resolution=1920x1080\n"
+        "hang-timeout=3s\nmax-contexts=9\napis=gl\nmax-resolution=1920x1080\n"
         "[alone]\nmemory=25%\nisolation=exclusive\n[twocpus]\nmemory=1G\ncpus=2\n";
     g_autoptr(Ini) ini = ini_parse("p.conf", text, strlen(text), NULL);
 
@@ -155,6 +155,7 @@ static void test_profile(Fixture *f, gconstpointer unused)
     g_assert_cmpuint(vm->frame_rate_limit, ==, 60);
     g_assert_cmpuint(vm->hang_timeout_us, ==, 3000000);
     g_assert_cmpuint(vm->max_contexts, ==, 9);
+    g_assert_cmpuint(vm->apis, ==, PROFILE_API_GL);
     g_assert_cmpuint(vm->max_width, ==, 1920);
     g_assert_cmpuint(vm->max_outputs, ==, 3); /* QEMU has that many */
     /* values on top, in whatever order they are said */
@@ -428,7 +429,7 @@ static void test_damaged_policy(Fixture *f, gconstpointer unused)
     Gpu *gpu = f->d.gpus->pdata[0];
 
     g_assert_true(g_file_set_contents(
-        f->d.state_path, "[vgpud]\nversion=2\nera=" ERA "\n[gpu gpu0]\npolicy=fair\n", -1, NULL));
+        f->d.state_path, "[vgpud]\nversion=3\nera=" ERA "\n[gpu gpu0]\npolicy=fair\n", -1, NULL));
     g_test_expect_message(NULL, G_LOG_LEVEL_WARNING, "*[gpu gpu0] is damaged*");
     g_assert_true(state_load(f->d.books, f->d.gpus, f->d.state_path, ERA, NULL));
     g_test_assert_expected_messages();

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
+#include <glib/gstdio.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -24,6 +25,7 @@
 #include "ids.h"
 #include "launcher.h"
 #include "process.h"
+#include "sandbox.h"
 
 /* ---- inside: one line per fact, on the log ---- */
 
@@ -60,6 +62,7 @@ static bool can_connect_to_loopback(void)
 static G_NORETURN void inside(bool boxed)
 {
     struct vgpu_stats stats = { 0 };
+    struct rlimit processes;
     struct stat st;
     cpu_set_t cpus;
     char host[64] = "", c;
@@ -85,6 +88,9 @@ static G_NORETURN void inside(bool boxed)
     say("reads /dev/urandom", can_open("/dev/urandom", O_RDONLY));
     say("finds libraries", access("/etc/ld.so.cache", R_OK) == 0);
     say("finds itself", access("/proc/self/maps", R_OK) == 0);
+    say("has a Vulkan layer", access(SANDBOX_LAYER, R_OK) == 0);
+    say("has its manifest", access(SANDBOX_LAYER_FOLDER "/" SANDBOX_LAYER_MANIFEST, R_OK) == 0);
+    say("changes the Vulkan layer", can_open(SANDBOX_LAYER, O_WRONLY));
     say("reaches a network", can_connect_to_loopback());
     say("can signal a stranger", kill(2, 0) == 0);
     say("has seven descriptors", fds == 7);
@@ -95,6 +101,8 @@ static G_NORETURN void inside(bool boxed)
         say("writes to /tmp", can_open("/tmp/x", O_CREAT | O_WRONLY));
         say("can mount", mount("tmpfs", "/tmp", "tmpfs", 0, NULL) == 0);
     }
+    getrlimit(RLIMIT_NPROC, &processes);
+    say("may make 65 processes of 32 threads", processes.rlim_cur >= 65 * 32);
     gethostname(host, sizeof(host) - 1);
     say("knows the host's name", strcmp(host, "vgpu") != 0);
     say("has one CPU", sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) == 1);
@@ -116,12 +124,37 @@ static G_NORETURN void inside(bool boxed)
 
 static char *self;
 
+/* A layer and its manifest, in a folder of their own; to free. */
+static char *make_layer(void)
+{
+    g_autofree char *folder = g_dir_make_tmp("vgpu-layer-XXXXXX", NULL);
+    g_autofree char *manifest = g_build_filename(folder, SANDBOX_LAYER_MANIFEST, NULL);
+    char *layer = g_build_filename(folder, "layer.so", NULL);
+
+    /* the box's user is another one */
+    g_chmod(folder, 0755);
+    g_assert_true(g_file_set_contents_full(layer, "so", 2, G_FILE_SET_CONTENTS_NONE, 0644, NULL));
+    g_assert_true(g_file_set_contents_full(manifest, "{}", 2, G_FILE_SET_CONTENTS_NONE, 0644, NULL));
+    return layer;
+}
+
+static void remove_layer(const char *layer)
+{
+    g_autofree char *folder = g_path_get_dirname(layer);
+    g_autofree char *manifest = g_build_filename(folder, SANDBOX_LAYER_MANIFEST, NULL);
+
+    g_unlink(layer);
+    g_unlink(manifest);
+    g_rmdir(folder);
+}
+
 static LaunchSpec spec_for(bool sandbox)
 {
     return (LaunchSpec){
         .renderer = self,
         .kind = "null",
         .vm_name = "vm",
+        .apis = "gl,vulkan",
         .profile = "sixteenth",
         .gpu = "software0",
         .memory = 512 << 20,
@@ -212,6 +245,10 @@ static void test_box(void)
         { "reads /dev/urandom", true },
         { "finds libraries", true },
         { "finds itself", true },
+        { "has a Vulkan layer", true },
+        { "has its manifest", true },
+        { "changes the Vulkan layer", false },
+        { "may make 65 processes of 32 threads", true },
         { "reaches a network", false },
         { "can mount", false },
         { "can signal a stranger", false },
@@ -235,8 +272,12 @@ static void test_box(void)
     g_autofree char *where = g_strconcat("VGPU_TEST_SELF=", self, NULL);
     char *environment[] = { where, NULL };
 
+    g_autofree char *layer = make_layer();
+
     spec.environment = environment;
+    spec.vulkan_layer = layer;
     if (!launcher_start(&spec, &l, &error)) {
+        remove_layer(layer);
         g_test_skip(error->message); /* a host that allows no namespaces */
         return;
     }
@@ -246,6 +287,7 @@ static void test_box(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(facts); i++) {
         assert_fact(said, facts[i].fact, facts[i].expected);
     }
+    remove_layer(layer);
     /* a page that QEMU and vgpud read, the renderer writes */
     g_assert_cmpuint(l.page->memory_limit, ==, 512 << 20);
     g_assert_cmpint(pwrite(l.stats, "x", 1, 0), ==, -1);

@@ -49,6 +49,7 @@ static Vm *add_vm(Books *books, const char *name, unsigned n)
     vm->max_width = 3840;
     vm->max_height = 2160;
     vm->max_contexts = 7;
+    vm->apis = n % 2 ? PROFILE_API_VULKAN : PROFILE_API_GL | PROFILE_API_VULKAN;
     vm->held = n ? 1ull << 41 : 0;
     vm->priority = n % 3;
     vm->quantum_us = 500 + n;
@@ -103,6 +104,7 @@ static void test_round_trip(Fixture *f, gconstpointer unused)
         g_assert_cmpuint(a->max_width, ==, b->max_width);
         g_assert_cmpuint(a->max_height, ==, b->max_height);
         g_assert_cmpuint(a->max_contexts, ==, b->max_contexts);
+        g_assert_cmpuint(a->apis, ==, b->apis);
         g_assert_cmpuint(a->cpus, ==, b->cpus);
         g_assert_cmpint(a->exclusive, ==, b->exclusive);
         g_assert_cmpuint(a->slot, ==, b->slot);
@@ -146,8 +148,8 @@ static void test_garbage(Fixture *f, gconstpointer unused)
         { "[other]\nversion=1\n", -1 },
         { "[vgpud]\nversion=99\nera=" ERA "\n", -1 },
         { "[vgpud]\nera=" ERA "\n", -1 },
-        { "[vgpud]\nversion=2\n\xff\xfe=\xff\n", -1 },
-        { "[vgpud]\nversion=2\nera=" ERA "\n\0[vm 0]\n", 40 },
+        { "[vgpud]\nversion=3\n\xff\xfe=\xff\n", -1 },
+        { "[vgpud]\nversion=3\nera=" ERA "\n\0[vm 0]\n", 40 },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
