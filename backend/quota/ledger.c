@@ -6,45 +6,43 @@
  * limit may change between the look and the swap; a charge admitted under the
  * limit of a moment ago is as good as one that came a moment earlier.
  *
- * The limit lies in the statistics page, where vgpud changes it.  Nothing else
- * there is read back for a decision: its figures are written after the fact and
- * only for readers.  Who could write another limit there is in this process and
- * could as well leave the ledger alone: vgpud watches from outside.  Each publisher stores what used is at
- * that instant and looks again afterwards, so that the last one to finish
- * leaves the right figure behind.
+ * With a statistics page both words are there: vgpud changes the limit, and the
+ * renderer and the Vulkan processes of its VM charge the same used.  Who could
+ * write another figure there is one of these processes and could as well leave
+ * the ledger alone: vgpud watches from outside.  The other figures there are
+ * for readers only.
+ *
+ * own is what the process that keeps the ledger has charged for itself, counted
+ * after the charge and before the refund: a bound for what others' claims can
+ * take away, and what is right when they are gone.
  */
 #include "ledger.h"
 
-#include <glib.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 static uint64_t load(const uint64_t *word)
 {
     return __atomic_load_n(word, __ATOMIC_SEQ_CST);
 }
 
+static bool swap(uint64_t *word, uint64_t *old, uint64_t value)
+{
+    return __atomic_compare_exchange_n(word, old, value, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+static uint64_t *used_word(Ledger *l)
+{
+    return l->stats ? &l->stats->memory_used : &l->used;
+}
+
 /* Raises *word to at least value. */
 static void raise_to(uint64_t *word, uint64_t value)
 {
-    uint64_t old = vgpu_stats_get(word);
+    uint64_t old = load(word);
 
-    while (old < value &&
-           !__atomic_compare_exchange_n(word, &old, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    while (old < value && !swap(word, &old, value)) {
     }
-}
-
-/* Two publishers may overtake each other: whoever stored an old figure stores again. */
-static void publish(Ledger *l)
-{
-    uint64_t used;
-
-    if (!l->stats) {
-        return;
-    }
-    do {
-        used = load(&l->used);
-        __atomic_store_n(&l->stats->memory_used, used, __ATOMIC_SEQ_CST);
-    } while (load(&l->used) != used);
 }
 
 void ledger_init(Ledger *l, uint64_t limit, struct vgpu_stats *stats)
@@ -61,6 +59,11 @@ void ledger_init(Ledger *l, uint64_t limit, struct vgpu_stats *stats)
     }
 }
 
+void ledger_join(Ledger *l, struct vgpu_stats *stats)
+{
+    *l = (Ledger){ .stats = stats };
+}
+
 static bool deny(Ledger *l, uint64_t bytes)
 {
     if (l->stats) {
@@ -70,10 +73,10 @@ static bool deny(Ledger *l, uint64_t bytes)
     return false;
 }
 
-bool ledger_charge(Ledger *l, uint64_t bytes)
+bool ledger_charge_shared(Ledger *l, uint64_t bytes)
 {
     uint64_t reserve = bytes <= LEDGER_SMALL_MAX ? LEDGER_RESERVE : 0;
-    uint64_t used = load(&l->used);
+    uint64_t used = ledger_used(l);
     uint64_t sum, ceiling;
 
     do {
@@ -83,40 +86,71 @@ bool ledger_charge(Ledger *l, uint64_t bytes)
         if (__builtin_add_overflow(used, bytes, &sum) || sum > ceiling) {
             return deny(l, bytes);
         }
-    } while (!__atomic_compare_exchange_n(&l->used, &used, sum, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    } while (!swap(used_word(l), &used, sum));
     if (l->stats) {
         raise_to(&l->stats->memory_peak, sum);
     }
-    publish(l);
+    return true;
+}
+
+bool ledger_charge(Ledger *l, uint64_t bytes)
+{
+    if (!ledger_charge_shared(l, bytes)) {
+        return false;
+    }
+    __atomic_fetch_add(&l->own, bytes, __ATOMIC_SEQ_CST);
     return true;
 }
 
 void ledger_carry(Ledger *l, uint64_t bytes)
 {
-    __atomic_fetch_add(&l->used, bytes, __ATOMIC_SEQ_CST);
-    publish(l);
+    __atomic_fetch_add(used_word(l), bytes, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&l->own, bytes, __ATOMIC_SEQ_CST);
+}
+
+/* Books that wrapped would refuse this VM for ever: they end at floor. */
+static void take_off(Ledger *l, uint64_t *word, uint64_t bytes, uint64_t floor)
+{
+    uint64_t old = load(word), rest;
+    bool fault;
+
+    do {
+        fault = old < floor || bytes > old - floor;
+        rest = !fault ? old - bytes : old < floor ? old : floor;
+    } while (!swap(word, &old, rest));
+    /* A bug of ours, or somebody scribbled on the page: said once. */
+    if (fault && __atomic_fetch_add(&l->faults, 1, __ATOMIC_RELAXED) == 0) {
+        fprintf(stderr, "vgpu: quota: refund of %" PRIu64 " bytes with only %" PRIu64 " charged\n", bytes,
+                old < floor ? 0 : old - floor);
+    }
 }
 
 void ledger_refund(Ledger *l, uint64_t bytes)
 {
-    uint64_t used = load(&l->used);
-    uint64_t rest;
+    take_off(l, &l->own, bytes, 0);
+    take_off(l, used_word(l), bytes, 0);
+}
+
+void ledger_refund_shared(Ledger *l, uint64_t bytes)
+{
+    take_off(l, used_word(l), bytes, load(&l->own));
+}
+
+uint64_t ledger_settle_shared(Ledger *l, uint64_t bytes)
+{
+    uint64_t used = ledger_used(l), right;
 
     do {
-        if (bytes > used) {
-            /* A bug of ours: books that wrapped would refuse this VM for ever. */
-            g_critical("quota: refund of %" PRIu64 " bytes with only %" PRIu64 " charged", bytes, used);
-            rest = 0;
-        } else {
-            rest = used - bytes;
+        if (__builtin_add_overflow(load(&l->own), bytes, &right)) {
+            right = UINT64_MAX;
         }
-    } while (!__atomic_compare_exchange_n(&l->used, &used, rest, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
-    publish(l);
+    } while (!swap(used_word(l), &used, right));
+    return used > right ? used - right : right - used;
 }
 
 uint64_t ledger_used(const Ledger *l)
 {
-    return load(&l->used);
+    return load(l->stats ? &l->stats->memory_used : &l->used);
 }
 
 uint64_t ledger_limit(const Ledger *l)

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The ledger: what fits, what is refused, what is published, and that threads
- * which fight for the last bytes never get more than there is.
+ * and processes which fight for the last bytes never get more than there is.
  */
 #include <glib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "quota/ledger.h"
 
@@ -166,30 +170,100 @@ static void test_limit_in_the_page(void)
     g_assert_cmpuint(stats.memory_limit, ==, 80 * MIB);
 }
 
-/* Figures that the other side scribbles on change no decision. */
-static void test_page_is_not_believed(void)
+/* The page's memory_used is the ledger itself; its other figures change no decision. */
+static void test_page_decides(void)
 {
     struct vgpu_stats stats = { 0 };
     Ledger l;
 
     ledger_init(&l, 8 * MIB, &stats);
-    g_assert_true(ledger_charge(&l, 8 * MIB));
-    stats.memory_used = 0;
+    g_assert_true(ledger_charge(&l, 4 * MIB));
+    stats.memory_used += 4 * MIB; /* another process of the VM */
     stats.memory_peak = UINT64_MAX;
-    g_assert_false(ledger_charge(&l, 1 * MIB));
+    stats.alloc_denied = UINT64_MAX;
     g_assert_cmpuint(ledger_used(&l), ==, 8 * MIB);
+    g_assert_false(ledger_charge(&l, 1 * MIB));
+    stats.memory_used -= 4 * MIB;
+    g_assert_true(ledger_charge(&l, 1 * MIB));
+}
+
+/* A second ledger on the page charges the same sum and begins nothing anew. */
+static void test_join(void)
+{
+    struct vgpu_stats stats = { 0 };
+    Ledger l, other;
+
+    ledger_init(&l, 8 * MIB, &stats);
+    g_assert_true(ledger_charge(&l, 3 * MIB));
+    ledger_join(&other, &stats);
+    g_assert_cmpuint(ledger_limit(&other), ==, 8 * MIB);
+    g_assert_cmpuint(ledger_used(&other), ==, 3 * MIB);
+    g_assert_true(ledger_charge_shared(&other, 5 * MIB));
+    g_assert_false(ledger_charge(&l, 128 * KIB));
+    g_assert_cmpuint(stats.memory_peak, ==, 8 * MIB);
+    g_assert_cmpuint(stats.alloc_denied, ==, 1);
+    ledger_refund_shared(&l, 5 * MIB); /* whoever had it last */
+    ledger_refund(&l, 3 * MIB);
+    g_assert_cmpuint(stats.memory_used, ==, 0);
+    g_assert_cmpuint(l.faults + other.faults, ==, 0);
+}
+
+/* Whatever others claim to have charged, a refund leaves what the keeper has. */
+static void test_claims_are_bounded(void)
+{
+    struct vgpu_stats stats = { 0 };
+    Ledger l;
+
+    ledger_init(&l, 8 * MIB, &stats);
+    g_assert_true(ledger_charge(&l, 3 * MIB));
+    g_assert_true(ledger_charge_shared(&l, 2 * MIB));
+    ledger_refund_shared(&l, UINT64_MAX);
+    g_assert_cmpuint(ledger_used(&l), ==, 3 * MIB);
+    g_assert_cmpuint(l.faults, ==, 1);
+    stats.memory_used = 1 * MIB; /* scribbled: no refund makes it more */
+    ledger_refund_shared(&l, 4096);
+    g_assert_cmpuint(ledger_used(&l), ==, 1 * MIB);
+    ledger_refund(&l, 3 * MIB);
+    g_assert_cmpuint(ledger_used(&l), ==, 0);
+    g_assert_cmpuint(l.faults, ==, 3);
+}
+
+static void test_settle(void)
+{
+    struct vgpu_stats stats = { 0 };
+    Ledger l;
+
+    ledger_init(&l, 8 * MIB, &stats);
+    g_assert_true(ledger_charge(&l, 3 * MIB));
+    ledger_carry(&l, 1 * MIB);
+    g_assert_true(ledger_charge_shared(&l, 2 * MIB));
+    g_assert_true(ledger_charge_shared(&l, 1 * MIB));
+    g_assert_cmpuint(ledger_settle_shared(&l, 2 * MIB), ==, 1 * MIB);
+    g_assert_cmpuint(ledger_used(&l), ==, 6 * MIB);
+    g_assert_cmpuint(ledger_settle_shared(&l, 2 * MIB), ==, 0);
+    stats.memory_used = 0;
+    g_assert_cmpuint(ledger_settle_shared(&l, 0), ==, 4 * MIB);
+    g_assert_cmpuint(ledger_used(&l), ==, 4 * MIB);
 }
 
 static void test_refund_too_much(void)
 {
     Ledger l;
 
-    ledger_init(&l, 8 * MIB, NULL);
-    g_assert_true(ledger_charge(&l, 4096));
-    g_test_expect_message(NULL, G_LOG_LEVEL_CRITICAL, "*refund of 8192 bytes with only 4096*");
-    ledger_refund(&l, 8192);
-    g_test_assert_expected_messages();
-    g_assert_cmpuint(ledger_used(&l), ==, 0);
+    if (g_test_subprocess()) {
+        ledger_init(&l, 8 * MIB, NULL);
+        g_assert_true(ledger_charge_shared(&l, 4096));
+        ledger_refund_shared(&l, 8192);
+        g_assert_cmpuint(ledger_used(&l), ==, 0);
+        ledger_refund_shared(&l, 1);
+        g_assert_cmpuint(l.faults, ==, 2);
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_passed();
+    /* once, however often */
+    g_test_trap_assert_stderr("*refund of 8192 bytes with only 4096*");
+    g_test_trap_assert_stderr_unmatched("*refund of*refund of*");
 }
 
 #define THREADS 8
@@ -280,6 +354,46 @@ static void test_threads_last_bytes(void)
     }
 }
 
+/* The same between processes, each with a ledger of its own on the page. */
+static void test_processes_last_bytes(void)
+{
+    struct {
+        struct vgpu_stats stats;
+        uint64_t held;
+    } *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    unsigned int round, i;
+
+    g_assert_true(shared != MAP_FAILED);
+    for (round = 0; round < 10; round++) {
+        Ledger l;
+
+        memset(shared, 0, sizeof(*shared));
+        ledger_init(&l, 64 * MIB, &shared->stats);
+        for (i = 0; i < 4; i++) {
+            if (fork() == 0) {
+                Ledger mine;
+
+                ledger_join(&mine, &shared->stats);
+                while (ledger_charge_shared(&mine, 128 * KIB)) {
+                    __atomic_fetch_add(&shared->held, 1, __ATOMIC_SEQ_CST);
+                }
+                _exit(0);
+            }
+        }
+        for (i = 0; i < 4; i++) {
+            int status;
+
+            g_assert_cmpint(wait(&status), >, 0);
+            g_assert_cmpint(status, ==, 0);
+        }
+        g_assert_cmpuint(shared->held, ==, 512);
+        g_assert_cmpuint(ledger_used(&l), ==, 64 * MIB);
+        g_assert_cmpuint(shared->stats.memory_peak, ==, 64 * MIB);
+        g_assert_cmpuint(shared->stats.alloc_denied, ==, 4);
+    }
+    munmap(shared, 4096);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -291,9 +405,13 @@ int main(int argc, char **argv)
     g_test_add_func("/quota/ledger/lowered-limit", test_lowered_limit);
     g_test_add_func("/quota/ledger/limit-in-the-page", test_limit_in_the_page);
     g_test_add_func("/quota/ledger/published", test_published);
-    g_test_add_func("/quota/ledger/page-is-not-believed", test_page_is_not_believed);
+    g_test_add_func("/quota/ledger/page-decides", test_page_decides);
+    g_test_add_func("/quota/ledger/join", test_join);
+    g_test_add_func("/quota/ledger/claims-are-bounded", test_claims_are_bounded);
+    g_test_add_func("/quota/ledger/settle", test_settle);
     g_test_add_func("/quota/ledger/refund-too-much", test_refund_too_much);
     g_test_add_func("/quota/ledger/threads", test_threads);
     g_test_add_func("/quota/ledger/threads-last-bytes", test_threads_last_bytes);
+    g_test_add_func("/quota/ledger/processes-last-bytes", test_processes_last_bytes);
     return g_test_run();
 }
