@@ -20,7 +20,7 @@ TOOLBOX_PACKAGES=(
     # renderer and daemon
     virgl-server libseccomp-dev libjson-glib-dev libsoup-3.0-dev linux-libc-dev
     libgl1-mesa-dri libegl1 libegl-mesa0 libgl-dev libgles-dev mesa-vulkan-drivers
-    libvulkan-dev libncurses-dev
+    libvulkan-dev glslang-tools vulkan-tools libncurses-dev
     # tests and benchmarks
     promtool openssl glib-networking
     xvfb socat gdb strace procps iproute2 e2fsprogs file python3-pil python3-yaml
