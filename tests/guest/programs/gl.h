@@ -6,6 +6,8 @@
 #ifndef VGPU_TEST_GL_H
 #define VGPU_TEST_GL_H
 
+#include "args.h"
+
 #include <GL/glcorearb.h>
 #include <stdbool.h>
 
@@ -63,10 +65,5 @@ void gl_open(const char *device);
 
 /* A framebuffer whose only attachment is the texture; false when it is not complete. */
 bool gl_target(unsigned texture);
-
-/* The program's options and figures: a decimal number, or the end with status 2. */
-unsigned long number(const char *text);
-
-double seconds(void);
 
 #endif
