@@ -9,8 +9,10 @@ in_toolbox() {
 }
 
 qemu_ready() {
+    local dir
     [ -n "$QEMU_SOURCE" ] || [ -e "$VGPU_CACHE/qemu-src" ] || return 1
-    [ -x "$(qemu_dir)/qemu-system-x86_64" ]
+    dir=$(qemu_dir)
+    [ -x "$dir/qemu-system-x86_64" ] && touch "$dir" # in use: see qemu_make_locked
 }
 
 # names what the last good build was made of

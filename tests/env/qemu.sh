@@ -97,9 +97,9 @@ qemu_make_locked() {
     cp "$build/qemu-system-x86_64" "$build/qemu-img" "$out.tmp/" || return 1
     find "$build/tests/qtest/vgpu" -maxdepth 1 -type f -executable -exec cp {} "$out.tmp/" \;
     mv "$out.tmp" "$out"
-    # keep the newest ten results
+    # keep the ten used last, and whatever another checkout may be running
     find "$VGPU_CACHE" -maxdepth 1 -type d -name 'qemu-????????????' -printf '%T@ %p\n' |
-        sort -rn | tail -n +11 | cut -d' ' -f2- | xargs -r rm -rf
+        sort -rn | tail -n +11 | awk -v then="$(($(date +%s) - 86400))" '$1 < then' | cut -d' ' -f2- | xargs -r rm -rf
 }
 
 # Runs in the toolbox
