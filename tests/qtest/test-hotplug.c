@@ -2,6 +2,7 @@
 /* Hot-plug and hot-unplug behind a PCIe root port, and several devices in one VM. */
 #include "qemu/osdep.h"
 #include "vgpu-cases.h"
+#include "vgpu-hostile.h"
 #include "vgpu-process.h"
 #include "vgpu-qmp.h"
 #include "qobject/qlist.h"
@@ -197,6 +198,79 @@ static void refused_plug_leaves_nothing(Gpu *none)
     vm_stop(vm);
 }
 
+/* --- with a renderer that chooses the worst moment --- */
+
+/* Pictures, a cursor, and the end, all at once. */
+static void outburst(Hostile *h)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        hostile_cursor(h, i, i);
+    }
+    hostile_scanout(h, 64, 64);
+    hostile_cursor(h, 1, 1);
+    hostile_die(h);
+}
+
+static void die_when_rings_stop(Hostile *h, uint32_t request)
+{
+    if (request == HOSTILE_GET_VRING_BASE) {
+        outburst(h);
+    }
+}
+
+static void die_when_rings_are_made(Hostile *h, uint32_t request)
+{
+    if (request == HOSTILE_GET_FEATURES) {
+        outburst(h);
+    }
+}
+
+/* Surprise removal: the guest's driver still runs, so the device stops its rings itself. */
+static void unplug_with_hostile_renderer(Gpu *none)
+{
+    Hostile *h = hostile_start(die_when_rings_stop);
+    GpuVm *vm = vm_start(NULL, ROOT_PORTS);
+    unsigned consoles = console_count(vm), i;
+
+    for (i = 0; i < 2; i++) {
+        Gpu *g;
+
+        add(vm, "gpu0", "rp0");
+        open_root_ports(vm);
+        vm->bus->mmio_alloc_ptr = 0xe400ull << 16;
+        g = gpu_at(vm, "gpu0", 1 << 8);
+        gpu_init(g, UINT64_MAX);
+        del_and_eject(vm, "gpu0");
+        qmp_timed(vm, QMP_DEADLINE_MS, "{ 'execute': 'query-status' }");
+        g_assert_cmpuint(console_count(vm), ==, consoles);
+        gpu_free(g);
+    }
+    g_assert_cmpuint(hostile_count(&h->attached), ==, 2);
+    vm_stop(vm);
+    hostile_stop(h);
+}
+
+/* The same while the device is made: there are no consoles yet. */
+static void plug_with_hostile_renderer(Gpu *none)
+{
+    Hostile *h = hostile_start(die_when_rings_are_made);
+    GpuVm *vm = vm_start(NULL, ROOT_PORTS);
+    unsigned consoles = console_count(vm), i;
+
+    for (i = 0; i < 3; i++) {
+        g_autofree char *why = qmp_failure(vm, "{ 'execute': 'device_add', 'arguments': "
+                                               "{ 'driver': 'vgpu-pci', 'bus': 'rp0', 'id': 'gpu0' } }");
+
+        g_test_message("%s", why);
+        g_assert_nonnull(strstr(why, "did not get through its start: it ended"));
+        g_assert_cmpuint(console_count(vm), ==, consoles);
+    }
+    g_assert_cmpuint(hostile_count(&h->attached), ==, 3);
+    qmp_timed(vm, QMP_DEADLINE_MS, "{ 'execute': 'query-status' }");
+    vm_stop(vm);
+    hostile_stop(h);
+}
+
 /* --- several in one VM --- */
 
 static void two_devices(Gpu *none)
@@ -245,13 +319,16 @@ static void four_devices(Gpu *none)
 
 #define OURS CASE_OURS | CASE_RAW
 
-const GpuCase cases_hotplug[] = { { "hotplug/plug-and-drive", plug_and_drive, OURS },
-                                  { "hotplug/unplug", unplug, OURS },
-                                  { "hotplug/unplug-and-plug-again", unplug_and_plug_again, OURS },
-                                  { "hotplug/unplug-by-reset", unplug_by_reset, OURS },
-                                  { "hotplug/unplug-with-lost-renderer", unplug_with_lost_renderer, OURS },
-                                  { "hotplug/refused-plug-leaves-nothing", refused_plug_leaves_nothing,
-                                    OURS },
-                                  { "hotplug/two-devices", two_devices, CASE_RAW },
-                                  { "hotplug/four-devices", four_devices, OURS },
-                                  { NULL } };
+const GpuCase cases_hotplug[] = {
+    { "hotplug/plug-and-drive", plug_and_drive, OURS },
+    { "hotplug/unplug", unplug, OURS },
+    { "hotplug/unplug-and-plug-again", unplug_and_plug_again, OURS },
+    { "hotplug/unplug-by-reset", unplug_by_reset, OURS },
+    { "hotplug/unplug-with-lost-renderer", unplug_with_lost_renderer, OURS },
+    { "hotplug/refused-plug-leaves-nothing", refused_plug_leaves_nothing, OURS },
+    { "hotplug/unplug-with-hostile-renderer", unplug_with_hostile_renderer, OURS },
+    { "hotplug/plug-with-hostile-renderer", plug_with_hostile_renderer, OURS },
+    { "hotplug/two-devices", two_devices, CASE_RAW },
+    { "hotplug/four-devices", four_devices, OURS },
+    { NULL }
+};

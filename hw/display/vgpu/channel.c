@@ -15,19 +15,24 @@
  * Keep-alive: a PING every CHANNEL_TICK_MS; CHANNEL_TICKS_MAX of them
  * unanswered and the renderer is lost.  Ticks are counted, not time: a QEMU that
  * was itself stopped blames nobody.
+ *
+ * Messages change consoles, so they are handled by the main loop's thread only,
+ * and only between realize and unrealize; before, HELLO and FATAL are all there is.
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "block/aio.h"
+#include "hw/core/cpu.h"
 #include "qemu/main-loop.h"
 #include "qemu/sockets.h"
 #include "vgpu.h"
 #include "trace.h"
 
-#define CHANNEL_BURST     32
-#define CHANNEL_OUT_MAX   (256 * 1024)
-#define CHANNEL_TICK_MS   2000
-#define CHANNEL_TICKS_MAX 5
+#define CHANNEL_BURST      32
+#define CHANNEL_LAST_WORDS 1024 /* messages of one that is gone */
+#define CHANNEL_OUT_MAX    (256 * 1024)
+#define CHANNEL_TICK_MS    2000
+#define CHANNEL_TICKS_MAX  5
 
 typedef struct ChannelRule {
     uint32_t request;
@@ -86,7 +91,11 @@ static bool channel_fatal(VgpuDevice *d, const void *payload, int *fd)
     char text[sizeof(f->message)];
 
     vgpu_clean_text(text, sizeof(text), f->message, sizeof(f->message));
-    vgpu_lose(d, VGPU_LOST_CLOSED, "it gave up: %s", text);
+    if (d->losing) { /* read by vgpu_channel_last_words() */
+        snprintf(d->lost_why, sizeof(d->lost_why), "it gave up: %s", text);
+    } else {
+        vgpu_lose(d, VGPU_LOST_CLOSED, "it gave up: %s", text);
+    }
     return true;
 }
 
@@ -187,8 +196,8 @@ static int channel_fill(VgpuDevice *d, size_t want)
     return 1;
 }
 
-/* 1: a message was handled; 0: none complete; -1: the renderer is lost */
-static int channel_message(VgpuDevice *d)
+/* 1: *rule's message is complete in in[]; 0: not yet; -1: the renderer is lost */
+static int channel_next(VgpuDevice *d, const ChannelRule **next)
 {
     VgpuChannel *c = &d->channel;
     struct vgpu_channel_hdr h;
@@ -201,7 +210,8 @@ static int channel_message(VgpuDevice *d)
     memcpy(&h, c->in, sizeof(h));
     rule = channel_rule(h.request);
     if (!rule || h.flags || h.size != rule->size || rule->fds != (c->in_fd >= 0) ||
-        (!c->hello_seen && h.request != VGPU_CHANNEL_HELLO && h.request != VGPU_CHANNEL_FATAL)) {
+        (d->state == VGPU_STATE_STARTING && h.request != VGPU_CHANNEL_HELLO &&
+         h.request != VGPU_CHANNEL_FATAL)) {
         vgpu_lose(d, VGPU_LOST_PROTOCOL,
                   "it sent gpu channel request 0x%x with %u bytes and %d"
                   " descriptors",
@@ -215,11 +225,25 @@ static int channel_message(VgpuDevice *d)
     }
     trace_vgpu_channel_in(d, h.request, h.size, c->in_fd);
     c->have = 0;
-    if (!rule->handle(d, c->in + sizeof(h), &c->in_fd)) {
+    *next = rule;
+    return 1;
+}
+
+/* 1: a message was handled; 0: none complete; -1: the renderer is lost */
+static int channel_message(VgpuDevice *d)
+{
+    VgpuChannel *c = &d->channel;
+    const ChannelRule *rule;
+    int r = channel_next(d, &rule);
+
+    if (r <= 0) {
+        return r;
+    }
+    if (!rule->handle(d, c->in + sizeof(struct vgpu_channel_hdr), &c->in_fd)) {
         vgpu_lose(d, VGPU_LOST_PROTOCOL,
                   "it sent gpu channel request 0x%x with values out of"
                   " bounds",
-                  h.request);
+                  rule->request);
     }
     channel_drop_fd(c);
     return d->losing ? -1 : 1;
@@ -237,9 +261,27 @@ void vgpu_channel_read(VgpuDevice *d)
     }
 }
 
+/* What it still wanted to show is dropped; a FATAL says why it ended. */
+void vgpu_channel_last_words(VgpuDevice *d)
+{
+    VgpuChannel *c = &d->channel;
+    const ChannelRule *rule;
+
+    for (int i = 0; i < CHANNEL_LAST_WORDS && c->fd >= 0 && channel_next(d, &rule) > 0; i++) {
+        if (rule->request == VGPU_CHANNEL_FATAL) {
+            rule->handle(d, c->in + sizeof(struct vgpu_channel_hdr), &c->in_fd);
+            i = CHANNEL_LAST_WORDS;
+        }
+        channel_drop_fd(c);
+    }
+}
+
 static void channel_readable(void *opaque)
 {
-    vgpu_channel_read(opaque);
+    /* A vCPU's thread that waits for a disk may poll the main loop's descriptors. */
+    if (!current_cpu) {
+        vgpu_channel_read(opaque);
+    }
 }
 
 static void channel_flush(void *opaque);

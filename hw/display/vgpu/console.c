@@ -56,7 +56,7 @@ static QemuConsole *scanout_console(VgpuScanout *s)
 
 static VgpuScanout *scanout_get(VgpuDevice *d, uint32_t id)
 {
-    return id < d->parent_obj.conf.max_outputs ? &d->scanouts[id] : NULL;
+    return id < d->parent_obj.conf.max_outputs && d->scanouts[id].dev ? &d->scanouts[id] : NULL;
 }
 
 /* ---- damage and refresh ------------------------------------------------- */
@@ -429,6 +429,7 @@ void vgpu_console_fini(VgpuDevice *d)
         b->scanout[i].con = NULL;
         timer_free(s->ack_timer);
         timer_free(s->refresh_timer);
+        *s = (VgpuScanout){};
     }
 }
 

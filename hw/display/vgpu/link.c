@@ -109,10 +109,8 @@ static bool link_wait(VgpuLink *l, short events)
     return r > 0;
 }
 
-/* It may have left last words on the gpu channel: they count more than the end itself. */
 static void link_closed(VgpuLink *l)
 {
-    vgpu_channel_read(l->dev);
     vgpu_lose(l->dev, VGPU_LOST_CLOSED, "it ended");
 }
 

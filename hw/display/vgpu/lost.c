@@ -13,6 +13,8 @@
  * vgpu_rejoin(), called at every reset of the device, asks for a new renderer:
  * a timer drives vgpu_attach_step(), then waits for HELLO; nothing blocks.  A
  * guest can reset its device as often as it likes, hence REJOIN_GAP_MS.
+ * A renderer that closes its sockets may have left last words on the gpu channel,
+ * which count more than the end itself: vgpu_lost_why() looks for them.
  * Often the reset itself finds the renderer gone, as it has to stop the rings:
  * the bottom half is still to come then, and goes on with the rejoin.
  */
@@ -65,6 +67,14 @@ void vgpu_lose(VgpuDevice *d, enum vgpu_lost_cause cause, const char *fmt, ...)
     qemu_bh_schedule(d->lost_bh);
 }
 
+const char *vgpu_lost_why(VgpuDevice *d)
+{
+    if (d->losing && d->lost_cause == VGPU_LOST_CLOSED) {
+        vgpu_channel_last_words(d);
+    }
+    return d->lost_why;
+}
+
 static void lost_drop_renderer(VgpuDevice *d)
 {
     vgpu_rings_fini(d);
@@ -81,7 +91,7 @@ static void lost_bh(void *opaque)
     if (!d->losing || d->state != VGPU_STATE_RUNNING) {
         return;
     }
-    trace_vgpu_lost(d, d->lost_why);
+    trace_vgpu_lost(d, vgpu_lost_why(d));
     lost_drop_renderer(d);
     vgpu_set_state(d, VGPU_STATE_LOST);
     vgpu_attach_send_lost(d, cause);
@@ -103,7 +113,7 @@ static void rejoin_again(VgpuDevice *d)
 
 static void rejoin_failed(VgpuDevice *d, Error *err)
 {
-    const char *why = err ? error_get_pretty(err) : d->lost_why;
+    const char *why = err ? error_get_pretty(err) : vgpu_lost_why(d);
 
     trace_vgpu_reattach(d, "failed");
     warn_report("vgpu: %s of VM '%s' got no new renderer (%s): the next reset tries again", d->device_name,
@@ -205,7 +215,8 @@ void vgpu_rejoin(VgpuDevice *d)
 
 void vgpu_lost_init(VgpuDevice *d)
 {
-    d->lost_bh = qemu_bh_new(lost_bh, d);
+    /* Of the context that only the main loop polls: consoles change in its thread alone. */
+    d->lost_bh = aio_bh_new(iohandler_get_aio_context(), lost_bh, d);
     d->rejoin_timer = timer_new_ms(QEMU_CLOCK_REALTIME, rejoin_step, d);
     d->rejoined = INT32_MIN;
     d->losing = false;

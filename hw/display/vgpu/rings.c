@@ -88,7 +88,7 @@ bool vgpu_rings_init(VgpuDevice *d, int fd, int64_t budget_ms, Error **errp)
     }
     if (d->losing) {
         error_free(err);
-        error_setg(errp, "vgpu: the renderer did not get through its start: %s", d->lost_why);
+        error_setg(errp, "vgpu: the renderer did not get through its start: %s", vgpu_lost_why(d));
     } else {
         error_propagate_prepend(errp, err, "vgpu: ");
     }

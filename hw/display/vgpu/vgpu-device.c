@@ -292,7 +292,7 @@ static bool vgpu_wait_for_hello(VgpuDevice *d, Error **errp)
     for (;;) {
         vgpu_channel_read(d);
         if (d->losing) {
-            error_setg(errp, "vgpu: the renderer did not get through its start: %s", d->lost_why);
+            error_setg(errp, "vgpu: the renderer did not get through its start: %s", vgpu_lost_why(d));
             return false;
         }
         if (d->channel.hello_seen) {
@@ -387,6 +387,9 @@ static void vgpu_device_unrealize(DeviceState *qdev)
     VgpuDevice *d = VGPU_DEVICE(qdev);
 
     trace_vgpu_unrealize(d);
+    /* First what the renderer can reach: stopping the rings is an exchange with it. */
+    vgpu_rings_fini(d);
+    vgpu_channel_close(d);
     vgpu_console_fini(d);
     vgpu_teardown(d);
     virtio_gpu_base_device_unrealize(qdev);

@@ -161,7 +161,10 @@ void vgpu_rings_fini(VgpuDevice *d);
 void vgpu_channel_init(VgpuDevice *d);
 void vgpu_channel_open(VgpuDevice *d, int fd); /* takes fd */
 void vgpu_channel_watch(VgpuDevice *d);
+/* Only in the main loop's thread and from no handler of QEMU's core: it changes consoles. */
 void vgpu_channel_read(VgpuDevice *d);
+/* For vgpu_lost_why(). */
+void vgpu_channel_last_words(VgpuDevice *d);
 void vgpu_channel_send(VgpuDevice *d, uint32_t request, const void *payload, uint32_t size);
 uint64_t vgpu_channel_ping(VgpuDevice *d);
 void vgpu_channel_close(VgpuDevice *d);
@@ -188,6 +191,8 @@ void vgpu_memory_unwatch(VgpuDevice *d);
 /* lost.c */
 /* The renderer is no good any more; may be called from inside anything. */
 void G_GNUC_PRINTF(3, 4) vgpu_lose(VgpuDevice *d, enum vgpu_lost_cause cause, const char *fmt, ...);
+/* Why it is being lost, the renderer's own words if it left any. */
+const char *vgpu_lost_why(VgpuDevice *d);
 void vgpu_lost_init(VgpuDevice *d);
 void vgpu_lost_fini(VgpuDevice *d);
 /* The guest was reset: ask for a new renderer if there is none. */
