@@ -302,18 +302,22 @@ void scanout_disable_all(Device *d)
     }
 }
 
-/* To B8G8R8A8, whatever of the eight 32-bit formats it is. */
+/*
+ * To B8G8R8A8, whatever of the eight 32-bit formats it is.  A cursor has alpha
+ * even where its format has none: Linux makes its dumb buffers B8G8R8X8, and
+ * Xorg's modesetting driver draws its cursors into those.
+ */
 static void cursor_convert(uint32_t *data, uint32_t fourcc)
 {
-    /* Bit positions of r, g, b, a in a little-endian word; a of 32: opaque. */
+    /* Bit positions of r, g, b and a in a little-endian word. */
     static const struct {
         uint32_t fourcc;
         uint8_t r, g, b, a;
     } formats[] = {
-        { FOURCC('A', 'R', '2', '4'), 16, 8, 0, 24 }, { FOURCC('X', 'R', '2', '4'), 16, 8, 0, 32 },
-        { FOURCC('A', 'B', '2', '4'), 0, 8, 16, 24 }, { FOURCC('X', 'B', '2', '4'), 0, 8, 16, 32 },
-        { FOURCC('B', 'A', '2', '4'), 8, 16, 24, 0 }, { FOURCC('B', 'X', '2', '4'), 8, 16, 24, 32 },
-        { FOURCC('R', 'A', '2', '4'), 24, 16, 8, 0 }, { FOURCC('R', 'X', '2', '4'), 24, 16, 8, 32 },
+        { FOURCC('A', 'R', '2', '4'), 16, 8, 0, 24 }, { FOURCC('X', 'R', '2', '4'), 16, 8, 0, 24 },
+        { FOURCC('A', 'B', '2', '4'), 0, 8, 16, 24 }, { FOURCC('X', 'B', '2', '4'), 0, 8, 16, 24 },
+        { FOURCC('B', 'A', '2', '4'), 8, 16, 24, 0 }, { FOURCC('B', 'X', '2', '4'), 8, 16, 24, 0 },
+        { FOURCC('R', 'A', '2', '4'), 24, 16, 8, 0 }, { FOURCC('R', 'X', '2', '4'), 24, 16, 8, 0 },
     };
 
     for (unsigned f = 1; f < G_N_ELEMENTS(formats); f++) {
@@ -322,10 +326,9 @@ static void cursor_convert(uint32_t *data, uint32_t fourcc)
         }
         for (unsigned i = 0; i < VGPU_CHANNEL_CURSOR_SIZE * VGPU_CHANNEL_CURSOR_SIZE; i++) {
             uint32_t p = data[i];
-            uint32_t a = formats[f].a == 32 ? 0xff : (p >> formats[f].a) & 0xff;
 
-            data[i] = a << 24 | ((p >> formats[f].r) & 0xff) << 16 | ((p >> formats[f].g) & 0xff) << 8 |
-                      ((p >> formats[f].b) & 0xff);
+            data[i] = ((p >> formats[f].a) & 0xff) << 24 | ((p >> formats[f].r) & 0xff) << 16 |
+                      ((p >> formats[f].g) & 0xff) << 8 | ((p >> formats[f].b) & 0xff);
         }
         return;
     }
