@@ -6,25 +6,28 @@
 # comes from outside at each boot (tests/guest/init, over 9p), so a new test
 # never needs a new image.
 
+# image_packages NAME
 image_packages() {
     echo linux-image-amd64 busybox-static cpio udev kmod procps mount
     echo libgl1-mesa-dri libegl1 libgles2 libgbm1 libgl1 libglx-mesa0
     echo mesa-utils mesa-utils-bin kmscube glmark2-drm glmark2-es2-drm libdrm-tests
     echo mesa-vulkan-drivers vulkan-tools
+    # an image of its own, so that the others stay small
+    [ "$1" != debian13-desktop ] || echo weston xserver-xorg-core x11-xserver-utils x11-apps xdotool mesa-opencl-icd clinfo
 }
 
 image_modules=(virtio_pci virtio_blk ext4 virtio_console 9p 9pnet_virtio crc32c_generic)
 
 image_suite() {
     case $1 in
-    debian13) echo trixie ;;
+    debian13 | debian13-desktop) echo trixie ;;
     debian12) echo bookworm ;;
-    *) die "unknown guest image '$1': there are debian12 and debian13" ;;
+    *) die "unknown guest image '$1': there are debian12, debian13 and debian13-desktop" ;;
     esac
 }
 
 image_dir() {
-    echo "$VGPU_CACHE/guest-$1-$(hash_of "$(image_suite "$1") ${image_modules[*]} $(declare -f image_packages image_initrd image_build chroot_cpio)")"
+    echo "$VGPU_CACHE/guest-$1-$(hash_of "$(image_suite "$1") $(image_packages "$1") ${image_modules[*]} $(declare -f image_packages image_initrd image_build chroot_cpio)")"
 }
 
 # image_initrd ROOT OUT: busybox, the modules that reach the root, and a script
@@ -77,7 +80,7 @@ image_build() {
     local name=$1 out=$2 root kib
     root=$out.root
     # shellcheck disable=SC2046
-    debian_root "$(image_suite "$name")" "$root" $(image_packages)
+    debian_root "$(image_suite "$name")" "$root" $(image_packages "$name")
     root=$root.tmp
     mkdir -p "$root/run/boot" "$root/share"
     mkdir -p "$out.tmp"
@@ -101,7 +104,7 @@ image_make_locked() {
     as_root chown -R "$(id -u):$(id -g)" "$dir.tmp"
     mv "$dir.tmp" "$dir"
     # another checkout may still use an older one: keep three
-    find "$VGPU_CACHE" -maxdepth 1 -type d -name "guest-$1-*" -printf '%T@ %p\n' |
+    find "$VGPU_CACHE" -maxdepth 1 -type d -name "guest-$1-????????????" -printf '%T@ %p\n' |
         sort -rn | tail -n +4 | cut -d' ' -f2- | xargs -r rm -rf
 }
 
