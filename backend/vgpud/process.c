@@ -11,6 +11,8 @@
 /* Fields of /proc/PID/stat, see proc(5). */
 #define STAT_STATE      3
 #define STAT_FLAGS      9
+#define STAT_CUTIME     16
+#define STAT_CSTIME     17
 #define STAT_START      22
 #define STAT_PF_EXITING 0x4 /* the kernel's: it takes the process apart */
 
@@ -48,6 +50,19 @@ bool process_start_time(pid_t pid, uint64_t *ticks)
     g_autofree char *text = read_proc(pid, "stat");
 
     return start_time(text, ticks);
+}
+
+bool process_times(pid_t pid, uint64_t *ticks, uint64_t *reaped_ns)
+{
+    g_autofree char *text = read_proc(pid, "stat");
+    const char *user = stat_field(text, STAT_CUTIME), *system = stat_field(text, STAT_CSTIME);
+
+    if (!start_time(text, ticks)) {
+        return false;
+    }
+    *reaped_ns = (g_ascii_strtoull(user, NULL, 10) + g_ascii_strtoull(system, NULL, 10)) *
+                 (1000000000ull / (uint64_t)sysconf(_SC_CLK_TCK));
+    return true;
 }
 
 bool process_is_ending(pid_t pid, uint64_t start)
@@ -89,6 +104,14 @@ bool process_own_memory(pid_t pid, uint64_t *bytes)
     }
     status_kib(text, "\nVmSwap:", bytes);
     return true;
+}
+
+bool process_shared_memory(pid_t pid, bool fair, uint64_t *bytes)
+{
+    g_autofree char *text = read_proc(pid, fair ? "smaps_rollup" : "status");
+
+    *bytes = 0;
+    return text && status_kib(text, fair ? "\nPss_Shmem:" : "\nRssShmem:", bytes);
 }
 
 char *process_era(void)

@@ -10,6 +10,9 @@
 /* When it started, clock ticks since boot: with the pid, which process it is. */
 bool process_start_time(pid_t pid, uint64_t *ticks);
 
+/* The same, and the CPU time in ns of its children that ended and that it waited for. */
+bool process_times(pid_t pid, uint64_t *ticks, uint64_t *reaped_ns);
+
 /* Its state letter (R, S, D, T, t, Z, ...), 0: there is no such process. */
 char process_state(pid_t pid);
 
@@ -22,9 +25,15 @@ bool process_is_ending(pid_t pid, uint64_t start);
 
 /*
  * Bytes of memory of its own: anonymous and swapped pages.  Shared memory does
- * not count, because the guest's RAM is shared memory that it maps.
+ * not count in a renderer, because the guest's RAM is shared memory that it maps.
  */
 bool process_own_memory(pid_t pid, uint64_t *bytes);
+
+/*
+ * Bytes of shared memory that it maps and uses; fair: what several processes
+ * map counts in each as its part, which takes the kernel a while to find out.
+ */
+bool process_shared_memory(pid_t pid, bool fair, uint64_t *bytes);
 
 /* What tells one boot of one host, and one pid namespace, from another; to free. */
 char *process_era(void);
