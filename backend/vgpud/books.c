@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "process.h"
+#include "process_tree.h"
 
 #define PURGE_AT_ONCE 8 /* each is a look into /proc */
 
@@ -22,6 +23,7 @@ static void vm_free(gpointer data)
     if (vm->page) {
         munmap(vm->page, VGPU_STATS_SIZE);
     }
+    process_tree_free(vm->tree);
     g_free(vm->name);
     g_free(vm->device);
     g_free(vm->profile);
@@ -210,9 +212,10 @@ const char *vm_state_name(VmState state)
 const char *vm_reset_name(VmReset reset)
 {
     static const char *const names[VM_RESET_COUNT] = {
-        [VM_RESET_CRASH] = "crash",       [VM_RESET_HANG] = "hang",     [VM_RESET_DEADLINE] = "deadline",
-        [VM_RESET_PROTOCOL] = "protocol", [VM_RESET_MEMORY] = "memory", [VM_RESET_OPERATOR] = "operator",
-        [VM_RESET_QEMU] = "qemu",
+        [VM_RESET_CRASH] = "crash",       [VM_RESET_HANG] = "hang",
+        [VM_RESET_DEADLINE] = "deadline", [VM_RESET_PROTOCOL] = "protocol",
+        [VM_RESET_MEMORY] = "memory",     [VM_RESET_OPERATOR] = "operator",
+        [VM_RESET_QEMU] = "qemu",         [VM_RESET_PROCESSES] = "processes",
     };
 
     return names[reset];

@@ -23,13 +23,14 @@ typedef enum VmState {
 
 /* By what a VM lost a renderer while its QEMU was there. */
 typedef enum VmReset {
-    VM_RESET_CRASH,    /* it ended by itself */
-    VM_RESET_HANG,     /* it kept the GPU longer than its hang timeout */
-    VM_RESET_DEADLINE, /* it did not answer its QEMU in time */
-    VM_RESET_PROTOCOL, /* it sent its QEMU what it must not */
-    VM_RESET_MEMORY,   /* it used more of the host's memory than it may */
-    VM_RESET_OPERATOR, /* vgpuctl stop */
-    VM_RESET_QEMU,     /* its QEMU gave it up */
+    VM_RESET_CRASH,     /* it ended by itself */
+    VM_RESET_HANG,      /* it kept the GPU longer than its hang timeout */
+    VM_RESET_DEADLINE,  /* it did not answer its QEMU in time */
+    VM_RESET_PROTOCOL,  /* it sent its QEMU what it must not */
+    VM_RESET_MEMORY,    /* it used more of the host's memory than it may */
+    VM_RESET_PROCESSES, /* it has more processes than it may */
+    VM_RESET_OPERATOR,  /* vgpuctl stop */
+    VM_RESET_QEMU,      /* its QEMU gave it up */
     VM_RESET_COUNT,
 } VmReset;
 
@@ -74,10 +75,11 @@ typedef struct Vm {
     pid_t pid;          /* 0: none */
     uint64_t pid_start; /* clock ticks since boot, field 22 of /proc/PID/stat */
     int pidfd;
+    struct ProcessTree *tree;        /* with all below it; NULL: none */
     struct vgpu_stats *page;         /* vgpud writes its limit; NULL: its figures are unknown */
     struct Lease *lease;             /* NULL: it has none */
     bool leased;                     /* it was given one, which it must still have */
-    uint64_t resident;               /* bytes of its own memory, last seen */
+    uint64_t resident;               /* bytes of memory of their own, last seen */
     unsigned restarts;               /* renderers started but for the first */
     uint64_t resets[VM_RESET_COUNT]; /* renderers lost */
     int64_t hung_at[VM_HANGS_MOST];  /* monotonic, us; 0: not yet; the last one first */

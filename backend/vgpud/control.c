@@ -248,7 +248,7 @@ static bool check_room(Daemon *d, const Vm *vm, const Vm *wanted, const Gpu *gpu
  */
 static uint64_t held_now(const Daemon *d, const Vm *vm)
 {
-    uint64_t slack = d->config->memory_overhead / 2;
+    uint64_t slack = (vm_memory_cap(d, vm) - MAX(vm->memory, vm->held)) / 2;
     uint64_t own = vm->resident > slack ? vm->resident - slack : 0;
 
     return vm->page ? MAX(vgpu_stats_get(&vm->page->memory_used), own) : UINT64_MAX;
@@ -279,8 +279,8 @@ static void put_in_force(Daemon *d, Vm *vm, const Gpu *gpu, const Vm *before)
     if (vm->memory != before->memory) {
         put_memory_in_force(d, vm, before->memory);
     }
-    if (vm->cpus != before->cpus && vm->pid) {
-        launcher_pin(vm->pid, vm->cpus, vm->slot);
+    if (vm->cpus != before->cpus && vm->tree) {
+        launcher_pin(vm->tree, vm->cpus, vm->slot);
     }
     vm_lease_update(d, vm);
     vm_save_all(d);

@@ -39,7 +39,6 @@
 #include "leases.h"
 #include "sandbox.h"
 
-#define THREADS_MAX     1024 /* of a renderer */
 #define THREADS_LEAST   1024 /* that the sandbox allows */
 #define CONTEXTS_MAX    64   /* of Vulkan, with plenty of devices and rings: */
 #define CONTEXT_THREADS 32   /* beside the driver's */
@@ -94,9 +93,17 @@ static bool choose_cpus(uint32_t n, uint32_t slot, cpu_set_t *out)
     return taken == n;
 }
 
-void launcher_pin(pid_t pid, uint32_t cpus, uint32_t slot)
+static bool pin_thread(pid_t tid, void *set)
 {
-    g_autofree char *path = g_strdup_printf("/proc/%d/task", (int)pid);
+    if (sched_setaffinity(tid, sizeof(cpu_set_t), set) < 0 && errno != ESRCH) {
+        g_message("cannot bind thread %d to other CPUs: %s", (int)tid, g_strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+void launcher_pin(ProcessTree *t, uint32_t cpus, uint32_t slot)
+{
     cpu_set_t set;
 
     if (!choose_cpus(cpus, slot, &set) && sched_getaffinity(0, sizeof(set), &set) < 0) {
@@ -104,14 +111,9 @@ void launcher_pin(pid_t pid, uint32_t cpus, uint32_t slot)
     }
     /* a thread that appears in the first round has its maker's CPUs, old or new: hence a second */
     for (unsigned round = 0; round < 2; round++) {
-        g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-        const char *tid;
-
-        for (unsigned n = 0; dir && n < THREADS_MAX && (tid = g_dir_read_name(dir)); n++) {
-            if (sched_setaffinity(atoi(tid), sizeof(set), &set) < 0 && errno != ESRCH) {
-                g_message("cannot bind process %d to other CPUs: %s", (int)pid, g_strerror(errno));
-                return;
-            }
+        process_tree_look(t);
+        for (guint i = 0; i < t->members->len; i++) {
+            process_each_thread(g_array_index(t->members, ProcessTreeMember, i).pid, pin_thread, &set);
         }
     }
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "process_tree.h"
 #include "vgpu/stats.h"
 
 #define LAUNCHER_OBJECTS_SIZE (16u * 1024 * 1024)
@@ -52,8 +53,8 @@ typedef struct Launched {
 /* The descriptors and the map are the caller's. */
 bool launcher_start(const LaunchSpec *spec, Launched *out, GError **error);
 
-/* Binds all threads of a running renderer to other CPUs; cpus 0: all. */
-void launcher_pin(pid_t pid, uint32_t cpus, uint32_t slot);
+/* Binds all threads of a running renderer's processes to other CPUs; cpus 0: all. */
+void launcher_pin(ProcessTree *t, uint32_t cpus, uint32_t slot);
 
 /* Closes and unmaps what is left of it; the process is left alone. */
 void launched_clear(Launched *l);

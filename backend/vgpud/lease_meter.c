@@ -9,7 +9,9 @@
  * is due by it; the larger is charged, and taken off all three.  An account
  * may be overdrawn by CREDIT, what figures of the same work may be late by;
  * that of the time held never, because we see that one ourselves when it
- * happens, and it is the one that others waited for.
+ * happens, and it is the one that others waited for.  CPU time of processes
+ * that are not known yet is later than that: until it comes the account may be
+ * overdrawn by all that is charged meanwhile.
  *
  * A claim is whatever the renderer likes.  One that goes back is not heard, one
  * that jumps ahead counts no more than the time that has passed, or what was
@@ -62,7 +64,7 @@ void lease_meter_start(LeaseMeter *m, const LeaseSample *s)
 uint64_t lease_meter_charge(LeaseMeter *m, const LeaseSample *s)
 {
     int64_t held_due = (int64_t)gpu_time(s, min64(s->held, s->now - m->at));
-    int64_t charge;
+    int64_t charge, credit;
 
     m->claim_due += (int64_t)claimed(m, s);
     if (s->cpu_counts && s->cpu > m->cpu) {
@@ -74,7 +76,9 @@ uint64_t lease_meter_charge(LeaseMeter *m, const LeaseSample *s)
     charge = s->cpu_counts ? m->cpu_due : m->claim_due;
     charge = charge > held_due ? charge : held_due;
     charge = charge > 0 ? charge : 0;
-    m->cpu_due = m->cpu_due - charge > -CREDIT ? m->cpu_due - charge : -CREDIT;
+    m->open = s->cpu_late ? m->open + charge : 0;
+    credit = CREDIT + m->open;
+    m->cpu_due = m->cpu_due - charge > -credit ? m->cpu_due - charge : -credit;
     m->claim_due -= charge;
     if (m->claim_due < -CREDIT) {
         m->lied += (uint64_t)(-CREDIT - m->claim_due);

@@ -18,7 +18,8 @@ typedef struct LeaseSample {
     uint64_t claim;           /* page: busy_ns */
     uint64_t busy_since;      /* page: busy_since_ns */
     bool cpu_counts;          /* and not the claim */
-    uint64_t cpu;             /* CPU time of the process, ever */
+    uint64_t cpu;             /* CPU time of the processes, ever */
+    bool cpu_late;            /* more of it may be known later */
 } LeaseSample;
 
 typedef struct LeaseMeter {
@@ -27,6 +28,7 @@ typedef struct LeaseMeter {
     uint64_t advance; /* counted as claimed for work that goes on, its claim is to come */
     uint64_t cpu;     /* the highest seen */
     int64_t claim_due, cpu_due;
+    int64_t open;  /* charged since CPU time was last known in full */
     uint64_t lied; /* charged beyond what was claimed, ever */
 } LeaseMeter;
 

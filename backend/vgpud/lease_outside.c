@@ -20,17 +20,15 @@
  */
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "lease_private.h"
 
-#define TOO_MUCH    (100 * LEASE_MS) /* on the account */
-#define MOST        (500 * LEASE_MS) /* it is not held against it for longer */
-#define LITTLE      10               /* of one CPU's time this part is nobody's business */
-#define NICE_LAST   19
-#define THREADS_MAX 1024
+#define TOO_MUCH  (100 * LEASE_MS) /* on the account */
+#define MOST      (500 * LEASE_MS) /* it is not held against it for longer */
+#define LITTLE    10               /* of one CPU's time this part is nobody's business */
+#define NICE_LAST 19
 
 uint64_t lease_weight(const Lease *l)
 {
@@ -72,15 +70,21 @@ static void renice_session(pid_t pid, int value)
     }
 }
 
-void lease_renice(pid_t pid, bool last)
+static bool renice_thread(pid_t tid, void *value)
 {
-    g_autofree char *path = g_strdup_printf("/proc/%d/task", (int)pid);
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    int value = last ? NICE_LAST : getpriority(PRIO_PROCESS, (id_t)getpid());
-    const char *tid;
+    setpriority(PRIO_PROCESS, (id_t)tid, *(int *)value); /* it may be gone */
+    return true;
+}
 
-    renice_session(pid, value);
-    for (unsigned n = 0; dir && n < THREADS_MAX && (tid = g_dir_read_name(dir)); n++) {
-        setpriority(PRIO_PROCESS, (id_t)atoi(tid), value); /* it may be gone */
-    }
+static void renice_process(pid_t pid, void *value)
+{
+    renice_session(pid, *(int *)value);
+    process_each_thread(pid, renice_thread, value);
+}
+
+void lease_renice(const Lease *l, bool last)
+{
+    int value = last ? NICE_LAST : getpriority(PRIO_PROCESS, (id_t)getpid());
+
+    lease_tree_each(&l->tree, renice_process, &value);
 }

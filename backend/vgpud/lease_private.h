@@ -8,6 +8,7 @@
 #include "lease_meter.h"
 #include "lease_page.h"
 #include "leases.h"
+#include "process_tree.h"
 
 #define LEASE_MS 1000000ull
 
@@ -28,6 +29,13 @@ typedef struct LeaseGpu {
     uint64_t retry;         /* when to go on where a round was broken off */
 } LeaseGpu;
 
+/* lease_tree.c's: the processes of a VM, but for what its renderer's clock tells. */
+typedef struct LeaseTree {
+    GArray *processes; /* LeaseProcess, the renderer first; only the main thread changes who is there */
+    uint64_t total;    /* ns of CPU time of the others, counted */
+    bool begun;        /* what was there at the first look does not count */
+} LeaseTree;
+
 struct Lease {
     LeaseGpu *gpu;
     SchedClient *client;
@@ -37,6 +45,7 @@ struct Lease {
     pid_t pid;
     clockid_t clock; /* CPU time of pid */
     bool clock_known;
+    LeaseTree tree;
     LeaseSettings settings;
     void *vm;
 
@@ -53,6 +62,10 @@ struct Lease {
     LeaseMeter meter;
     bool warm;                /* its CPU time counts: it has begun to work, not only to start */
     uint64_t contended, busy; /* the GPU's at the last charge */
+    uint64_t held_ns;         /* how long it was held, but for now */
+    struct {
+        uint64_t contended, busy, held_ns; /* the same at the last walk */
+    } walk;
 
     bool stopped;               /* by a signal: gets no lease until it goes on */
     bool hung;                  /* gets no lease any more */
@@ -111,10 +124,12 @@ uint64_t lease_gpu_time(const Lease *l, uint64_t ns);
 
 /* First in all that changes a GPU: counts contended time up to now. */
 void lease_gpu_clock(LeaseGpu *g, uint64_t now);
-/* Of its process, where it counts. */
-uint64_t lease_cpu_time(const Lease *l, bool *known);
+/* Of its processes, where it counts. */
+uint64_t lease_cpu_time(Lease *l, uint64_t now, bool *known);
 /* What it used since the last time. */
 void lease_charge(Lease *l, uint64_t now);
+/* The same with what is only known by a walk through its processes. */
+void lease_charge_walk(Lease *l, const ProcessTree *seen, uint64_t now);
 /* What its page says against what we think: it came back, it wants. */
 void lease_follow(Lease *l, uint64_t now);
 /* Takes it away whatever it does. */
@@ -138,8 +153,21 @@ void lease_tick(Lease *l, uint64_t now);
 uint64_t lease_weight(const Lease *l);
 /* The lock is held, once a second: sets outside. */
 void lease_judge(Lease *l);
-/* A process' threads: the last ones to run, or like others again. */
-void lease_renice(pid_t pid, bool last);
+/* Main thread, without the lock: all its threads are the last ones to run, or like others again. */
+void lease_renice(const Lease *l, bool last);
+
+/* ---- lease_tree.c; the lock is held ---- */
+
+void lease_tree_init(LeaseTree *t, pid_t root);
+void lease_tree_finish(LeaseTree *t); /* takes one of all zeros */
+/* CPU time of those below the renderer, as far as it is known now. */
+uint64_t lease_tree_time(LeaseTree *t, uint32_t cpus, uint64_t now);
+/* There is nobody below it. */
+bool lease_tree_is_one(const LeaseTree *t);
+/* Who is there, by a walk: lease_tree_time tells of them from now on. */
+void lease_tree_see(LeaseTree *t, const ProcessTree *seen, uint32_t cpus, uint64_t now);
+/* Main thread, without the lock. */
+void lease_tree_each(const LeaseTree *t, void (*each)(pid_t pid, void *opaque), void *opaque);
 
 /* ---- lease_thread.c ---- */
 

@@ -37,15 +37,19 @@ void lease_gpu_clock(LeaseGpu *g, uint64_t now)
     }
 }
 
-uint64_t lease_cpu_time(const Lease *l, bool *known)
+uint64_t lease_cpu_time(Lease *l, uint64_t now, bool *known)
 {
     struct timespec ts;
 
     *known = l->settings.software && l->clock_known && clock_gettime(l->clock, &ts) == 0;
-    return *known ? (uint64_t)ts.tv_sec * 1000 * LEASE_MS + (uint64_t)ts.tv_nsec : 0;
+    if (!*known) {
+        return 0;
+    }
+    return (uint64_t)ts.tv_sec * 1000 * LEASE_MS + (uint64_t)ts.tv_nsec +
+           lease_tree_time(&l->tree, l->gpu->capacity, now);
 }
 
-static LeaseSample sample(const Lease *l, uint64_t now)
+static LeaseSample sample(Lease *l, uint64_t now)
 {
     const struct vgpu_lease *page = l->page.shared;
     LeaseSample s = {
@@ -57,8 +61,28 @@ static LeaseSample sample(const Lease *l, uint64_t now)
         .busy_since = lease_page_get(&page->busy_since_ns),
     };
 
-    s.cpu = lease_cpu_time(l, &s.cpu_counts);
+    s.cpu = lease_cpu_time(l, now, &s.cpu_counts);
     return s;
+}
+
+/* GPU time since the last time; late: there may be more that is not known yet. */
+static uint64_t measure(Lease *l, bool late, uint64_t now)
+{
+    LeaseGpu *g = l->gpu;
+    LeaseSample s = sample(l, now);
+    uint64_t used;
+
+    s.cpu_late = late;
+    if (!l->warm) {
+        l->meter.cpu = s.cpu;
+        l->warm = s.cpu > STARTING; /* whether it asks for a lease or not */
+    }
+    used = lease_meter_charge(&l->meter, &s);
+    l->contended = g->contended;
+    l->busy = g->busy;
+    l->figures.used_ns += used;
+    g->used += used;
+    return used;
 }
 
 /*
@@ -69,25 +93,46 @@ static LeaseSample sample(const Lease *l, uint64_t now)
 void lease_charge(Lease *l, uint64_t now)
 {
     LeaseGpu *g = l->gpu;
-    LeaseSample s = sample(l, now);
-    uint64_t used, most = lease_gpu_time(l, g->busy - l->busy);
+    uint64_t most = lease_gpu_time(l, g->busy - l->busy),
+             used = measure(l, !lease_tree_is_one(&l->tree), now);
 
-    if (!l->warm) {
-        l->meter.cpu = s.cpu;
-        l->warm = s.cpu > STARTING; /* whether it asks for a lease or not */
-    }
-    used = lease_meter_charge(&l->meter, &s);
-
-    l->contended = g->contended;
-    l->busy = g->busy;
-    l->figures.used_ns += used;
-    g->used += used;
     if (used) {
         bool all = l->held || sched_policy(g->sched) == SCHED_FIXED_SHARE;
 
         sched_charge(g->sched, l->client, all ? used : MIN(used, most), now);
         l->outside_used += l->held ? 0 : MIN(used, most);
     }
+}
+
+static uint64_t held_time(const Lease *l, uint64_t now)
+{
+    return l->held_ns + (l->held ? now - MIN(l->granted, now) : 0);
+}
+
+/*
+ * Who has the lease now says nothing of what came late: it is in the others'
+ * way as far as they had or wanted the GPU since the last walk, and it was
+ * without a lease as far as it is more than the lease was held.
+ */
+void lease_charge_walk(Lease *l, const ProcessTree *seen, uint64_t now)
+{
+    LeaseGpu *g = l->gpu;
+    uint64_t held, most, used;
+
+    lease_charge(l, now);
+    lease_tree_see(&l->tree, seen, g->capacity, now);
+    held = lease_gpu_time(l, held_time(l, now) - l->walk.held_ns);
+    most = lease_gpu_time(l, l->held ? g->contended - l->walk.contended : g->busy - l->walk.busy);
+    used = measure(l, false, now);
+    if (used) {
+        uint64_t counted = MIN(used, most);
+
+        sched_charge(g->sched, l->client, sched_policy(g->sched) == SCHED_FIXED_SHARE ? used : counted, now);
+        l->outside_used += l->held ? 0 : counted - MIN(counted, held);
+    }
+    l->walk.contended = g->contended;
+    l->walk.busy = g->busy;
+    l->walk.held_ns = held_time(l, now);
 }
 
 /* ---- held and waiting ---- */
@@ -111,6 +156,7 @@ static void end_hold(Lease *l, uint64_t now)
 {
     lease_charge(l, now);
     sched_return(l->gpu->sched, l->client, now);
+    l->held_ns = held_time(l, now);
     l->held = false;
     l->end = l->look = NEVER;
     l->gpu->held_width -= l->held_width;

@@ -161,6 +161,7 @@ Leases *leases_new(LeasesHung *hung, void *opaque, GError **error)
 static void lease_free(Lease *lease)
 {
     lease_page_close(&lease->page);
+    lease_tree_finish(&lease->tree);
     if (lease->call >= 0) {
         close(lease->call);
     }
@@ -319,8 +320,8 @@ static void take_up(Lease *lease, uint64_t now)
         clock_getcpuclockid(lease->pid, &lease->clock) == 0 && clock_gettime(lease->clock, &cpu) == 0;
     s.cpu = (uint64_t)cpu.tv_sec * 1000 * LEASE_MS + (uint64_t)cpu.tv_nsec;
     lease_meter_start(&lease->meter, &s);
-    lease->contended = g->contended;
-    lease->busy = lease->outside_busy = g->busy;
+    lease->contended = lease->walk.contended = g->contended;
+    lease->busy = lease->outside_busy = lease->walk.busy = g->busy;
     if (granted && g->held_width + lease->settings.params.width <= g->capacity) {
         lease_hold(lease, now);
     }
@@ -366,6 +367,7 @@ Lease *leases_add(Leases *l, const char *gpu, int page, int call, int wake, pid_
         return NULL;
     }
     lease->pid = pid;
+    lease_tree_init(&lease->tree, pid);
     lease->vm = vm;
     lease->end = lease->look = LEASE_PAGE_NEVER;
     lease->call = call;
@@ -405,6 +407,21 @@ void leases_set(Lease *lease, const LeaseSettings *settings)
     sched_set_params(lease->gpu->sched, lease->client, &settings->params, now);
     put_settings(lease, settings);
     lease_gpu_round(lease->gpu, now);
+    unlock(l);
+}
+
+void leases_see(Lease *lease, const ProcessTree *seen)
+{
+    Leases *l = lease->gpu->all;
+    uint64_t now;
+
+    if (!lease->settings.software) {
+        return;
+    }
+    lock(l);
+    now = lease_now();
+    lease_gpu_clock(lease->gpu, now);
+    lease_charge_walk(lease, seen, now);
     unlock(l);
 }
 
@@ -465,7 +482,7 @@ static void count_active(Leases *l)
 static void tell_outside(Leases *l, Lease *lease, bool outside)
 {
     if (outside || lease->outside_told) {
-        lease_renice(lease->pid, outside);
+        lease_renice(lease, outside);
     }
     if (outside != lease->outside_told) {
         lease->outside_told = outside;

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "../sched/sched.h"
+#include "process_tree.h"
 #include "vgpu/lease.h"
 
 typedef struct Leases Leases;
@@ -53,6 +54,11 @@ void leases_start(Leases *l);
 Lease *leases_add(Leases *l, const char *gpu, int page, int call, int wake, pid_t pid,
                   const LeaseSettings *settings, void *vm, GError **error);
 void leases_set(Lease *lease, const LeaseSettings *settings);
+/*
+ * The renderer's processes as they are now; without it its own CPU time is all
+ * that is known.  At the first time: what they used before does not count.
+ */
+void leases_see(Lease *lease, const ProcessTree *seen);
 /* Its renderer is gone, or about to be: whatever it held is free. */
 void leases_remove(Lease *lease);
 

@@ -35,6 +35,7 @@
 #include "figures.h"
 #include "ids.h"
 #include "process.h"
+#include "process_tree.h"
 #include "state.h"
 #include "units.h"
 #include "vm_lease.h"
@@ -121,6 +122,7 @@ static void forget_renderer(Vm *vm)
         close(vm->pidfd);
         vm->pidfd = -1;
     }
+    g_clear_pointer(&vm->tree, process_tree_free);
     vm->pid = 0;
     vm->pid_start = 0;
     vm->resident = 0;
@@ -336,6 +338,7 @@ bool vm_start(Daemon *d, Vm *vm, GError **error)
     if (!process_start_time(vm->pid, &vm->pid_start)) {
         vm->pid_start = 0;
     }
+    vm->tree = process_tree_new(vm->pid, vm->pid_start);
     vm->log = vmlog_new(l->log, vm->name);
     l->log = -1;
     vm->starting = l;
@@ -489,6 +492,7 @@ void vm_adopt_all(Daemon *d)
             books_depart(d->books, vm);
             continue;
         }
+        vm->tree = process_tree_new(vm->pid, vm->pid_start);
         vm->page = adopt_page(vm->pidfd);
         if (vm->page) { /* it may have written another limit there meanwhile */
             vgpu_stats_set(&vm->page->memory_limit, vm->memory);

@@ -117,6 +117,10 @@ static bool add(Daemon *d, Vm *vm, int page, int call, int wake, GError **error)
 
     settings_of(d, vm, &s);
     vm->lease = leases_add(d->leases, vm->gpu, page, call, wake, vm->pid, &s, vm, error);
+    if (vm->lease) { /* what is there already counts from now on */
+        process_tree_look(vm->tree);
+        leases_see(vm->lease, vm->tree);
+    }
     return vm->lease != NULL;
 }
 

@@ -2,9 +2,9 @@
 /*
  * Theory of operation
  *
- * Three things are told by no event and have to be looked at: what memory a
- * renderer really uses, whether the QEMU of an adopted renderer is gone, and
- * what a lease that nobody else waits for is used for (leases_tick).
+ * Some things are told by no event and have to be looked at: what memory and
+ * CPU time a renderer and the processes below it really use, whether the QEMU of an adopted renderer is gone,
+ * and what a lease that nobody else waits for is used for (leases_tick).
  *
  * That is done once a second while any lease is held or wanted: a renderer that
  * is at work.  When all leases have been idle and are taken back it is done
@@ -23,18 +23,26 @@
 #include "launcher.h"
 #include "leases.h"
 #include "process.h"
+#include "process_tree.h"
 #include "units.h"
 #include "vm.h"
 
-#define IDLE_S 10
+#define IDLE_S       10
+#define CONTEXTS_MAX 64 /* of Vulkan: more processes get no more memory */
 
 static guint timer, timer_s; /* 0: none */
 
 uint64_t vm_memory_cap(const Daemon *d, const Vm *vm)
 {
-    uint64_t cap, granted = MAX(vm->memory, vm->held);
+    uint64_t cap, granted = MAX(vm->memory, vm->held), overhead = d->config->memory_overhead;
+    guint others = vm->tree && vm->tree->members->len ? vm->tree->members->len - 1 : 0;
 
-    return __builtin_add_overflow(granted, d->config->memory_overhead, &cap) ? UINT64_MAX : cap;
+    /* each context of Vulkan has a driver and a compiler of its own */
+    if (__builtin_mul_overflow(overhead / 4, 4 + MIN(others, CONTEXTS_MAX), &overhead) ||
+        __builtin_add_overflow(granted, overhead, &cap)) {
+        return UINT64_MAX;
+    }
+    return cap;
 }
 
 /*
@@ -63,31 +71,51 @@ static void check_adopted(Daemon *d)
     }
 }
 
+static void check_memory(Daemon *d, Vm *vm)
+{
+    g_autofree char *why = NULL;
+    uint64_t cap, now;
+
+    if (!process_tree_memory(vm->tree, false, &now)) {
+        return;
+    }
+    cap = vm_memory_cap(d, vm);
+    if (now > cap) { /* or several of them have the same in sight */
+        process_tree_memory(vm->tree, true, &now);
+    }
+    vm->resident = now;
+    control_follow_memory(d, vm);
+    if (now <= cap || vm->cause) {
+        return;
+    }
+    why = g_strdup_printf("it used %" G_GUINT64_FORMAT
+                          " MiB of host memory, more than its limit of %" G_GUINT64_FORMAT
+                          " MiB and %" G_GUINT64_FORMAT " MiB for the driver",
+                          (guint64)(now / MIB), (guint64)(vm->memory / MIB),
+                          (guint64)((cap - MAX(vm->memory, vm->held)) / MIB));
+    vm_kill(vm, VM_RESET_MEMORY, why);
+}
+
 /* True: there is memory to come back soon. */
-static bool check_memory(Daemon *d)
+static bool check_processes(Daemon *d)
 {
     bool soon = false;
 
     for (guint i = 0; i < d->books->vms->len; i++) {
         Vm *vm = d->books->vms->pdata[i];
-        uint64_t cap, now;
-        g_autofree char *why = NULL;
 
-        if (vm->pidfd < 0 || !process_own_memory(vm->pid, &now)) {
+        if (vm->pidfd < 0) {
             continue;
         }
-        vm->resident = now;
-        control_follow_memory(d, vm);
+        process_tree_look(vm->tree);
+        if (vm->tree->too_many && !vm->cause) {
+            vm_kill(vm, VM_RESET_PROCESSES, "it has more processes or threads than any VM needs");
+        }
+        check_memory(d, vm);
+        if (vm->lease) {
+            leases_see(vm->lease, vm->tree);
+        }
         soon |= vm->held != 0;
-        cap = vm_memory_cap(d, vm);
-        if (now <= cap || vm->cause) {
-            continue;
-        }
-        why = g_strdup_printf(
-            "it used %" G_GUINT64_FORMAT " MiB of host memory, more than its limit of %" G_GUINT64_FORMAT
-            " MiB and %" G_GUINT64_FORMAT " MiB for the driver",
-            (guint64)(now / MIB), (guint64)(vm->memory / MIB), (guint64)(d->config->memory_overhead / MIB));
-        vm_kill(vm, VM_RESET_MEMORY, why);
     }
     return soon;
 }
@@ -111,7 +139,7 @@ static gboolean on_timer(gpointer opaque)
     Daemon *d = opaque;
     bool busy;
 
-    busy = check_memory(d);
+    busy = check_processes(d);
     check_adopted(d);
     busy |= leases_tick(d->leases);
     set_timer(d, !d->books->vms->len ? 0 : busy ? 1 : IDLE_S);

@@ -76,6 +76,47 @@ static void test_charged_once(void)
     g_assert_cmpuint(m.lied, ==, 0);
 }
 
+/* CPU time that is known once a second is not charged for a second time when it comes. */
+static void test_late_cpu_is_charged_once(void)
+{
+    LeaseSample s = first();
+    LeaseMeter m;
+    uint64_t sum = 0;
+
+    s.cpu_counts = true;
+    m = start(&s);
+    for (unsigned second = 0; second < 3; second++) {
+        s.cpu_late = true;
+        for (unsigned i = 0; i < 250; i++) {
+            s.now += 2 * MS;
+            s.held = 2 * MS;
+            sum += lease_meter_charge(&m, &s);
+            s.now += 2 * MS;
+            s.held = 0;
+            sum += lease_meter_charge(&m, &s);
+        }
+        s.cpu_late = false;
+        s.cpu += 500 * MS;
+        sum += lease_meter_charge(&m, &s);
+        g_assert_cmpuint(sum, ==, (second + 1) * 500 * MS);
+    }
+    /* what it used beyond that is */
+    s.cpu += 300 * MS;
+    s.now += 500 * MS;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 300 * MS);
+    /* and having held it for nothing is worth nothing when all is known */
+    s.cpu_late = true;
+    s.now += 500 * MS;
+    s.held = 500 * MS;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 500 * MS);
+    s.cpu_late = false;
+    s.held = 0;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 0);
+    s.cpu += 100 * MS;
+    s.now += 500 * MS;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), >=, 80 * MS);
+}
+
 /* Next to nothing is gained by having been charged too much before. */
 static void test_credit_is_bounded(void)
 {
@@ -212,6 +253,7 @@ int main(int argc, char **argv)
     g_test_add_func("/lease-meter/claim", test_claim);
     g_test_add_func("/lease-meter/held-counts-without-a-claim", test_held_counts_without_a_claim);
     g_test_add_func("/lease-meter/charged-once", test_charged_once);
+    g_test_add_func("/lease-meter/late-cpu-is-charged-once", test_late_cpu_is_charged_once);
     g_test_add_func("/lease-meter/credit-is-bounded", test_credit_is_bounded);
     g_test_add_func("/lease-meter/wild-claims", test_wild_claims);
     g_test_add_func("/lease-meter/long-batch", test_long_batch);
