@@ -107,7 +107,10 @@ static bool options_parse(Options *o, int argc, char **argv, GError **error)
         { "null-submit-us", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT64, &o->null_submit_us,
           "Tests: what a submit costs the null renderer; -1: as its first word says", "US" },
         { "null-submit-how", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &o->null_submit_how,
-          "Tests: burn (a CPU's time), sleep (the render thread's) or async (until its fence)", "HOW" },
+          "Tests: burn (a CPU's time), child (another process does), sleep (the render thread's) or async "
+          "(until "
+          "its fence)",
+          "HOW" },
         { "null-lies", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &o->null_lies,
           "Tests: works without the lease and claims nothing", NULL },
         { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Show the version", NULL },

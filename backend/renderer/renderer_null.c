@@ -9,18 +9,23 @@
  * It can play a GPU that is busy, for tests of whatever divides GPU time: a
  * submit costs as much as an option says, and it burns that much of a CPU's
  * time (as software rendering does), sleeps (a call that does not return) or is
- * async: then that thread does one submit after the other, as hardware does.
+ * async: then that thread does one submit after the other, as hardware does.  Or
+ * a child process burns it, as one of Vulkan's does (outside of a sandbox, which
+ * lets no renderer fork).
  * A submit of the one word NULL_LOSE loses its context.
  *
  * Its blobs of host memory are memfds, of the kinds that real renderers have
  * and those that nobody should: blob_id says which (enum NullBlobKind).  The
  * first word of each of the first NULL_MARKED pages tells whose it is.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_gpu.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -54,7 +59,7 @@ typedef struct NullBlob {
     uint64_t offset;
 } NullBlob;
 
-typedef enum NullHow { NULL_BURN, NULL_SLEEP, NULL_ASYNC } NullHow;
+typedef enum NullHow { NULL_BURN, NULL_SLEEP, NULL_ASYNC, NULL_CHILD } NullHow;
 
 typedef struct NullJob {
     enum { NULL_FENCE, NULL_WORK, NULL_END } kind;
@@ -70,6 +75,7 @@ struct Renderer {
     NullHow how;
     GAsyncQueue *jobs; /* of NullJob, allocated */
     GThread *thread;
+    int child; /* the socket to it, -1: none */
 };
 
 static gpointer null_fence_thread(gpointer data)
@@ -112,9 +118,57 @@ static void null_burn(int64_t us)
     }
 }
 
+/* In the child, which has no other thread: burns what it is told to until nobody tells it any more. */
+static G_NORETURN void null_child(int fd)
+{
+    int64_t us;
+
+    while (read(fd, &us, sizeof(us)) == sizeof(us)) {
+        null_burn(us);
+        if (write(fd, &us, sizeof(us)) < 0) {
+            break;
+        }
+    }
+    _exit(0);
+}
+
+static void null_burn_in_child(const Renderer *r, int64_t us)
+{
+    if (write(r->child, &us, sizeof(us)) == sizeof(us)) {
+        while (read(r->child, &us, sizeof(us)) < 0 && errno == EINTR) {
+        }
+    }
+}
+
+static bool null_start_child(Renderer *r, GError **error)
+{
+    int pair[2];
+    pid_t pid = -1;
+
+    if (r->how != NULL_CHILD) {
+        return true;
+    }
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0) {
+        pid = fork();
+        if (pid == 0) {
+            /* nobody's end but its own: their other ends are to see when they close */
+            dup2(pair[1], 3);
+            close_range(4, ~0u, 0);
+            null_child(3);
+        }
+        close(pair[1]);
+        r->child = pair[0];
+    }
+    if (pid < 0) {
+        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "cannot make a process: %s",
+                    g_strerror(errno));
+    }
+    return pid > 0;
+}
+
 static bool null_how(const char *name, NullHow *how, GError **error)
 {
-    static const char *const names[] = { "burn", "sleep", "async" };
+    static const char *const names[] = { "burn", "sleep", "async", "child" };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
         if (!g_strcmp0(name, names[i])) {
@@ -123,7 +177,7 @@ static bool null_how(const char *name, NullHow *how, GError **error)
         }
     }
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                "--null-submit-how=%s is not one: use burn, sleep or async", name);
+                "--null-submit-how=%s is not one: use burn, sleep, async or child", name);
     return false;
 }
 
@@ -147,7 +201,8 @@ static Renderer *null_create(const RendererConfig *config, GError **error)
     r->blobs = g_hash_table_new_full(NULL, NULL, NULL, null_blob_free);
     r->submit_us = config->null_submit_us;
     r->jobs = g_async_queue_new_full(g_free);
-    r->thread = null_how(config->null_submit_how, &r->how, error)
+    r->child = -1;
+    r->thread = null_how(config->null_submit_how, &r->how, error) && null_start_child(r, error)
                     ? g_thread_try_new("fences", null_fence_thread, r, error)
                     : NULL;
     if (!r->thread) {
@@ -163,6 +218,10 @@ static void null_destroy(Renderer *r)
 {
     null_push(r, (NullJob){ .kind = NULL_END });
     g_thread_join(r->thread);
+    if (r->child >= 0) {
+        close(r->child);
+        wait(NULL);
+    }
     g_async_queue_unref(r->jobs);
     g_hash_table_unref(r->blobs);
     g_free(r);
@@ -270,6 +329,9 @@ static uint32_t null_submit(Renderer *r, uint32_t ctx_id, void *commands, uint32
         break;
     case NULL_SLEEP:
         g_usleep((gulong)us);
+        break;
+    case NULL_CHILD:
+        null_burn_in_child(r, us);
         break;
     case NULL_ASYNC:
         null_push(r, (NullJob){ NULL_WORK, (uint64_t)us });

@@ -5,6 +5,7 @@
  * does other things too; the benchmark has the exact ones.
  */
 #include <glib/gstdio.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 static const char profiles[] = "[even]\nmemory=64M\nshare=25%\ncpus=all\n"
                                "[tenth]\nmemory=64M\nshare=10%\ncpus=all\n"
                                "[rest]\nmemory=64M\nshare=90%\ncpus=all\n"
+                               "[onecpu]\nmemory=64M\nshare=25%\ncpus=1\n"
                                "[brittle]\nmemory=64M\nshare=25%\ncpus=all\nhang-timeout=1s\n";
 
 /* A guest that always has IN_FLIGHT submits queued, each of so many microseconds. */
@@ -38,20 +40,32 @@ typedef struct Load {
 
 static char *wrapper;
 
-/* Renderers whose submits cost what they say; liars and strays, which lose their lease, are named so. */
+/*
+ * Renderers whose submits cost what they say; liars, strays, which lose their
+ * lease, parents, which have a child that burns CPU time whatever they do, those
+ * whose work a child does, and crowds are named so.
+ */
 static void make_wrapper(const char *how)
 {
     g_autofree char *text = NULL;
 
     text = g_strdup_printf("#!/bin/bash\n"
+                           "how=%s\n"
                            "case \"$*\" in\n"
+                           "*--vm-name=child*) how=child ;;\n"
                            "*--vm-name=liar*) set -- \"$@\" --null-lies ;;\n"
                            "*--vm-name=stray*)\n"
                            "    for a; do shift; [[ $a = --lease-* ]] || set -- \"$@\" \"$a\"; done\n"
                            "    exec 9>&- 10>&- 11>&- ;;\n"
+                           "*--vm-name=parent*)\n"
+                           "    (exec 3>&- 4>&- 5>&- 6>&- 9>&- 10>&- 11>&-\n"
+                           "     while ((SECONDS < 60)); do :; done) & ;;\n"
+                           "*--vm-name=crowd*)\n"
+                           "    (exec 3>&- 4>&- 5>&- 6>&- 9>&- 10>&- 11>&-\n"
+                           "     for ((i = 0; i < 300; i++)); do sleep 20 & done; wait) & ;;\n"
                            "esac\n"
-                           "exec '%s' --null-submit-us=-1 --null-submit-how=%s \"$@\"\n",
-                           g_getenv("VGPU_TEST_REAL_RENDERER"), how);
+                           "exec '%s' --null-submit-us=-1 --null-submit-how=$how \"$@\"\n",
+                           how, g_getenv("VGPU_TEST_REAL_RENDERER"));
     g_assert_true(g_file_set_contents_full(wrapper, text, -1, G_FILE_SET_CONTENTS_NONE, 0755, NULL));
 }
 
@@ -358,6 +372,152 @@ static void test_liar(void)
     load_end(&l[1]);
 }
 
+/* ---- processes below the renderer ---- */
+
+static pid_t child_of(pid_t pid)
+{
+    g_autoptr(GArray) children = proc_children(pid);
+
+    g_assert_cmpuint(children->len, ==, 1);
+    return g_array_index(children, pid_t, 0);
+}
+
+/* What the child burns is charged to the VM from now on, and once. */
+static void expect_child_charged(Vgpud *d, Load *l, unsigned loads, pid_t child)
+{
+    unsigned cpus = g_get_num_processors();
+    uint64_t used, burnt;
+    double ratio = 0;
+
+    for (unsigned tries = 0; tries < 5 && (ratio < 0.85 || ratio > 1.15); tries++) {
+        used = (uint64_t)vm_number(d, "parent", "gpu_time_ns");
+        burnt = cpu_ns(child);
+        pump(l, loads, 2000);
+        used = (uint64_t)vm_number(d, "parent", "gpu_time_ns") - used;
+        burnt = cpu_ns(child) - burnt;
+        ratio = (double)used * cpus / (double)burnt;
+        g_test_message("charged %.3f s for %.3f s of CPU time", (double)used / 1e9, (double)burnt / 1e9);
+    }
+    g_assert_cmpfloat(ratio, >=, 0.85);
+    g_assert_cmpfloat(ratio, <=, 1.15);
+}
+
+static unsigned cpus_of(pid_t pid)
+{
+    cpu_set_t set;
+
+    g_assert_cmpint(sched_getaffinity(pid, sizeof(set), &set), ==, 0);
+    return CPU_COUNT(&set);
+}
+
+/*
+ * A child of a renderer burns CPU time: it is charged, after a restart of vgpud
+ * too; it goes where the VM's CPUs are; and beside others it runs after them.
+ */
+static void test_children(void)
+{
+    g_autoptr(Vgpud) d = new_vgpud("burn", NULL);
+    pid_t pid, child;
+    Load l[2];
+
+    g_assert_true(load_start(&l[0], d, "even", "parent", 1, 1000));
+    pid = vgpud_renderer_pid(d, "parent");
+    child = child_of(pid);
+    pump(l, 1, 100); /* it is at work: its time counts */
+    for (unsigned i = 0; i < IN_FLIGHT; i++) {
+        if (l[0].p[i]) {
+            frontend_wait(l[0].f, l[0].p[i], FRONTEND_COMMAND_DEADLINE);
+            g_clear_pointer(&l[0].p[i], pending_free);
+        }
+    }
+    expect_child_charged(d, NULL, 0, child);
+    vgpud_end(d, SIGKILL);
+    g_assert_true(vgpud_run(d));
+    expect_child_charged(d, NULL, 0, child);
+    if (g_get_num_processors() > 1) {
+        change(d, "PATCH", "/v1/vms/parent", "{\"profile\":\"onecpu\"}");
+        g_assert_cmpuint(cpus_of(pid), ==, 1);
+        g_assert_cmpuint(cpus_of(child), ==, 1);
+        change(d, "PATCH", "/v1/vms/parent", "{\"profile\":\"even\"}");
+        g_assert_cmpuint(cpus_of(child), ==, g_get_num_processors());
+    }
+    change(d, "PATCH", "/v1/vms/parent", "{\"share\":0.05}");
+    g_assert_true(load_start(&l[1], d, "rest", "b", 2, 1000));
+    if (may_nice() && g_get_num_processors() <= 4) {
+        for (unsigned i = 0; i < 150 && nice_value(child) != 19; i++) {
+            pump(&l[1], 1, 100);
+        }
+        g_assert_cmpint(nice_value(child), ==, 19);
+        g_assert_cmpint(nice_value(vgpud_renderer_pid(d, "b")), ==, getpriority(PRIO_PROCESS, 0));
+    }
+    kill(child, SIGKILL);
+    l[0].f->exit_unchecked = true;
+    load_end(&l[0]);
+    load_end(&l[1]);
+}
+
+/* One whose work a process below it does has what another has that does its own: no less, no more. */
+static void test_work_in_child(void)
+{
+    g_autoptr(Vgpud) d = new_vgpud("burn", NULL);
+    Load l[2];
+
+    g_assert_true(load_start(&l[0], d, "even", "child", 1, 1000));
+    g_assert_true(load_start(&l[1], d, "even", "b", 2, 1000));
+    pump(l, 2, 1500); /* it is known by then */
+    expect_shares(l, 2, (const double[]){ 0.5, 0.5 }, 0.1);
+    load_end(&l[0]);
+    load_end(&l[1]);
+}
+
+/* The same as the burner's: never more than its share, at any moment. */
+static void test_child_policy(void)
+{
+    g_autoptr(Vgpud) d = new_vgpud("burn", "policy = fixed-share\n");
+    g_autofree char *share = g_strdup_printf("{\"share\":%.6f}", 0.25 / g_get_num_processors());
+    Load l;
+
+    g_assert_true(load_start(&l, d, "even", "child", 1, 500));
+    change(d, "PATCH", "/v1/vms/child", share);
+    pump(&l, 1, 2000);
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t done = l.done_us;
+        int64_t start = g_get_monotonic_time();
+        double part;
+
+        pump(&l, 1, 500);
+        part = (double)(l.done_us - done) / (double)(g_get_monotonic_time() - start);
+        g_test_message("%.3f of a CPU, to be at most 0.25", part);
+        g_assert_cmpfloat(part, <, 0.3);
+    }
+    load_end(&l);
+}
+
+/* So many processes are more than anybody could look after: its renderer is ended, and it is told why. */
+static void test_crowd(void)
+{
+    g_autoptr(Vgpud) d = new_vgpud("burn", NULL);
+    g_autoptr(GArray) crowd = NULL;
+    g_autofree char *blame = NULL;
+    g_autoptr(JsonNode) vm = NULL;
+    AttachPacket p = { 0 };
+    Load l;
+
+    g_assert_true(load_start(&l, d, "even", "crowd", 1, 1000));
+    crowd = proc_children(child_of(vgpud_renderer_pid(d, "crowd")));
+    g_assert_true(attach_receive(l.fd, &p, NULL, SOON));
+    g_assert_cmpuint(p.hdr.type, ==, VGPU_ATTACH_EVENT);
+    g_assert_nonnull(strstr(p.event.message, "more processes"));
+    vm = vm_figures(d, "crowd");
+    g_assert_cmpstr(json_object_get_string_member(json_node_get_object(vm), "blame"), ==, "processes");
+    for (guint i = 0; i < crowd->len; i++) {
+        kill(g_array_index(crowd, pid_t, i), SIGKILL);
+    }
+    l.f->exit_unchecked = true;
+    l.f->dead = true;
+    load_end(&l);
+}
+
 /* ---- restarts ---- */
 
 static void test_restart(void)
@@ -550,6 +710,10 @@ int main(int argc, char **argv)
     g_test_add_func("/vgpud/leases/policy", test_policy);
     g_test_add_func("/vgpud/leases/exclusive", test_exclusive);
     g_test_add_func("/vgpud/leases/liar", test_liar);
+    g_test_add_func("/vgpud/leases/children", test_children);
+    g_test_add_func("/vgpud/leases/work-in-child", test_work_in_child);
+    g_test_add_func("/vgpud/leases/child-policy", test_child_policy);
+    g_test_add_func("/vgpud/leases/crowd", test_crowd);
     g_test_add_func("/vgpud/leases/restart", test_restart);
     g_test_add_func("/vgpud/leases/restart-without-lease", test_restart_without_lease);
     g_test_add_func("/vgpud/leases/hang", test_hang);
