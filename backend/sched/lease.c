@@ -460,6 +460,11 @@ void lease_leave(LeaseClient *l, uint32_t ticket, uint64_t used_ns)
     }
 }
 
+bool lease_is_loose(uint32_t ticket)
+{
+    return ticket & LOOSE;
+}
+
 /* Between two pieces of work */
 
 static bool loose_over(LeaseClient *l)

@@ -44,6 +44,12 @@ void lease_interrupt(LeaseClient *l);
 void lease_leave(LeaseClient *l, uint32_t ticket, uint64_t used_ns);
 
 /*
+ * A ticket of work that holds nothing, vgpud being away.  Any other may be left
+ * by another client of the page, for a process that is gone.
+ */
+bool lease_is_loose(uint32_t ticket);
+
+/*
  * Between two pieces of work: the slice is over, or the lease was taken away.
  * Leave, and begin no other before lease_try or lease_enter lets you.
  */
