@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every VkDeviceMemory is charged, in whatever heap, so no heap is larger than
+ * the limit.  The budget follows what the whole VM has left.
+ */
+#include "heaps.h"
+
+#include "layer.h"
+#include "process.h"
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void cap_sizes(VkPhysicalDeviceMemoryProperties *p)
+{
+    uint64_t limit = ledger_limit(&process.ledger);
+
+    for (uint32_t i = 0; i < p->memoryHeapCount; i++) {
+        p->memoryHeaps[i].size = least(p->memoryHeaps[i].size, limit);
+    }
+}
+
+/* What others of the VM use is no use of this process, but it is gone from the budget. */
+static void cap_budget(const VkPhysicalDeviceMemoryProperties *p,
+                       VkPhysicalDeviceMemoryBudgetPropertiesEXT *b)
+{
+    uint64_t left = ledger_free(&process.ledger);
+
+    for (uint32_t i = 0; i < p->memoryHeapCount; i++) {
+        uint64_t size = p->memoryHeaps[i].size, could;
+
+        b->heapUsage[i] = least(b->heapUsage[i], size);
+        could = least(b->heapUsage[i] + left, size);
+        b->heapBudget[i] = least(b->heapBudget[i], could);
+    }
+}
+
+VKAPI_ATTR void VKAPI_CALL heaps_properties(VkPhysicalDevice physical,
+                                            VkPhysicalDeviceMemoryProperties *properties)
+{
+    instance_of(physical)->GetPhysicalDeviceMemoryProperties(physical, properties);
+    cap_sizes(properties);
+}
+
+VKAPI_ATTR void VKAPI_CALL heaps_properties2(VkPhysicalDevice physical,
+                                             VkPhysicalDeviceMemoryProperties2 *properties)
+{
+    VkBaseOutStructure *out;
+
+    instance_of(physical)->GetPhysicalDeviceMemoryProperties2(physical, properties);
+    cap_sizes(&properties->memoryProperties);
+    for (out = properties->pNext; out; out = out->pNext) {
+        if (out->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT) {
+            cap_budget(&properties->memoryProperties, (VkPhysicalDeviceMemoryBudgetPropertiesEXT *)out);
+        }
+    }
+}
