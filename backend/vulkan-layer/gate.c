@@ -193,12 +193,17 @@ static uint64_t patience(void)
     return timeout - (timeout / 4 < EARLY_NS ? timeout / 4 : EARLY_NS);
 }
 
-/* After each step of the waiter's, with work in flight. */
+/*
+ * After each step of the waiter's, with work in flight.  elapsed is cut to what
+ * a busy host may make of a step: this process may have been stopped.
+ */
 static void watch(Device *d, bool progress, uint64_t elapsed)
 {
     Gate *g = &d->gate;
     uint64_t longest = 0, limit = patience();
+    uint64_t most = limit / 8 > 2 * TICK_NS ? limit / 8 : 2 * TICK_NS;
 
+    elapsed = elapsed < most ? elapsed : most;
     if (is_stalled(d)) {
         for (GateQueue *q = g->queues; q; q = q->next) {
             q->stuck_ns = 0;
@@ -272,12 +277,14 @@ static void *waiter(void *opaque)
         now = now_ns();
         pthread_mutex_lock(&g->lock);
         retired = retire(d, result == VK_ERROR_DEVICE_LOST);
-        if (g->works) {
-            lease_progress(process.lease, retired);
-            watch(d, retired > 0, now - last < 2 * TICK_NS ? now - last : 2 * TICK_NS);
-        } else if (!g->begun && g->held) {
-            lease_progress(process.lease, retired ? retired - 1 : 0); /* leaving counts one */
+        if (!g->works && !g->begun && g->held) {
+            lease_progress(process.lease, retired - 1); /* leaving counts one */
             leave_lease(g);
+        } else {
+            lease_progress(process.lease, retired);
+        }
+        if (g->works) {
+            watch(d, retired > 0, now - last);
         }
         if (retired) {
             pthread_cond_broadcast(&g->moved);

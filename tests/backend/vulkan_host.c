@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -71,16 +72,16 @@ char *vulkan_host_variable(const VulkanHost *h)
 void vulkan_host_environment(const char *variable)
 {
     if (variable) {
-        g_setenv(VGPU_VULKAN_ENV, variable, TRUE);
+        setenv(VGPU_VULKAN_ENV, variable, 1);
     } else {
-        g_unsetenv(VGPU_VULKAN_ENV);
+        unsetenv(VGPU_VULKAN_ENV);
     }
-    g_setenv("VK_INSTANCE_LAYERS", "VK_LAYER_VGPU_quota", TRUE);
-    g_setenv("VK_LAYER_PATH", g_getenv("VGPU_VULKAN_LAYER_DIR"), TRUE);
-    g_setenv("VK_LOADER_LAYERS_DISABLE", "~implicit~", TRUE);
-    g_setenv("VK_DRIVER_FILES", "/usr/share/vulkan/icd.d/lvp_icd.json", FALSE);
-    g_setenv("MESA_SHADER_CACHE_DISABLE", "true", TRUE);
-    g_setenv("LP_NUM_THREADS", "1", FALSE);
+    setenv("VK_INSTANCE_LAYERS", "VK_LAYER_VGPU_quota", 1);
+    setenv("VK_LAYER_PATH", g_getenv("VGPU_VULKAN_LAYER_DIR"), 1);
+    setenv("VK_LOADER_LAYERS_DISABLE", "~implicit~", 1);
+    setenv("VK_DRIVER_FILES", "/usr/share/vulkan/icd.d/lvp_icd.json", 0);
+    setenv("MESA_SHADER_CACHE_DISABLE", "true", 1);
+    setenv("LP_NUM_THREADS", "1", 0);
 }
 
 pid_t vulkan_host_start(VulkanHost *h, VulkanProgram program)
