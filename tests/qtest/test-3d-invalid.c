@@ -40,8 +40,10 @@ static void context_id_twice(Gpu *g)
 
 static void context_id_huge(Gpu *g)
 {
-    gpu_expect(g, gpu_ctx_create(g, MAX32, "x"), GPU_ANY_ANSWER);
-    gpu_expect(g, gpu_ctx_create(g, 0x80000000, "x"), GPU_ANY_ANSWER);
+    gpu_expect_ok(g, gpu_ctx_create(g, MAX32, "x"));
+    gpu_expect_ok(g, gpu_ctx_create(g, 0x80000000, "x"));
+    gpu_expect_ok(g, gpu_ctx_destroy(g, MAX32));
+    gpu_expect_ok(g, gpu_ctx_destroy(g, 0x80000000));
 }
 
 static void context_name_too_long(Gpu *g)
@@ -52,10 +54,10 @@ static void context_name_too_long(Gpu *g)
     };
 
     memset(req.debug_name, 'x', sizeof(req.debug_name));
-    gpu_expect(g, GPU_DO(g, req), GPU_ANY_ANSWER);
-    req.hdr.ctx_id = 2;
+    gpu_expect(g, GPU_DO(g, req), ERR_PARAM);
+    gpu_expect(g, gpu_ctx_destroy(g, 1), ERR_CTX);
     req.nlen = MAX32;
-    gpu_expect(g, GPU_DO(g, req), GPU_ANY_ANSWER);
+    gpu_expect(g, GPU_DO(g, req), ERR_PARAM);
     /* 64 bytes and no NUL is allowed */
     req.hdr.ctx_id = 3;
     req.nlen = 64;
@@ -69,7 +71,7 @@ static void context_init_unknown_capset(Gpu *g)
         .context_init = 63,
     };
 
-    gpu_expect(g, GPU_DO(g, req), gpu_has(g, VIRTIO_GPU_F_CONTEXT_INIT) ? GPU_ANY_ERROR : GPU_ANY_ANSWER);
+    gpu_expect(g, GPU_DO(g, req), GPU_ANY_ERROR);
 }
 
 static void context_destroy_unknown(Gpu *g)
@@ -102,9 +104,9 @@ static void context_attach_twice(Gpu *g)
     gpu_expect_ok(g, gpu_ctx_create(g, 1, "x"));
     gpu_expect_ok(g, virgl_create_target(g, 7, 8, 8));
     gpu_expect_ok(g, gpu_ctx_attach(g, 1, 7));
-    gpu_expect(g, gpu_ctx_attach(g, 1, 7), GPU_ANY_ANSWER);
+    gpu_expect_ok(g, gpu_ctx_attach(g, 1, 7));
     gpu_expect_ok(g, gpu_ctx_detach(g, 1, 7));
-    gpu_expect(g, gpu_ctx_detach(g, 1, 7), GPU_ANY_ANSWER);
+    gpu_expect_ok(g, gpu_ctx_detach(g, 1, 7));
 }
 
 /* --- RESOURCE_CREATE_3D --- */
@@ -193,6 +195,51 @@ static void create_buffer_shape(Gpu *g)
     REFUSED(g, s_.target = PIPE_BUFFER, s_.format = VIRGL_FORMAT_R8, s_.width = MAX32, s_.height = 1);
 }
 
+/* What a texture or a buffer may be bound to; bits nobody knows beside them are hints of newer guests. */
+static void create_bind(Gpu *g)
+{
+    static const uint32_t no_texture[] = { 0,        1u << 2,           VIRGL_BIND_VERTEX,
+                                           1u << 7,  VIRGL_BIND_CUSTOM, VIRGL_BIND_STAGING,
+                                           1u << 23, 1u << 31 };
+    static const uint32_t no_buffer[] = { 1u << 0, VIRGL_BIND_RENDER_TARGET, 1u << 9, 1u << 18, 1u << 31 };
+    VirglShape buffer = { PIPE_BUFFER, VIRGL_FORMAT_R8, VIRGL_BIND_VERTEX, 64, 1, 1, 1, 0, 0 },
+               texture = good;
+    unsigned i;
+
+    for (i = 0; i < G_N_ELEMENTS(no_texture); i++) {
+        REFUSED(g, s_.bind = no_texture[i]);
+    }
+    for (i = 0; i < G_N_ELEMENTS(no_buffer); i++) {
+        REFUSED(g, s_ = buffer, s_.bind = no_buffer[i]);
+    }
+    texture.bind = VIRGL_BIND_SAMPLER | 1u << 31;
+    gpu_expect_ok(g, virgl_create(g, 1, &texture));
+    texture.bind = MAX32;
+    gpu_expect_ok(g, virgl_create(g, 2, &texture));
+    /* in the host's plain memory: a little is enough */
+    buffer.bind = VIRGL_BIND_CUSTOM;
+    gpu_expect_ok(g, virgl_create(g, 3, &buffer));
+    REFUSED(g, s_ = buffer, s_.width = 64 * 1024 + 4096);
+    buffer.bind = MAX32;
+    REFUSED(g, s_ = buffer, s_.width = 64 * 1024 + 4096);
+    gpu_expect_ok(g, gpu_unref(g, 1));
+    gpu_expect_ok(g, gpu_unref(g, 2));
+    gpu_expect_ok(g, gpu_unref(g, 3));
+}
+
+static void create_flags(Gpu *g)
+{
+    VirglShape buffer = { PIPE_BUFFER, VIRGL_FORMAT_R8, VIRGL_BIND_VERTEX, 64, 1, 1, 1, 0, 0 };
+    unsigned i;
+
+    for (i = 3; i < 32; i++) {
+        REFUSED(g, s_.flags = 1u << i);
+    }
+    REFUSED(g, s_.flags = MAX32);
+    REFUSED(g, s_ = buffer, s_.flags = 1u << 0); /* which side of a buffer is up? */
+    REFUSED(g, s_ = buffer, s_.flags = 1u << 31);
+}
+
 static void create_past_any_memory(Gpu *g)
 {
     /* 16384 x 16384 x 4 x 2048 layers */
@@ -275,7 +322,7 @@ static void transfer_box_empty(Gpu *g)
 
     picture(g);
     t.box.w = t.box.h = t.box.d = 0;
-    both_ways(g, t, GPU_ANY_ANSWER);
+    both_ways(g, t, ERR_PARAM);
 }
 
 static void transfer_level(Gpu *g)
@@ -310,7 +357,7 @@ static void transfer_layer_stride(Gpu *g)
 
     picture(g);
     t.layer_stride = MAX32;
-    both_ways(g, t, GPU_ANY_ANSWER); /* one layer: it may be ignored */
+    both_ways(g, t, ERR_PARAM);
 }
 
 static void transfer_without_backing(Gpu *g)
@@ -351,8 +398,8 @@ static void submit_size(Gpu *g)
     submit_sized(g, MAX32, 4096, GPU_ANY_ERROR);
     submit_sized(g, 0xfffffffc, 4096, GPU_ANY_ERROR);
     submit_sized(g, 0x80000000, 4096, GPU_ANY_ERROR);
-    submit_sized(g, 3, 3, GPU_ANY_ANSWER);
-    submit_sized(g, 4, 4096, GPU_ANY_ANSWER);
+    submit_sized(g, 3, 3, ERR_PARAM);
+    submit_sized(g, 4, 4096, ERR_PARAM);
 }
 
 static void submit_stream(Gpu *g)
@@ -397,6 +444,8 @@ const GpuCase cases_3d_invalid[] = {
     { "3d-invalid/create-last-level", create_last_level, CASE_VIRGL },
     { "3d-invalid/create-samples", create_samples, CASE_VIRGL },
     { "3d-invalid/create-buffer-shape", create_buffer_shape, CASE_VIRGL },
+    { "3d-invalid/create-bind", create_bind, CASE_VIRGL },
+    { "3d-invalid/create-flags", create_flags, CASE_VIRGL },
     { "3d-invalid/create-past-any-memory", create_past_any_memory, CASE_VIRGL },
     { "3d-invalid/transfer-ids", transfer_ids, CASE_VIRGL },
     { "3d-invalid/transfer-box", transfer_box, CASE_VIRGL },

@@ -246,12 +246,13 @@ static void capset_unknown_version(Gpu *g)
     gpu_expect(g, gpu_capset(g, VGPU_CAPSET_ID, 99, &capset, sizeof(capset)), GPU_ANY_ERROR);
 }
 
-/* A response buffer that cannot hold the capset: cut short or an error. */
+/* A response buffer that cannot hold the capset: an error, not half of it. */
 static void capset_short_response(Gpu *g)
 {
     uint8_t data[16];
 
-    gpu_expect(g, gpu_capset(g, VGPU_CAPSET_ID, VGPU_CAPSET_VERSION, data, sizeof(data)), GPU_ANY_ANSWER);
+    gpu_expect(g, gpu_capset(g, VGPU_CAPSET_ID, VGPU_CAPSET_VERSION, data, sizeof(data)),
+               VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER);
 }
 
 static void extension_commands(Gpu *g)

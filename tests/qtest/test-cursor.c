@@ -64,14 +64,14 @@ static void unref_while_shown(Gpu *g)
     gpu_expect_ok(g, gpu_cursor(g, &c));
     gpu_expect_ok(g, gpu_unref(g, 1));
     c.hdr.type = VIRTIO_GPU_CMD_MOVE_CURSOR;
-    gpu_expect(g, gpu_cursor(g, &c), GPU_ANY_ANSWER);
+    gpu_expect_ours(g, gpu_cursor(g, &c), VIRTIO_GPU_RESP_OK_NODATA);
 }
 
 static void resource_unknown(Gpu *g)
 {
     struct virtio_gpu_update_cursor c = cursor(VIRTIO_GPU_CMD_UPDATE_CURSOR, 42, 0);
 
-    gpu_expect(g, gpu_cursor(g, &c), GPU_ANY_ANSWER);
+    gpu_expect_ours(g, gpu_cursor(g, &c), VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID);
 }
 
 static void resource_wrong_size(Gpu *g)
@@ -83,7 +83,7 @@ static void resource_wrong_size(Gpu *g)
         struct virtio_gpu_update_cursor c = cursor(VIRTIO_GPU_CMD_UPDATE_CURSOR, 1 + i, 0);
 
         make_cursor(g, 1 + i, sizes[i][0], sizes[i][1]);
-        gpu_expect(g, gpu_cursor(g, &c), GPU_ANY_ANSWER);
+        gpu_expect_ours(g, gpu_cursor(g, &c), VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER);
     }
 }
 
@@ -96,9 +96,9 @@ static void scanout_out(Gpu *g)
     for (i = 0; i < G_N_ELEMENTS(scanouts); i++) {
         struct virtio_gpu_update_cursor c = cursor(VIRTIO_GPU_CMD_UPDATE_CURSOR, 1, scanouts[i]);
 
-        gpu_expect(g, gpu_cursor(g, &c), GPU_ANY_ANSWER);
+        gpu_expect_ours(g, gpu_cursor(g, &c), VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID);
         c.hdr.type = VIRTIO_GPU_CMD_MOVE_CURSOR;
-        gpu_expect(g, gpu_cursor(g, &c), GPU_ANY_ANSWER);
+        gpu_expect_ours(g, gpu_cursor(g, &c), VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID);
     }
 }
 
@@ -108,9 +108,9 @@ static void hot_spot_out(Gpu *g)
 
     make_cursor(g, 1, 64, 64);
     c.hot_x = 64;
-    gpu_expect(g, gpu_cursor(g, &c), GPU_ANY_ANSWER);
+    gpu_expect_ours(g, gpu_cursor(g, &c), VIRTIO_GPU_RESP_OK_NODATA);
     c.hot_x = c.hot_y = UINT32_MAX;
-    gpu_expect(g, gpu_cursor(g, &c), GPU_ANY_ANSWER);
+    gpu_expect_ours(g, gpu_cursor(g, &c), VIRTIO_GPU_RESP_OK_NODATA);
 }
 
 static void position_out(Gpu *g)
@@ -119,9 +119,9 @@ static void position_out(Gpu *g)
 
     make_cursor(g, 1, 64, 64);
     c.pos.x = c.pos.y = UINT32_MAX;
-    gpu_expect(g, gpu_cursor(g, &c), GPU_ANY_ANSWER);
+    gpu_expect_ours(g, gpu_cursor(g, &c), VIRTIO_GPU_RESP_OK_NODATA);
     c.pos.x = c.pos.y = 0x80000000;
-    gpu_expect(g, gpu_cursor(g, &c), GPU_ANY_ANSWER);
+    gpu_expect_ours(g, gpu_cursor(g, &c), VIRTIO_GPU_RESP_OK_NODATA);
 }
 
 static void control_command_on_cursor_queue(Gpu *g)

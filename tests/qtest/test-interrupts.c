@@ -55,7 +55,7 @@ static void cursor_queue(Gpu *g)
     struct virtio_gpu_update_cursor c = { .hdr.type = VIRTIO_GPU_CMD_MOVE_CURSOR };
 
     init_with_msix(g, false);
-    gpu_expect(g, gpu_cursor(g, &c), GPU_ANY_ANSWER);
+    gpu_expect_ours(g, gpu_cursor(g, &c), VIRTIO_GPU_RESP_OK_NODATA);
     qvirtio_wait_queue_isr(g->vm->qts, g->dev, g->q[GPU_CURSOR].vq, IRQ_US);
     g_assert_false(interrupted(g, GPU_CTRL));
 }

@@ -228,7 +228,8 @@ static void submit_of_16_mib(Gpu *g)
     gpu_expect_ok(g, gpu_ctx_create(g, 1, "big"));
     r = rss_begin(g);
     for (i = 0; i < 8; i++) {
-        gpu_expect(g, gpu_call(g, GPU_CTRL, &req, sizeof(req), &extra, 1, NULL, 24), GPU_ANY_ANSWER);
+        gpu_expect(g, gpu_call(g, GPU_CTRL, &req, sizeof(req), &extra, 1, NULL, 24),
+                   VIRTIO_GPU_RESP_OK_NODATA);
     }
     rss_end(g, &r, 64);
     gpu_expect_ok(g, gpu_ctx_destroy(g, 1));

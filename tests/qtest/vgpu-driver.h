@@ -148,6 +148,8 @@ const char *gpu_resp_name(uint32_t type);
 void gpu_expect_at(Gpu *g, const char *file, int line, uint32_t got, uint32_t want);
 #define gpu_expect(g, got, want) gpu_expect_at((g), __FILE__, __LINE__, (got), (want))
 #define gpu_expect_ok(g, got)    gpu_expect((g), (got), VIRTIO_GPU_RESP_OK_NODATA)
+/* What the specification leaves open: our device answers so, another as it likes. */
+#define gpu_expect_ours(g, got, want) gpu_expect((g), (got), (g)->ours ? (want) : GPU_ANY_ANSWER)
 
 /* The device answers, as it did before the test did its worst. */
 void gpu_assert_alive(Gpu *g);

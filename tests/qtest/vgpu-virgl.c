@@ -20,6 +20,7 @@ uint32_t virgl_create(Gpu *g, uint32_t id, const VirglShape *s)
         .array_size = s->array_size,
         .last_level = s->last_level,
         .nr_samples = s->nr_samples,
+        .flags = s->flags,
     };
 
     return GPU_DO(g, req);

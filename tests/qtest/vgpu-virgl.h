@@ -20,10 +20,12 @@ enum { /* pipe targets and virgl's formats and bind flags */
        VIRGL_BIND_RENDER_TARGET = 1 << 1,
        VIRGL_BIND_SAMPLER = 1 << 3,
        VIRGL_BIND_VERTEX = 1 << 4,
+       VIRGL_BIND_CUSTOM = 1 << 17,
+       VIRGL_BIND_STAGING = 1 << 19,
 };
 
 typedef struct VirglShape {
-    uint32_t target, format, bind, width, height, depth, array_size, last_level, nr_samples;
+    uint32_t target, format, bind, width, height, depth, array_size, last_level, nr_samples, flags;
 } VirglShape;
 
 uint32_t virgl_create(Gpu *g, uint32_t id, const VirglShape *shape);
