@@ -117,6 +117,8 @@ uint32_t blob_create(Device *d, const struct virtio_gpu_resource_create_blob *in
         return code;
     }
     r->in_renderer = d->ops->blob_create != NULL;
+    r->blob->remote = blob_is_host(r->blob) && d->ops->context_is_remote &&
+                      d->ops->context_is_remote(d->renderer, rb.ctx_id);
     table_resource_blob(d->table, r->slot, rb.mem, rb.flags, rb.size);
     if (in->nr_entries) {
         resource_keep_pages(d, r);

@@ -87,11 +87,12 @@ bool capset_fill(Device *d, uint32_t id, uint32_t version, void *data, uint32_t 
  */
 Element *dispatch(Device *d, Element *e);
 /* What the command looks like before it is decoded. */
-#define COMMAND_GPU   1u /* needs the GPU: gpu_time_enter first, or it is refused */
-#define COMMAND_LONG  2u /* may take long: answers waiting to be pushed go first */
-#define COMMAND_ASYNC 4u /* may be at work when it returns */
-#define COMMAND_BRIEF 8u /* needs the GPU for a moment: gpu_time_brief first */
-uint32_t dispatch_hints(const Element *e);
+#define COMMAND_GPU    1u  /* needs the GPU: gpu_time_enter first, or it is refused */
+#define COMMAND_LONG   2u  /* may take long: answers waiting to be pushed go first */
+#define COMMAND_ASYNC  4u  /* may be at work when it returns */
+#define COMMAND_BRIEF  8u  /* needs the GPU for a moment: gpu_time_brief first */
+#define COMMAND_REMOTE 16u /* may wait for who waits for the GPU: gpu_time_leave first */
+uint32_t dispatch_hints(Device *d, const Element *e);
 /* Has the renderer signal a fence of a timeline when all work so far is done. */
 void dispatch_fence(Device *d, uint32_t ctx, uint32_t ring, uint64_t fence);
 

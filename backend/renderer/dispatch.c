@@ -22,6 +22,15 @@ G_STATIC_ASSERT(G_BYTE_ORDER == G_LITTLE_ENDIAN);
 #define NO_FEATURE       64
 #define BACKING_DATA_MAX (BACKING_ENTRIES_MAX * (uint32_t)sizeof(struct virtio_gpu_mem_entry))
 
+/* Of a context (virtio 1.2, 5.7.6.7). */
+#define RINGS_MAX 64
+
+/* What is looked at before a command is decoded, and its first words. */
+typedef struct CommandStart {
+    struct virtio_gpu_ctrl_hdr hdr;
+    uint32_t word[2];
+} CommandStart;
+
 typedef struct CommandType {
     uint32_t type;
     uint16_t size;   /* of the struct */
@@ -86,20 +95,69 @@ static const CommandType *command_type(uint32_t type)
     return NULL;
 }
 
-uint32_t dispatch_hints(const Element *e)
+static bool context_is_remote(Device *d, uint32_t ctx_id)
 {
-    struct virtio_gpu_ctrl_hdr hdr;
+    return ctx_id && d->ops->context_is_remote && d->ops->context_is_remote(d->renderer, ctx_id);
+}
+
+static bool resource_is_remote(Device *d, uint32_t id)
+{
+    const Resource *r = resource_find(d, id);
+
+    return r && r->blob && r->blob->remote;
+}
+
+/* in: as much of the request as CommandStart has. */
+static bool command_is_remote(Device *d, const CommandStart *in)
+{
+    switch (in->hdr.type) {
+    case VIRTIO_GPU_CMD_CTX_CREATE:
+        return d->ops->capset_is_remote &&
+               d->ops->capset_is_remote(d->renderer, in->word[1] & VIRTIO_GPU_CONTEXT_INIT_CAPSET_ID_MASK);
+    case VIRTIO_GPU_CMD_RESOURCE_UNREF:
+        return resource_is_remote(d, in->word[0]);
+    case VIRTIO_GPU_CMD_CTX_DESTROY:
+    case VIRTIO_GPU_CMD_CTX_ATTACH_RESOURCE:
+    case VIRTIO_GPU_CMD_CTX_DETACH_RESOURCE:
+    case VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB:
+    case VIRTIO_GPU_CMD_SUBMIT_3D:
+        return context_is_remote(d, in->hdr.ctx_id);
+    default:
+        return false;
+    }
+}
+
+static bool fence_names_ring(Device *d, const struct virtio_gpu_ctrl_hdr *hdr)
+{
+    return (hdr->flags & VIRTIO_GPU_FLAG_INFO_RING_IDX) &&
+           vhost_has_feature(d->vhost, VIRTIO_GPU_F_CONTEXT_INIT);
+}
+
+/* COMMAND_* of a command of that type; its fence does not count. */
+static uint32_t command_work(Device *d, const CommandType *t, const CommandStart *in)
+{
+    return command_is_remote(d, in) ? COMMAND_LONG | COMMAND_REMOTE : t->work;
+}
+
+uint32_t dispatch_hints(Device *d, const Element *e)
+{
+    CommandStart in = { 0 };
     const CommandType *t;
     uint32_t hints;
 
     /* Hints only: what is read here is read again. */
-    if (!element_read(e, 0, &hdr, sizeof(hdr))) {
+    if (!element_read(e, 0, &in.hdr, sizeof(in.hdr))) {
         return 0;
     }
-    t = command_type(hdr.type);
-    hints = t ? t->work : 0;
+    element_read(e, sizeof(in.hdr), in.word, sizeof(in.word));
+    t = command_type(in.hdr.type);
+    hints = t ? command_work(d, t, &in) : 0;
+    if (!(in.hdr.flags & VIRTIO_GPU_FLAG_FENCE) ||
+        (fence_names_ring(d, &in.hdr) && context_is_remote(d, in.hdr.ctx_id))) {
+        return hints;
+    }
     /* A fence is the GPU's, and after what was before it. */
-    return hdr.flags & VIRTIO_GPU_FLAG_FENCE ? hints | COMMAND_GPU : hints;
+    return hints | COMMAND_GPU;
 }
 
 /* The header is in c->in already.  Copies the rest; VIRTIO_GPU_RESP_OK_NODATA or an error. */
@@ -113,6 +171,12 @@ static uint32_t command_decode(Device *d, const Element *e, Command *c, const Co
         (t->feature != NO_FEATURE && !vhost_has_feature(d->vhost, t->feature))) {
         log_guest("command 0x%x is not served on queue %u", opcode, e->queue);
         return VIRTIO_GPU_RESP_ERR_UNSPEC;
+    }
+    if ((c->in.hdr.flags & VIRTIO_GPU_FLAG_FENCE) && fence_names_ring(d, &c->in.hdr) &&
+        c->in.hdr.ring_idx >= RINGS_MAX) {
+        log_guest("command 0x%x is of ring %u of context %u: there are %u at most", opcode,
+                  c->in.hdr.ring_idx, c->in.hdr.ctx_id, RINGS_MAX);
+        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
     if (e->out_size < t->size || e->out_size - t->size > t->data_max) {
         log_guest("command 0x%x has %" PRIu64 " bytes, not %u%s", opcode, e->out_size, t->size,
@@ -172,8 +236,7 @@ static uint32_t command_answer(Element *e, Command *c, uint32_t code)
 static uint64_t command_timeline(Device *d, const Command *c, uint32_t *ctx, uint32_t *ring)
 {
     *ctx = *ring = 0;
-    if ((c->in.hdr.flags & VIRTIO_GPU_FLAG_INFO_RING_IDX) &&
-        vhost_has_feature(d->vhost, VIRTIO_GPU_F_CONTEXT_INIT)) {
+    if (fence_names_ring(d, &c->in.hdr)) {
         *ctx = c->in.hdr.ctx_id;
         *ring = c->in.hdr.ring_idx;
     }
@@ -182,6 +245,12 @@ static uint64_t command_timeline(Device *d, const Command *c, uint32_t *ctx, uin
 
 void dispatch_fence(Device *d, uint32_t ctx, uint32_t ring, uint64_t fence)
 {
+    if (context_is_remote(d, ctx)) {
+        if (d->ops->create_fence(d->renderer, ctx, ring, fence) != VIRTIO_GPU_RESP_OK_NODATA) {
+            timeline_done(d->vhost, fence);
+        }
+        return;
+    }
     /* The cursor queue's do not wait for the GPU: they are done when their turn comes. */
     if (!gpu_time_entered(&d->gpu_time)) {
         timeline_done(d->vhost, fence);
@@ -231,15 +300,20 @@ static void command_await_qemu(Device *d, Command *c, Element *e)
 /* on_gpu: it may use it. */
 static uint32_t command_run(Device *d, Command *c, const CommandType *type, bool on_gpu)
 {
-    uint32_t code;
+    CommandStart start = { .hdr = c->in.hdr };
+    uint32_t code, work;
 
-    if ((type->work & (COMMAND_GPU | COMMAND_BRIEF)) && !on_gpu) {
+    if (type->size >= sizeof(start)) {
+        memcpy(start.word, (const uint8_t *)&c->in + sizeof(start.hdr), sizeof(start.word));
+    }
+    work = command_work(d, type, &start);
+    if ((work & (COMMAND_GPU | COMMAND_BRIEF)) && !on_gpu) {
         log_guest("command 0x%x was another one when its turn on the GPU was asked for", type->type);
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
     code = type->handler(d, c);
-    if (type->work & COMMAND_GPU) {
-        gpu_time_worked(d, type->work & COMMAND_ASYNC);
+    if (work & COMMAND_GPU) {
+        gpu_time_worked(d, work & COMMAND_ASYNC);
     }
     return code;
 }

@@ -19,6 +19,11 @@
  * A command that waits for the lease holds up what follows it in the control
  * queue, whether that needs the GPU or not: order is the guest's to rely on.
  *
+ * Contexts of Vulkan work in processes of their own, which take the lease
+ * themselves: a command for one needs it not.  But such a command may have to
+ * wait for that process, and it for the lease, and a lease whose slice is over
+ * comes back only when all have left it: so this thread leaves before.
+ *
  * The pointer's picture is read back from the GPU, but a pointer that waits for
  * other VMs is a nuisance: now and then one is read without the lease, too
  * seldom for a guest to make a share of it.

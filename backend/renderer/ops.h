@@ -37,6 +37,8 @@ typedef struct RendererConfig {
      * create_fence; must not call back into the renderer.
      */
     void (*fence_done)(void *opaque, uint64_t fence);
+    /* The same for fences of contexts for which context_is_remote holds. */
+    void (*remote_fence_done)(void *opaque, uint64_t fence);
     /* A context is lost with all that worked in it.  Render thread; from inside any call but blob_*. */
     void (*context_lost)(void *opaque, uint32_t ctx_id);
     void *opaque;
@@ -117,6 +119,14 @@ typedef struct RendererOps {
     void (*context_destroy)(Renderer *r, uint32_t ctx_id);
     uint32_t (*context_attach)(Renderer *r, uint32_t ctx_id, uint32_t resource_id);
     void (*context_detach)(Renderer *r, uint32_t ctx_id, uint32_t resource_id);
+    /*
+     * Whether what is sent to a context works in a process of its own, which
+     * takes the GPU's lease itself: no command for one needs the lease, but each
+     * may wait for that process, which may wait for the lease.  NULL: none is.
+     */
+    bool (*context_is_remote)(Renderer *r, uint32_t ctx_id);
+    /* Of contexts to be. */
+    bool (*capset_is_remote)(Renderer *r, uint32_t capset_id);
     /* commands: our own copy, 4-byte aligned, size a multiple of 4, may be changed. */
     uint32_t (*submit)(Renderer *r, uint32_t ctx_id, void *commands, uint32_t size);
 

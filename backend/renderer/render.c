@@ -54,6 +54,13 @@ static void render_fence_done(void *opaque, uint64_t fence)
     }
 }
 
+static void render_remote_fence_done(void *opaque, uint64_t fence)
+{
+    Device *d = opaque;
+
+    timeline_done(d->vhost, fence);
+}
+
 static void render_context_lost(void *opaque, uint32_t ctx_id)
 {
     blob_lose_context(opaque, ctx_id);
@@ -73,6 +80,7 @@ static bool render_start(Device *d, GError **error)
         .null_submit_how = d->options->null_submit_how,
         .ledger = &d->ledger,
         .fence_done = render_fence_done,
+        .remote_fence_done = render_remote_fence_done,
         .context_lost = render_context_lost,
         .opaque = d,
     };
@@ -202,7 +210,7 @@ static bool render_cursor(Device *d)
     while (more && b->next < b->count) {
         Element *e = batch_peek(d, b);
 
-        if (e && (dispatch_hints(e) & COMMAND_BRIEF) && !gpu_time_brief(d)) {
+        if (e && (dispatch_hints(d, e) & COMMAND_BRIEF) && !gpu_time_brief(d)) {
             more = false;
         } else if (e) {
             batch_run(d, b, &answers);
@@ -233,7 +241,7 @@ static ControlResult render_control(Device *d)
     }
     while (b->next < b->count) {
         Element *e = batch_peek(d, b);
-        uint32_t hints = e ? dispatch_hints(e) : 0;
+        uint32_t hints = e ? dispatch_hints(d, e) : 0;
 
         if (!e) {
             continue;
@@ -242,6 +250,10 @@ static ControlResult render_control(Device *d)
             answers_push(d, &answers);
             /* The pointer moves although the picture is slow. */
             render_cursor(d);
+        }
+        if (hints & COMMAND_REMOTE) {
+            /* Who it waits for may wait for the GPU: see gpu_time.h. */
+            gpu_time_leave(d);
         }
         if ((hints & COMMAND_GPU) && !gpu_time_enter(d)) {
             result = CONTROL_WAITING;

@@ -12,7 +12,8 @@
  * async: then that thread does one submit after the other, as hardware does.  Or
  * a child process burns it, as one of Vulkan's does (outside of a sandbox, which
  * lets no renderer fork).
- * A submit of the one word NULL_LOSE loses its context.
+ * A submit of the one word NULL_LOSE loses its context.  A context of capset
+ * VIRTIO_GPU_CAPSET_VENUS works as if in another process.
  *
  * Its blobs of host memory are memfds, of the kinds that real renderers have
  * and those that nobody should: blob_id says which (enum NullBlobKind).  The
@@ -62,16 +63,18 @@ typedef struct NullBlob {
 typedef enum NullHow { NULL_BURN, NULL_SLEEP, NULL_ASYNC, NULL_CHILD } NullHow;
 
 typedef struct NullJob {
-    enum { NULL_FENCE, NULL_WORK, NULL_END } kind;
+    enum { NULL_FENCE, NULL_REMOTE_FENCE, NULL_WORK, NULL_END } kind;
     uint64_t value; /* the fence, or microseconds */
 } NullJob;
 
 struct Renderer {
     void (*fence_done)(void *opaque, uint64_t fence);
+    void (*remote_fence_done)(void *opaque, uint64_t fence);
     void (*context_lost)(void *opaque, uint32_t ctx_id);
     void *opaque;
-    GHashTable *blobs; /* resource_id -> NullBlob, those of host memory */
-    int64_t submit_us; /* of a submit; -1: it says so itself */
+    GHashTable *remote; /* ids of contexts that are as if they were in other processes */
+    GHashTable *blobs;  /* resource_id -> NullBlob, those of host memory */
+    int64_t submit_us;  /* of a submit; -1: it says so itself */
     NullHow how;
     GAsyncQueue *jobs; /* of NullJob, allocated */
     GThread *thread;
@@ -90,6 +93,8 @@ static gpointer null_fence_thread(gpointer data)
         }
         if (job->kind == NULL_WORK) {
             g_usleep(job->value);
+        } else if (job->kind == NULL_REMOTE_FENCE) {
+            r->remote_fence_done(r->opaque, job->value);
         } else {
             r->fence_done(r->opaque, job->value);
         }
@@ -196,7 +201,9 @@ static Renderer *null_create(const RendererConfig *config, GError **error)
     Renderer *r = g_new0(Renderer, 1);
 
     r->fence_done = config->fence_done;
+    r->remote_fence_done = config->remote_fence_done;
     r->context_lost = config->context_lost;
+    r->remote = g_hash_table_new(NULL, NULL);
     r->opaque = config->opaque;
     r->blobs = g_hash_table_new_full(NULL, NULL, NULL, null_blob_free);
     r->submit_us = config->null_submit_us;
@@ -208,6 +215,7 @@ static Renderer *null_create(const RendererConfig *config, GError **error)
     if (!r->thread) {
         g_async_queue_unref(r->jobs);
         g_hash_table_unref(r->blobs);
+        g_hash_table_unref(r->remote);
         g_free(r);
         return NULL;
     }
@@ -224,12 +232,14 @@ static void null_destroy(Renderer *r)
     }
     g_async_queue_unref(r->jobs);
     g_hash_table_unref(r->blobs);
+    g_hash_table_unref(r->remote);
     g_free(r);
 }
 
 static void null_reset(Renderer *r)
 {
     g_hash_table_remove_all(r->blobs);
+    g_hash_table_remove_all(r->remote);
 }
 
 static const char *null_description(Renderer *r)
@@ -291,14 +301,28 @@ static uint32_t null_read_pixels(Renderer *r, uint32_t resource_id, uint32_t x, 
     return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
+static bool null_context_is_remote(Renderer *r, uint32_t ctx_id)
+{
+    return g_hash_table_contains(r->remote, GUINT_TO_POINTER(ctx_id));
+}
+
+static bool null_capset_is_remote(Renderer *r, uint32_t capset_id)
+{
+    return capset_id == VIRTIO_GPU_CAPSET_VENUS;
+}
+
 static uint32_t null_context_create(Renderer *r, uint32_t ctx_id, uint32_t capset_id, const char *name,
                                     uint32_t name_len)
 {
+    if (null_capset_is_remote(r, capset_id)) {
+        g_hash_table_add(r->remote, GUINT_TO_POINTER(ctx_id));
+    }
     return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
 static void null_context_destroy(Renderer *r, uint32_t ctx_id)
 {
+    g_hash_table_remove(r->remote, GUINT_TO_POINTER(ctx_id));
 }
 
 static uint32_t null_context_attach(Renderer *r, uint32_t ctx_id, uint32_t resource_id)
@@ -424,14 +448,14 @@ static uint32_t null_blob_export(Renderer *r, uint32_t resource_id, RendererMemo
 
 static uint32_t null_create_fence(Renderer *r, uint32_t ctx_id, uint32_t ring_idx, uint64_t fence)
 {
-    null_push(r, (NullJob){ NULL_FENCE, fence });
+    null_push(r, (NullJob){ null_context_is_remote(r, ctx_id) ? NULL_REMOTE_FENCE : NULL_FENCE, fence });
     return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
 const RendererOps renderer_null_ops = {
     .name = "null",
     .kind = VGPU_RENDERER_NULL,
-    .virtio_features = 1ull << VIRTIO_GPU_F_VIRGL,
+    .virtio_features = 1ull << VIRTIO_GPU_F_VIRGL | 1ull << VIRTIO_GPU_F_CONTEXT_INIT,
     .create = null_create,
     .destroy = null_destroy,
     .reset = null_reset,
@@ -451,6 +475,8 @@ const RendererOps renderer_null_ops = {
     .context_destroy = null_context_destroy,
     .context_attach = null_context_attach,
     .context_detach = null_context_detach,
+    .context_is_remote = null_context_is_remote,
+    .capset_is_remote = null_capset_is_remote,
     .submit = null_submit,
     .blob_bytes = null_blob_bytes,
     .blob_create = null_blob_create,

@@ -22,6 +22,7 @@
 typedef struct Blob {
     uint32_t mem, flags; /* VIRTIO_GPU_BLOB_* */
     uint32_t ctx_id;     /* that made it */
+    bool remote;         /* that context's process has it: see ops.h */
     uint64_t size;       /* bytes */
     WindowPlace place;   /* where the guest has it mapped; id 0: nowhere */
     struct iovec view;   /* host memory as we see it, once it was shown; NULL: not yet */

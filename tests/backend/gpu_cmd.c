@@ -270,16 +270,29 @@ uint32_t gpu_submit(Frontend *f, uint32_t ctx, const uint32_t *dwords, uint32_t 
     return gpu_run(f, &c, sizeof(c), count ? dwords : NULL, count * 4, NULL, 0);
 }
 
-Pending *gpu_submit_fenced(Frontend *f, uint32_t ctx, const uint32_t *dwords, uint32_t count, uint64_t fence)
+static Pending *submit_fenced(Frontend *f, uint32_t ctx, const uint32_t *dwords, uint32_t count,
+                              uint32_t flags, uint8_t ring, uint64_t fence)
 {
     struct virtio_gpu_cmd_submit c = HDR(SUBMIT_3D);
 
     c.hdr.ctx_id = ctx;
-    c.hdr.flags = VIRTIO_GPU_FLAG_FENCE;
+    c.hdr.flags = VIRTIO_GPU_FLAG_FENCE | flags;
+    c.hdr.ring_idx = ring;
     c.hdr.fence_id = fence;
     c.size = count * 4;
     return frontend_send(f, CONTROL, &c, sizeof(c), count ? dwords : NULL, count * 4,
                          sizeof(struct virtio_gpu_ctrl_hdr));
+}
+
+Pending *gpu_submit_fenced(Frontend *f, uint32_t ctx, const uint32_t *dwords, uint32_t count, uint64_t fence)
+{
+    return submit_fenced(f, ctx, dwords, count, 0, 0, fence);
+}
+
+Pending *gpu_submit_ring(Frontend *f, uint32_t ctx, uint8_t ring, const uint32_t *dwords, uint32_t count,
+                         uint64_t fence)
+{
+    return submit_fenced(f, ctx, dwords, count, VIRTIO_GPU_FLAG_INFO_RING_IDX, ring, fence);
 }
 
 /* Guests give the cursor queue no room for an answer. */

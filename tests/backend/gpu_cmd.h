@@ -64,6 +64,9 @@ uint32_t gpu_transfer_3d(Frontend *f, bool to_host, uint32_t ctx, uint32_t id, u
 uint32_t gpu_submit(Frontend *f, uint32_t ctx, const uint32_t *dwords, uint32_t count);
 /* With a fence on, not waited for. */
 Pending *gpu_submit_fenced(Frontend *f, uint32_t ctx, const uint32_t *dwords, uint32_t count, uint64_t fence);
+/* The same with a fence of one of the context's rings. */
+Pending *gpu_submit_ring(Frontend *f, uint32_t ctx, uint8_t ring, const uint32_t *dwords, uint32_t count,
+                         uint64_t fence);
 
 /* No answer is asked for; true when the device took it. */
 bool gpu_update_cursor(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, uint32_t y, uint32_t hot_x,

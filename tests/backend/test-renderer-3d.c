@@ -48,10 +48,12 @@ static void test_context_fields(gconstpointer renderer)
 {
     g_autoptr(Frontend) f = start(renderer);
 
+    f->features &= ~(1ull << VIRTIO_GPU_F_CONTEXT_INIT);
+    g_assert_true(frontend_reset(f));
     CHECK(create_context(f, 0, 4, 0), ERR_CONTEXT);
     CHECK(create_context(f, 1, 65, 0), ERR_PARAM);
     CHECK(create_context(f, 1, NONE, 0), ERR_PARAM);
-    /* CONTEXT_INIT was not negotiated */
+    /* without CONTEXT_INIT */
     CHECK(create_context(f, 1, 4, 4), ERR_PARAM);
     CHECK(create_context(f, 1, 4, NONE), ERR_PARAM);
     CHECK(create_context(f, 1, 64, 0), OK_NODATA);
