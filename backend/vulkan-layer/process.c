@@ -7,11 +7,13 @@
  * a lease client of its own and says hello to the renderer, which waits for that.
  * The server has one thread, so its child may do all of that.
  *
- * The pipe whose end goes to the renderer is made here and not before the fork:
- * no other process has its writing end, so that it hangs up when this one ends,
- * however it ends.
+ * The leash whose end goes to the renderer (confine.h) is made here and not
+ * before the fork: no other process has its other end, so that it hangs up when
+ * this one ends, however it ends.
  */
 #include "process.h"
+
+#include "confine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -107,22 +109,19 @@ static bool say_hello(void)
         .msg_controllen = sizeof(control.buffer),
     };
     struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-    int ends[2];
+    int leash;
     bool sent;
 
     if (fds[HELLO] < 0) {
         return true;
     }
-    if (pipe2(ends, O_CLOEXEC) < 0) {
-        return false;
-    }
+    leash = confine_leash();
     cmsg->cmsg_level = SOL_SOCKET;
     cmsg->cmsg_type = SCM_RIGHTS;
     cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(cmsg), &ends[0], sizeof(int));
+    memcpy(CMSG_DATA(cmsg), &leash, sizeof(int));
     sent = sendmsg(fds[HELLO], &msg, MSG_NOSIGNAL) == sizeof(slot);
-    close(ends[0]);
-    /* ends[1] stays open as long as we live. */
+    close(leash);
     return sent;
 }
 
@@ -165,6 +164,7 @@ static void forked(void)
     process.slot = -1;
     process.lease = NULL; /* never freed: its maps and descriptors are the parent's view of it */
     enter_locked();
+    confine_context();
 }
 
 __attribute__((constructor)) static void begin(void)
@@ -173,9 +173,7 @@ __attribute__((constructor)) static void begin(void)
 
     refusal = open_books(text);
     pthread_atfork(NULL, NULL, forked);
-    if (confine && text) {
-        confine(text);
-    }
+    confine();
 }
 
 void process_end_hung(uint64_t waited_ns)

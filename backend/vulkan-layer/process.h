@@ -27,10 +27,4 @@ bool process_enter(void);
 /* Work of this process did not end: what can be told is, and it is over. */
 void process_end_hung(uint64_t waited_ns) __attribute__((noreturn));
 
-/*
- * confine.c, if it is linked: gives up what the render server and its processes
- * have no use for.  Called last in the constructor, with the variable's value.
- */
-void confine(const char *descriptors) __attribute__((weak));
-
 #endif

@@ -38,8 +38,8 @@
  * The environment variable that names the descriptors a context process has
  * inherited, decimal, -1 for none: page, stats, hello, lease, call, wake.
  * hello is a SOCK_SEQPACKET socket to the renderer, on which each process says
- * once which slot it has taken (uint32_t), with the reading end of a pipe: that
- * hangs up when the process has ended.
+ * once which slot it has taken (uint32_t), with one end of a socket: that hangs
+ * up when the process has ended, and what is written there ends it.
  */
 #define VGPU_VULKAN_ENV "VGPU_VULKAN"
 
