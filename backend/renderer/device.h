@@ -11,11 +11,13 @@
 #include <stdint.h>
 
 #include "../quota/ledger.h"
+#include "../quota/vulkan_books.h"
 #include "channel.h"
 #include "frame_limit.h"
 #include "gpu_time.h"
 #include "ops.h"
 #include "rect.h"
+#include "render_server.h"
 #include "table.h"
 #include "vhost.h"
 #include "window.h"
@@ -31,6 +33,7 @@ typedef struct Options {
     char *apis;                 /* --apis as it was written */
     bool gl, vulkan;            /* what it allows */
     char *vulkan_layer;         /* NULL: no Vulkan */
+    char *render_server;        /* path of virglrenderer's */
     gint max_contexts;          /* 0: no bound */
     gint max_outputs;           /* 1 to 16 */
     gint max_width, max_height; /* 0: no bound but VGPU_MAX_SIZE */
@@ -75,6 +78,8 @@ typedef struct Device {
     int front_wake_fd; /* eventfd: the front thread's poll set changed */
     gint quit;         /* atomic */
     Window window;     /* has a lock of its own */
+    VulkanBooks books;
+    RenderServer *render_server; /* NULL: no Vulkan */
 
     /* Render thread only. */
     const RendererOps *ops;

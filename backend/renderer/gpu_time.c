@@ -11,6 +11,9 @@
 /* Commands without a fence before one of ours: what vgpud sees of a GPU's progress. */
 #define UNFENCED_MAX 64
 
+/* Where vgpud says nothing of hangs. */
+#define PATIENCE_NS (30ull * 1000 * 1000 * 1000)
+
 /* What a liar's work holds.  No ticket of the lease's has all bits set. */
 #define NO_TICKET UINT32_MAX
 
@@ -195,4 +198,22 @@ void gpu_time_fence_end(GpuTime *g)
     if (hold_drop(g)) {
         lease_progress(g->lease, 1);
     }
+}
+
+void gpu_time_left(GpuTime *g, uint32_t ticket, uint32_t users)
+{
+    while (users--) {
+        lease_leave(g->lease, ticket, 0);
+    }
+}
+
+/* Earlier than vgpud loses its own, and ends this process. */
+uint64_t gpu_time_patience(const GpuTime *g)
+{
+    uint64_t hang = lease_hang_timeout(g->lease);
+
+    if (lease_wanted(g->lease)) {
+        return UINT64_MAX;
+    }
+    return hang ? hang - MIN(hang / 4, 1000ull * 1000 * 1000) : PATIENCE_NS;
 }

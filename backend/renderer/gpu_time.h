@@ -91,4 +91,10 @@ void gpu_time_leave(struct Device *d);
 void gpu_time_fence_begin(GpuTime *g);
 void gpu_time_fence_end(GpuTime *g);
 
+/* A process that worked for the VM has ended; it was so many users of the lease. */
+void gpu_time_left(GpuTime *g, uint32_t ticket, uint32_t users);
+
+/* How long work may take, ns; UINT64_MAX: somebody of this VM waits for its turn.  Any thread. */
+uint64_t gpu_time_patience(const GpuTime *g);
+
 #endif

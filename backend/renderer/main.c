@@ -4,6 +4,7 @@
  * with the sockets in place; ends when QEMU closes one of them.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
@@ -98,7 +99,10 @@ static bool options_parse(Options *o, int argc, char **argv, GError **error)
         { "apis", 0, 0, G_OPTION_ARG_STRING, &o->apis, "What the guest may use: gl,vulkan", "LIST" },
         { "vulkan-layer", 0, 0, G_OPTION_ARG_STRING, &o->vulkan_layer,
           "libVkLayer_vgpu.so; without it there is no Vulkan", "PATH" },
-        { "max-contexts", 0, 0, G_OPTION_ARG_INT, &o->max_contexts, "OpenGL contexts; 0: no bound", "N" },
+        { "render-server", 0, 0, G_OPTION_ARG_FILENAME, &o->render_server, "virglrenderer's, for Vulkan",
+          "PATH" },
+        { "max-contexts", 0, 0, G_OPTION_ARG_INT, &o->max_contexts, "OpenGL and Vulkan contexts; 0: no bound",
+          "N" },
         { "max-outputs", 0, 0, G_OPTION_ARG_INT, &o->max_outputs, "1 to 16", "N" },
         { "max-width", 0, 0, G_OPTION_ARG_INT, &o->max_width, "Of an output, pixels", "N" },
         { "max-height", 0, 0, G_OPTION_ARG_INT, &o->max_height, "Of an output, pixels", "N" },
@@ -186,6 +190,54 @@ static bool device_init(Device *d, const Options *o, GError **error)
     return true;
 }
 
+/* The page that the render server's processes share with us. */
+static bool vulkan_page(Device *d, int *fd, GError **error)
+{
+    void *map = MAP_FAILED;
+
+    *fd = memfd_create("vulkan", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (*fd >= 0 && ftruncate(*fd, sizeof(struct vgpu_vulkan)) == 0 &&
+        fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
+        map = mmap(NULL, sizeof(struct vgpu_vulkan), PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
+    }
+    if (map == MAP_FAILED) {
+        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "the Vulkan page: %s",
+                    g_strerror(errno));
+        return false;
+    }
+    vulkan_books_init(&d->books, map, &d->ledger);
+    return true;
+}
+
+/* Before this process gives up to start others.  Without it there is OpenGL. */
+static void vulkan_init(Device *d, const Options *o)
+{
+    g_autoptr(GError) error = NULL;
+    RenderServerConfig config = {
+        .program = o->render_server,
+        .layer = o->vulkan_layer,
+        .render_node = o->render_node,
+        .stats = o->stats_fd,
+        .lease = o->lease_fd,
+        .call = o->lease_call_fd,
+        .wake = o->lease_wake_fd,
+        .unconfined = o->no_sandbox,
+    };
+
+    if (!o->vulkan_layer || !o->vulkan ||
+        (strcmp(o->renderer, "auto") != 0 && strcmp(o->renderer, "virgl") != 0)) {
+        return;
+    }
+    if (vulkan_page(d, &config.page, &error)) {
+        d->render_server = render_server_start(&config, &error);
+        close(config.page);
+    }
+    if (!d->render_server) {
+        snprintf(d->warning, sizeof(d->warning), "the guest has no Vulkan: %s", error->message);
+        log_say("%s", d->warning);
+    }
+}
+
 /* Before GL is loaded: its own threads, and no files in anybody's home. */
 static void prepare_environment(const Options *o)
 {
@@ -212,6 +264,7 @@ int main(int argc, char **argv)
         .gpu = (char *)"",
         .renderer = (char *)"auto",
         .apis = (char *)"gl,vulkan",
+        .render_server = (char *)"/usr/libexec/virgl_render_server",
         .max_outputs = 1,
         .null_submit_how = (char *)"burn",
     };
@@ -233,7 +286,12 @@ int main(int argc, char **argv)
                              options.lease_wake_fd };
 
         if ((!options.no_sandbox && !isolate_initial(keep, G_N_ELEMENTS(keep), &error)) ||
-            !device_init(d, &options, &error) || (!options.no_sandbox && !isolate_starting(&error))) {
+            !device_init(d, &options, &error)) {
+            log_say("%s", error->message);
+            return 1;
+        }
+        vulkan_init(d, &options);
+        if (!options.no_sandbox && !isolate_starting(&error)) {
             log_say("%s", error->message);
             return 1;
         }

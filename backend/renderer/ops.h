@@ -24,13 +24,15 @@
 typedef struct Renderer Renderer;
 
 typedef struct RendererConfig {
-    const char *vm_name;      /* for the log */
-    const char *render_node;  /* path, or NULL: software on EGL surfaceless */
-    uint32_t max_contexts;    /* GL contexts and sub-contexts; 0: no bound */
-    bool gl, vulkan;          /* what the profile allows */
-    const char *vulkan_layer; /* path of our layer; NULL: no Vulkan */
-    Ledger *ledger;           /* borrowed */
-    int64_t null_submit_us;   /* tests: what a submit costs the null renderer, see renderer_null.c */
+    const char *vm_name;     /* for the log */
+    const char *render_node; /* path, or NULL: software on EGL surfaceless */
+    uint32_t max_contexts;   /* contexts and GL sub-contexts; 0: no bound */
+    bool gl;                 /* the profile allows it */
+    Ledger *ledger;          /* borrowed */
+    /* The two are borrowed, and NULL where the guest has no Vulkan. */
+    struct RenderServer *render_server;
+    struct VulkanBooks *books;
+    int64_t null_submit_us; /* tests: what a submit costs the null renderer, see renderer_null.c */
     const char *null_submit_how;
     /*
      * A fence is done.  May be called from any thread, also from inside
@@ -41,6 +43,16 @@ typedef struct RendererConfig {
     void (*remote_fence_done)(void *opaque, uint64_t fence);
     /* A context is lost with all that worked in it.  Render thread; from inside any call but blob_*. */
     void (*context_lost)(void *opaque, uint32_t ctx_id);
+    /*
+     * A context's process has ended that was so many users of the lease under
+     * that ticket; hung: because work of its did not end.
+     */
+    void (*process_ended)(void *opaque, uint32_t ticket, uint32_t users, bool hung);
+    /*
+     * How long the render thread waits for a process, ns; UINT64_MAX: it may be
+     * waiting for the GPU, ask again.  Any thread.
+     */
+    uint64_t (*patience)(void *opaque);
     void *opaque;
 } RendererConfig;
 

@@ -66,6 +66,29 @@ static void render_context_lost(void *opaque, uint32_t ctx_id)
     blob_lose_context(opaque, ctx_id);
 }
 
+static void render_process_ended(void *opaque, uint32_t ticket, uint32_t users, bool hung)
+{
+    Device *d = opaque;
+
+    gpu_time_left(&d->gpu_time, ticket, users);
+    stats_add(&d->stats->contexts_hung, hung);
+}
+
+static uint64_t render_patience(void *opaque)
+{
+    Device *d = opaque;
+
+    return gpu_time_patience(&d->gpu_time);
+}
+
+/* There is no Vulkan without the renderer that has it. */
+static void render_free_unused_server(Device *d)
+{
+    if (d->ops != &renderer_virgl_ops) {
+        g_clear_pointer(&d->render_server, render_server_free);
+    }
+}
+
 /* The first of ops that starts on this host. */
 static bool render_start(Device *d, GError **error)
 {
@@ -74,14 +97,16 @@ static bool render_start(Device *d, GError **error)
         .render_node = d->options->render_node,
         .max_contexts = (uint32_t)d->options->max_contexts,
         .gl = d->options->gl,
-        .vulkan = d->options->vulkan,
-        .vulkan_layer = d->options->vulkan_layer,
         .null_submit_us = d->options->null_submit_us,
         .null_submit_how = d->options->null_submit_how,
         .ledger = &d->ledger,
+        .render_server = d->render_server,
+        .books = &d->books,
         .fence_done = render_fence_done,
         .remote_fence_done = render_remote_fence_done,
         .context_lost = render_context_lost,
+        .process_ended = render_process_ended,
+        .patience = render_patience,
         .opaque = d,
     };
     const RendererOps *ops[3];
@@ -95,6 +120,7 @@ static bool render_start(Device *d, GError **error)
         d->ops = ops[i];
         d->renderer = ops[i]->create(&config, &failure);
         if (d->renderer) {
+            render_free_unused_server(d);
             return true;
         }
         if (!ops[i + 1]) {
@@ -358,5 +384,6 @@ bool render_serve(Device *d)
     d->ops->reset(d->renderer);
     resources_forget(d);
     d->ops->destroy(d->renderer);
+    render_server_free(d->render_server);
     return true;
 }

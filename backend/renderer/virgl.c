@@ -12,8 +12,10 @@
  * object.
  *
  * On every way out fences are drained first; see virgl_fence.c.
+ *
+ * Vulkan is in other processes: see venus.h.
  */
-#include "virgl.h"
+#include "venus.h"
 
 #include <epoxy/gl.h>
 #include <errno.h>
@@ -49,9 +51,22 @@ static void on_fence(void *opaque, uint32_t cookie)
     virgl_fences_signal(&r->fences, cookie);
 }
 
-/* We make no fence of a context; virglrenderer wants the callback all the same. */
+/* Of contexts of Vulkan: we make none of OpenGL's. */
 static void on_context_fence(void *opaque, uint32_t ctx_id, uint32_t ring_idx, uint64_t fence)
 {
+    Renderer *r = opaque;
+
+    if (r->venus) {
+        venus_fences_signal(&r->venus->fences, ctx_id, ring_idx, fence);
+    }
+}
+
+/* It would start a server of its own if there were none. */
+static int on_server_fd(void *opaque, uint32_t version)
+{
+    Renderer *r = opaque;
+
+    return render_server_take_socket(r->venus->server);
 }
 
 static virgl_renderer_gl_context on_create_context(void *opaque, int scanout,
@@ -98,6 +113,10 @@ static bool start(Renderer *r, GError **error)
     int flags = VIRGL_RENDERER_THREAD_SYNC | VIRGL_RENDERER_ASYNC_FENCE_CB;
     int ret;
 
+    if (r->venus) {
+        flags |= VIRGL_RENDERER_VENUS | VIRGL_RENDERER_RENDER_SERVER;
+    }
+
     r->callbacks = (struct virgl_renderer_callbacks){
         .version = 4,
         .write_fence = on_fence,
@@ -105,6 +124,7 @@ static bool start(Renderer *r, GError **error)
         .destroy_gl_context = on_destroy_context,
         .make_current = on_make_current,
         .write_context_fence = on_context_fence,
+        .get_server_fd = r->venus ? on_server_fd : NULL,
         .get_egl_display = on_display,
     };
     virgl_set_log_callback(on_log, NULL, NULL);
@@ -123,20 +143,41 @@ static bool start(Renderer *r, GError **error)
     return true;
 }
 
+/* The server may have ended as soon as it began: then virglrenderer would not start at all. */
+static void start_venus(Renderer *r, const RendererConfig *config)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!config->render_server) {
+        return;
+    }
+    if (render_server_alive(config->render_server)) {
+        r->venus = venus_new(config, &error);
+    }
+    if (!r->venus) {
+        log_say("VM '%s' has no Vulkan: %s", r->vm_name,
+                error ? error->message : "the render server ended as it began");
+    }
+}
+
 static void renderer_destroy(Renderer *r);
 
 static Renderer *renderer_create(const RendererConfig *config, GError **error)
 {
     Renderer *r;
 
-    if (!config->gl) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "the profile's apis= allow no OpenGL");
+    if (!config->gl && !config->render_server) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                    "the profile's apis= allow no OpenGL, and there is no Vulkan");
         return NULL;
     }
     r = g_new0(Renderer, 1);
     r->vm_name = g_strdup(config->vm_name);
     r->ledger = config->ledger;
     r->max_contexts = config->max_contexts;
+    r->context_lost = config->context_lost;
+    r->process_ended = config->process_ended;
+    r->opaque = config->opaque;
     r->limits.max_subcontexts = config->max_contexts;
     r->contexts = g_hash_table_new_full(NULL, NULL, NULL, virgl_context_free);
     r->resources = g_hash_table_new_full(NULL, NULL, NULL, g_free);
@@ -144,9 +185,15 @@ static Renderer *renderer_create(const RendererConfig *config, GError **error)
     virgl_fences_init(&r->fences, config->fence_done, config->opaque);
 
     r->egl = egl_open(config->render_node, error);
+    if (r->egl) {
+        start_venus(r, config);
+    }
     if (!r->egl || !start(r, error)) {
         renderer_destroy(r);
         return NULL;
+    }
+    if (r->venus) {
+        venus_begin(r);
     }
     return r;
 }
@@ -164,6 +211,9 @@ static void renderer_reset(Renderer *r)
 {
     virgl_fences_drain(&r->fences);
     remove_all(r->contexts, r, virgl_context_destroy);
+    if (r->venus) {
+        remove_all(r->venus->contexts, r, venus_context_destroy);
+    }
     remove_all(r->resources, r, virgl_resource_destroy);
     virgl_resource_settle_all(r);
     virgl_fences_drain(&r->fences);
@@ -182,6 +232,7 @@ static void renderer_destroy(Renderer *r)
         }
         virgl_renderer_cleanup(r);
     }
+    venus_free(r->venus);
     g_hash_table_destroy(r->contexts);
     g_hash_table_destroy(r->resources);
     virgl_fences_finish(&r->fences);
@@ -197,21 +248,35 @@ static const char *renderer_description(Renderer *r)
 
 static int renderer_poll_fd(Renderer *r)
 {
-    return virgl_renderer_get_poll_fd();
+    return r->venus ? r->venus->poll_fd : virgl_renderer_get_poll_fd();
 }
 
 static void renderer_poll(Renderer *r)
 {
-    virgl_renderer_poll();
+    if (r->venus) {
+        venus_poll(r);
+    } else {
+        virgl_renderer_poll();
+    }
+}
+
+static bool renderer_context_is_remote(Renderer *r, uint32_t ctx_id)
+{
+    return venus_context(r, ctx_id) != NULL;
+}
+
+static bool renderer_capset_is_remote(Renderer *r, uint32_t capset_id)
+{
+    return r->venus && capset_id == VIRTIO_GPU_CAPSET_VENUS;
 }
 
 /* Capsets */
 
 static bool renderer_capset_info(Renderer *r, uint32_t index, uint32_t *id, uint32_t *version, uint32_t *size)
 {
-    static const uint32_t ids[] = { CAPSET_VIRGL, CAPSET_VIRGL2 };
+    static const uint32_t ids[] = { CAPSET_VIRGL, CAPSET_VIRGL2, VIRTIO_GPU_CAPSET_VENUS };
 
-    if (index >= G_N_ELEMENTS(ids)) {
+    if (index >= G_N_ELEMENTS(ids) - (r->venus ? 0 : 1)) {
         return false;
     }
     *id = ids[index];
@@ -224,7 +289,7 @@ static bool renderer_capset(Renderer *r, uint32_t id, uint32_t version, void *da
     g_autofree void *caps = NULL;
     uint32_t full = 0, newest = 0;
 
-    if (id != CAPSET_VIRGL && id != CAPSET_VIRGL2) {
+    if (id != CAPSET_VIRGL && id != CAPSET_VIRGL2 && !(r->venus && id == VIRTIO_GPU_CAPSET_VENUS)) {
         return false;
     }
     virgl_renderer_get_cap_set(id, &newest, &full);
@@ -269,6 +334,8 @@ const RendererOps renderer_virgl_ops = {
     .context_destroy = virgl_context_destroy,
     .context_attach = virgl_context_attach,
     .context_detach = virgl_context_detach,
+    .context_is_remote = renderer_context_is_remote,
+    .capset_is_remote = renderer_capset_is_remote,
     .submit = virgl_context_submit,
     .blob_bytes = virgl_blob_bytes,
     .blob_create = virgl_blob_create,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The virgl renderer, shared by its files virgl.c (life cycle, capsets),
- * virgl_resource.c, virgl_blob.c, virgl_context.c and virgl_pixels.c.  Nobody else includes it.
+ * virgl_resource.c, virgl_blob.c, virgl_context.c and virgl_pixels.c, and by venus*.c.  Nobody else
+ * includes it.
  */
 #ifndef VGPU_RENDERER_VIRGL_H
 #define VGPU_RENDERER_VIRGL_H
@@ -14,6 +15,8 @@
 #include "ops.h"
 #include "virgl_fence.h"
 
+typedef struct Venus Venus;
+
 struct Renderer {
     char *vm_name;
     Ledger *ledger; /* borrowed */
@@ -21,17 +24,22 @@ struct Renderer {
     VirglFences fences;
     struct virgl_renderer_callbacks callbacks;
     bool started;          /* virglrenderer is */
+    Venus *venus;          /* NULL: the guest has no Vulkan */
     uint32_t max_contexts; /* 0: no bound */
-    StreamLimits limits;   /* counts contexts and sub-contexts */
+    StreamLimits limits;   /* counts contexts and sub-contexts, those of Vulkan too */
     GHashTable *contexts;  /* ctx_id -> VirglContext */
     GHashTable *resources; /* resource_id -> VirglResource */
     GQueue lingering;      /* of VirglLinger: see virgl_resource.c */
     uint32_t framebuffer;  /* in the root context, to read from */
+    void (*context_lost)(void *opaque, uint32_t ctx_id);
+    void (*process_ended)(void *opaque, uint32_t ticket, uint32_t users, bool hung);
+    void *opaque;
 };
 
 typedef struct VirglResource {
     ResourceShape shape;     /* all zero: a blob */
     uint64_t bytes;          /* what it was charged at */
+    struct VenusBlob *host;  /* NULL: it is none of Vulkan's */
     const struct iovec *iov; /* borrowed while attached */
     uint32_t iov_count;
 } VirglResource;
@@ -46,10 +54,12 @@ typedef struct VirglContext {
 
 /* virglrenderer's errno, of either sign, as VIRTIO_GPU_RESP_*. */
 uint32_t virgl_response(int ret);
+/* A name is the guest's: up to its NUL, for the log only. */
+void virgl_set_name(char *to, size_t size, const char *name, uint32_t name_len);
 
 uint32_t virgl_context_create(Renderer *r, uint32_t ctx_id, uint32_t capset_id, const char *name,
                               uint32_t name_len);
-void virgl_context_destroy(Renderer *r, uint32_t ctx_id);
+void virgl_context_destroy(Renderer *r, uint32_t ctx_id); /* any kind of */
 uint32_t virgl_context_attach(Renderer *r, uint32_t ctx_id, uint32_t resource_id);
 void virgl_context_detach(Renderer *r, uint32_t ctx_id, uint32_t resource_id);
 uint32_t virgl_context_submit(Renderer *r, uint32_t ctx_id, void *commands, uint32_t size);

@@ -5,13 +5,13 @@
  * buffer of the driver's that no descriptor leads to: it cannot be shared with
  * QEMU, so the guest is not offered what needs it (memory_info.h).
  */
-#include "virgl.h"
+#include "venus.h"
 
 #include "log.h"
 
 uint64_t virgl_blob_bytes(Renderer *r, const RendererBlob *blob)
 {
-    return 0;
+    return venus_context(r, blob->ctx_id) ? venus_blob_bytes(blob) : 0;
 }
 
 uint32_t virgl_blob_create(Renderer *r, const RendererBlob *blob)
@@ -25,9 +25,13 @@ uint32_t virgl_blob_create(Renderer *r, const RendererBlob *blob)
         .iovecs = blob->iov,
         .num_iovs = blob->iov_count,
     };
+    VenusContext *vulkan = venus_context(r, blob->ctx_id);
     VirglResource *resource;
     int ret;
 
+    if (vulkan && blob->mem != VIRTIO_GPU_BLOB_MEM_GUEST) {
+        return venus_blob_create(r, vulkan, blob);
+    }
     if (blob->mem != VIRTIO_GPU_BLOB_MEM_GUEST) {
         log_guest("VM '%s': refused a blob of host memory: OpenGL has none that can be shared", r->vm_name);
         return VIRTIO_GPU_RESP_ERR_UNSPEC;
@@ -46,5 +50,8 @@ uint32_t virgl_blob_create(Renderer *r, const RendererBlob *blob)
 
 uint32_t virgl_blob_export(Renderer *r, uint32_t resource_id, RendererMemory *memory)
 {
-    return VIRTIO_GPU_RESP_ERR_UNSPEC;
+    const VirglResource *resource = g_hash_table_lookup(r->resources, GUINT_TO_POINTER(resource_id));
+
+    return resource && resource->host ? venus_blob_export(r, resource_id, resource->host, memory)
+                                      : VIRTIO_GPU_RESP_ERR_UNSPEC;
 }

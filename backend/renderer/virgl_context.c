@@ -8,7 +8,7 @@
  * virglrenderer does the same to a context whose stream fails inside it, and
  * tells us by the return code.  virgl has no message that would tell the guest.
  */
-#include "virgl.h"
+#include "venus.h"
 
 #include <string.h>
 
@@ -20,13 +20,12 @@ static VirglContext *lookup(Renderer *r, uint32_t id)
     return g_hash_table_lookup(r->contexts, GUINT_TO_POINTER(id));
 }
 
-/* The name is the guest's: up to its NUL, for the log only. */
-static void set_name(VirglContext *ctx, const char *name, uint32_t name_len)
+void virgl_set_name(char *to, size_t size, const char *name, uint32_t name_len)
 {
-    size_t n = name ? strnlen(name, MIN(name_len, sizeof(ctx->name) - 1)) : 0;
+    size_t n = name ? strnlen(name, MIN(name_len, size - 1)) : 0;
 
-    memcpy(ctx->name, name ? name : "", n);
-    ctx->name[n] = 0;
+    memcpy(to, name ? name : "", n);
+    to[n] = 0;
 }
 
 void virgl_context_free(gpointer context)
@@ -54,7 +53,10 @@ uint32_t virgl_context_create(Renderer *r, uint32_t ctx_id, uint32_t capset_id, 
     VirglContext *ctx;
     int ret;
 
-    if (ctx_id == 0 || lookup(r, ctx_id)) {
+    if (r->venus && capset_id == VIRTIO_GPU_CAPSET_VENUS) {
+        return venus_context_create(r, ctx_id, name, name_len);
+    }
+    if (ctx_id == 0 || lookup(r, ctx_id) || venus_context(r, ctx_id)) {
         return VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID;
     }
     if (capset_id > VIRTIO_GPU_CAPSET_VIRGL2) {
@@ -67,7 +69,7 @@ uint32_t virgl_context_create(Renderer *r, uint32_t ctx_id, uint32_t capset_id, 
     }
     ctx = g_new0(VirglContext, 1);
     ctx->id = ctx_id;
-    set_name(ctx, name, name_len);
+    virgl_set_name(ctx->name, sizeof(ctx->name), name, name_len);
     ctx->attached = g_hash_table_new(NULL, NULL);
     ctx->books = stream_context_new(r->ledger, &r->limits);
     if (!ctx->books) {
@@ -128,6 +130,9 @@ void virgl_context_destroy(Renderer *r, uint32_t ctx_id)
 {
     VirglContext *ctx = lookup(r, ctx_id);
 
+    if (venus_context(r, ctx_id)) {
+        venus_context_destroy(r, ctx_id);
+    }
     if (!ctx) {
         return;
     }
@@ -144,7 +149,11 @@ void virgl_context_destroy(Renderer *r, uint32_t ctx_id)
 uint32_t virgl_context_attach(Renderer *r, uint32_t ctx_id, uint32_t resource_id)
 {
     VirglContext *ctx = lookup(r, ctx_id);
+    VenusContext *vulkan = venus_context(r, ctx_id);
 
+    if (vulkan) {
+        return venus_context_attach(r, vulkan, resource_id);
+    }
     if (!ctx) {
         return VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID;
     }
@@ -159,7 +168,12 @@ uint32_t virgl_context_attach(Renderer *r, uint32_t ctx_id, uint32_t resource_id
 void virgl_context_detach(Renderer *r, uint32_t ctx_id, uint32_t resource_id)
 {
     VirglContext *ctx = lookup(r, ctx_id);
+    VenusContext *vulkan = venus_context(r, ctx_id);
 
+    if (vulkan) {
+        venus_context_detach(r, vulkan, resource_id);
+        return;
+    }
     if (!ctx || !g_hash_table_remove(ctx->attached, GUINT_TO_POINTER(resource_id))) {
         return;
     }
@@ -212,9 +226,13 @@ uint32_t virgl_context_submit(Renderer *r, uint32_t ctx_id, void *commands, uint
     const char *why = "";
     uint64_t bytes = 0;
     StreamVerdict verdict;
+    VenusContext *vulkan = venus_context(r, ctx_id);
     uint32_t asker;
     int ret;
 
+    if (vulkan) {
+        return venus_context_submit(r, vulkan, commands, size);
+    }
     if (!ctx) {
         return VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID;
     }
@@ -243,8 +261,12 @@ uint32_t virgl_context_submit(Renderer *r, uint32_t ctx_id, void *commands, uint
 
 uint32_t virgl_context_fence(Renderer *r, uint32_t ctx_id, uint32_t ring_idx, uint64_t fence)
 {
+    VenusContext *vulkan = venus_context(r, ctx_id);
     uint32_t nothing = 0;
 
+    if (vulkan) {
+        return venus_context_fence(r, vulkan, ring_idx, fence);
+    }
     if (ctx_id) {
         if (!lookup(r, ctx_id)) {
             return VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID;

@@ -10,7 +10,7 @@
  * the old one is gone as well.  (A name taken meanwhile by a texture that the
  * guest cannot name keeps the charge until that goes: never too little.)
  */
-#include "virgl.h"
+#include "venus.h"
 
 #include <epoxy/gl.h>
 #include <errno.h>
@@ -171,6 +171,7 @@ void virgl_resource_destroy(Renderer *r, uint32_t resource_id)
         return;
     }
     virgl_resource_detach(r, resource_id);
+    venus_forget_resource(r, resource_id);
     buffer = resource->shape.target == PIPE_BUFFER;
     gl_id = gl_name(resource_id);
     virgl_renderer_force_ctx_0();
@@ -179,6 +180,7 @@ void virgl_resource_destroy(Renderer *r, uint32_t resource_id)
     if (gl_id && gl_exists(gl_id, buffer)) {
         linger(r, gl_id, buffer, resource->bytes);
     }
+    venus_blob_free(r, resource->host);
     g_hash_table_remove(r->resources, GUINT_TO_POINTER(resource_id));
 }
 

@@ -546,3 +546,8 @@ uint64_t lease_hang_timeout(const LeaseClient *l)
 {
     return l->page ? get64(&l->page->hang_timeout_ns) : 0;
 }
+
+bool lease_wanted(const LeaseClient *l)
+{
+    return l->page && (__atomic_load_n(&l->page->state, __ATOMIC_RELAXED) & VGPU_LEASE_WANTED);
+}

@@ -64,6 +64,9 @@ void lease_queue_depth(LeaseClient *l, uint64_t commands);
 int lease_wake_fd(LeaseClient *l);
 void lease_woken(LeaseClient *l);
 
+/* Whether somebody of this VM waits for a grant. */
+bool lease_wanted(const LeaseClient *l);
+
 uint64_t lease_frame_interval(const LeaseClient *l); /* ns, 0: no bound */
 uint64_t lease_quantum(const LeaseClient *l);        /* ns */
 uint64_t lease_hang_timeout(const LeaseClient *l);   /* ns, 0: none */
