@@ -6,40 +6,8 @@
 #include "vgpu-process.h"
 #include "vgpu-qmp.h"
 #include "qobject/qlist.h"
-#include "hw/pci/pci_ids.h"
-#include "hw/pci/pci_regs.h"
 
-#define ROOT_PORTS                                                                                           \
-    "-device pcie-root-port,id=rp0,slot=1,chassis=1 "                                                        \
-    "-device pcie-root-port,id=rp1,slot=2,chassis=2"
 #define ACPI_PCIHP 0x0cc0 /* q35: 4 down, 8 eject, 0x10 bus select */
-
-/* What firmware does to a root port: bus numbers and open windows. */
-static void open_root_ports(GpuVm *vm)
-{
-    int slot, bus = 1;
-
-    for (slot = 0; slot < 32; slot++) {
-        QPCIDevice *p = qpci_device_find(vm->bus, QPCI_DEVFN(slot, 0));
-
-        if (p && qpci_config_readw(p, PCI_CLASS_DEVICE) == PCI_CLASS_BRIDGE_PCI) {
-            uint32_t base = 0xe000 + 0x400 * bus, limit = base + 0x3f0;
-
-            qpci_config_writeb(p, PCI_PRIMARY_BUS, 0);
-            qpci_config_writeb(p, PCI_SECONDARY_BUS, bus);
-            qpci_config_writeb(p, PCI_SUBORDINATE_BUS, bus);
-            qpci_config_writew(p, PCI_MEMORY_BASE, base);
-            qpci_config_writew(p, PCI_MEMORY_LIMIT, limit);
-            qpci_config_writew(p, PCI_PREF_MEMORY_BASE, base);
-            qpci_config_writew(p, PCI_PREF_MEMORY_LIMIT, limit);
-            qpci_config_writel(p, PCI_PREF_BASE_UPPER32, 0);
-            qpci_config_writel(p, PCI_PREF_LIMIT_UPPER32, 0);
-            qpci_config_writew(p, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-            bus++;
-        }
-        g_free(p);
-    }
-}
 
 static void add(GpuVm *vm, const char *id, const char *bus)
 {
@@ -50,13 +18,12 @@ static void add(GpuVm *vm, const char *id, const char *bus)
     qmp_timed(vm, 10000, json);
 }
 
-/* The driver behind root port n (1 up), its BARs in that port's window. */
+/* The driver behind root port n (1 up) at work. */
 static Gpu *drive(GpuVm *vm, const char *id, unsigned n)
 {
     Gpu *g;
 
-    vm->bus->mmio_alloc_ptr = (0xe000 + 0x400ull * n) << 16;
-    g = gpu_at(vm, id, n << 8);
+    g = gpu_behind(vm, id, n);
     gpu_init(g, UINT64_MAX);
     gpu_picture(g, 1, 64, 64);
     gpu_expect_ok(g, gpu_set_scanout(g, 0, 1, 0, 0, 64, 64));
@@ -99,11 +66,11 @@ static unsigned console_count(GpuVm *vm)
 
 static void plug_and_drive(Gpu *none)
 {
-    GpuVm *vm = vm_start(NULL, ROOT_PORTS);
+    GpuVm *vm = vm_start(NULL, VM_ROOT_PORTS);
     Gpu *g;
 
     add(vm, "gpu0", "rp0");
-    open_root_ports(vm);
+    vm_open_root_ports(vm);
     g = drive(vm, "gpu0", 1);
     gpu_free(g);
     vm_stop(vm);
@@ -111,7 +78,7 @@ static void plug_and_drive(Gpu *none)
 
 static void unplug(Gpu *none)
 {
-    GpuVm *vm = vm_start(NULL, ROOT_PORTS);
+    GpuVm *vm = vm_start(NULL, VM_ROOT_PORTS);
     g_autoptr(GArray) renderers = NULL;
     unsigned consoles = console_count(vm);
     Gpu *g;
@@ -119,7 +86,7 @@ static void unplug(Gpu *none)
     add(vm, "gpu0", "rp0");
     renderers = process_renderers(vm->name);
     g_assert_cmpuint(renderers->len, >, 0);
-    open_root_ports(vm);
+    vm_open_root_ports(vm);
     g = drive(vm, "gpu0", 1);
     g_free(qmp_screendump(g, 0, &(unsigned){ 0 }, &(unsigned){ 0 }));
     del_and_eject(vm, "gpu0");
@@ -134,14 +101,14 @@ static void unplug(Gpu *none)
 
 static void unplug_and_plug_again(Gpu *none)
 {
-    GpuVm *vm = vm_start(NULL, ROOT_PORTS);
+    GpuVm *vm = vm_start(NULL, VM_ROOT_PORTS);
     unsigned i;
 
     for (i = 0; i < 4; i++) {
         Gpu *g;
 
         add(vm, "gpu0", "rp0");
-        open_root_ports(vm);
+        vm_open_root_ports(vm);
         g = drive(vm, "gpu0", 1);
         del_and_eject(vm, "gpu0");
         gpu_free(g);
@@ -152,7 +119,7 @@ static void unplug_and_plug_again(Gpu *none)
 /* A guest that never ejects: the reset does. */
 static void unplug_by_reset(Gpu *none)
 {
-    GpuVm *vm = vm_start(NULL, ROOT_PORTS);
+    GpuVm *vm = vm_start(NULL, VM_ROOT_PORTS);
 
     add(vm, "gpu0", "rp0");
     qtest_qmp_device_del_send(vm->qts, "gpu0");
@@ -164,13 +131,13 @@ static void unplug_by_reset(Gpu *none)
 
 static void unplug_with_lost_renderer(Gpu *none)
 {
-    GpuVm *vm = vm_start(NULL, ROOT_PORTS);
+    GpuVm *vm = vm_start(NULL, VM_ROOT_PORTS);
     g_autoptr(GArray) renderers = NULL;
     int64_t start;
     Gpu *g;
 
     add(vm, "gpu0", "rp0");
-    open_root_ports(vm);
+    vm_open_root_ports(vm);
     g = drive(vm, "gpu0", 1);
     renderers = process_renderers(vm->name);
     process_signal(renderers, SIGSTOP);
@@ -183,7 +150,7 @@ static void unplug_with_lost_renderer(Gpu *none)
 
 static void refused_plug_leaves_nothing(Gpu *none)
 {
-    GpuVm *vm = vm_start(NULL, ROOT_PORTS);
+    GpuVm *vm = vm_start(NULL, VM_ROOT_PORTS);
     unsigned consoles = console_count(vm), i;
 
     for (i = 0; i < 3; i++) {
@@ -229,14 +196,14 @@ static void die_when_rings_are_made(Hostile *h, uint32_t request)
 static void unplug_with_hostile_renderer(Gpu *none)
 {
     Hostile *h = hostile_start(die_when_rings_stop);
-    GpuVm *vm = vm_start(NULL, ROOT_PORTS);
+    GpuVm *vm = vm_start(NULL, VM_ROOT_PORTS);
     unsigned consoles = console_count(vm), i;
 
     for (i = 0; i < 2; i++) {
         Gpu *g;
 
         add(vm, "gpu0", "rp0");
-        open_root_ports(vm);
+        vm_open_root_ports(vm);
         vm->bus->mmio_alloc_ptr = 0xe400ull << 16;
         g = gpu_at(vm, "gpu0", 1 << 8);
         gpu_init(g, UINT64_MAX);
@@ -254,7 +221,7 @@ static void unplug_with_hostile_renderer(Gpu *none)
 static void plug_with_hostile_renderer(Gpu *none)
 {
     Hostile *h = hostile_start(die_when_rings_are_made);
-    GpuVm *vm = vm_start(NULL, ROOT_PORTS);
+    GpuVm *vm = vm_start(NULL, VM_ROOT_PORTS);
     unsigned consoles = console_count(vm), i;
 
     for (i = 0; i < 3; i++) {
@@ -312,6 +279,7 @@ static void four_devices(Gpu *none)
 
         gpu_init(g, UINT64_MAX);
         gpu_picture(g, 1, 64, 64);
+        gpu_reset(g); /* the next device's rings will be where this one's were */
         gpu_free(g);
     }
     vm_stop(vm);

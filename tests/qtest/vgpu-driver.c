@@ -14,6 +14,8 @@
 #include "libqos/malloc-pc.h"
 #include "libqos/pci-pc.h"
 #include "libqos/virtio-pci-modern.h"
+#include "hw/pci/pci_ids.h"
+#include "hw/pci/pci_regs.h"
 #include "standard-headers/linux/virtio_config.h"
 #include "standard-headers/linux/virtio_pci.h"
 
@@ -50,6 +52,39 @@ uint64_t vm_alloc(GpuVm *vm, size_t size)
 
     qtest_memset(vm->qts, addr, 0, rounded);
     return addr;
+}
+
+#define PORT_BASE(n) (0xe000 + 0x400 * (n)) /* in units of 64 KiB; 63 MiB each */
+
+/* The prefetchable windows are 256 GiB, high up: room for a window of host memory. */
+void vm_open_root_ports(GpuVm *vm)
+{
+    int slot, bus = 1;
+
+    for (slot = 0; slot < 32; slot++) {
+        QPCIDevice *p = qpci_device_find(vm->bus, QPCI_DEVFN(slot, 0));
+
+        if (p && qpci_config_readw(p, PCI_CLASS_DEVICE) == PCI_CLASS_BRIDGE_PCI) {
+            qpci_config_writeb(p, PCI_PRIMARY_BUS, 0);
+            qpci_config_writeb(p, PCI_SECONDARY_BUS, bus);
+            qpci_config_writeb(p, PCI_SUBORDINATE_BUS, bus);
+            qpci_config_writew(p, PCI_MEMORY_BASE, PORT_BASE(bus));
+            qpci_config_writew(p, PCI_MEMORY_LIMIT, PORT_BASE(bus) + 0x3f0);
+            qpci_config_writew(p, PCI_PREF_MEMORY_BASE, 0);
+            qpci_config_writew(p, PCI_PREF_MEMORY_LIMIT, 0xfff0);
+            qpci_config_writel(p, PCI_PREF_BASE_UPPER32, 0x40 * bus);
+            qpci_config_writel(p, PCI_PREF_LIMIT_UPPER32, 0x40 * bus + 0x3f);
+            qpci_config_writew(p, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+            bus++;
+        }
+        g_free(p);
+    }
+}
+
+Gpu *gpu_behind(GpuVm *vm, const char *id, unsigned n)
+{
+    vm->bus->mmio_alloc_ptr = (uint64_t)PORT_BASE(n) << 16;
+    return gpu_at(vm, id, n << 8);
 }
 
 Gpu *gpu_at(GpuVm *vm, const char *id, int devfn)

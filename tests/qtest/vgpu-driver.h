@@ -77,9 +77,17 @@ GpuVm *vm_start(const char *device, const char *extra_args);
 void vm_stop(GpuVm *vm);
 uint64_t vm_alloc(GpuVm *vm, size_t size); /* zeroed, page aligned */
 
+/* Two root ports, for vm_start(), and what firmware does to them: bus numbers and windows. */
+#define VM_ROOT_PORTS                                                                                        \
+    "-device pcie-root-port,id=rp0,slot=1,chassis=1 "                                                        \
+    "-device pcie-root-port,id=rp1,slot=2,chassis=2"
+void vm_open_root_ports(GpuVm *vm);
+
 /* The nth virtio-gpu on the root bus, with its BAR mapped. */
 Gpu *gpu_find(GpuVm *vm, const char *id, unsigned nth);
 Gpu *gpu_at(GpuVm *vm, const char *id, int devfn);
+/* The one behind root port n (1 up), its BARs in that port's windows. */
+Gpu *gpu_behind(GpuVm *vm, const char *id, unsigned n);
 void gpu_free(Gpu *g);
 
 /* Reset, negotiate offered & wanted, set up both queues, DRIVER_OK. */
