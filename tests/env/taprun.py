@@ -30,7 +30,7 @@ def meson_tests(suite, build):
 
 def qtest_tests():
     folder = os.environ['VGPU_QEMU_DIR']
-    parts = [('vgpu', '/vgpu/'), ('virtio-gpu', '/virtio-gpu/')]
+    parts = [('vgpu', '/vgpu/'), ('vgpu-null', '/vgpu-null/'), ('virtio-gpu', '/virtio-gpu/')]
     # the same tests on the 2D renderer only when all is asked for
     if os.environ.get('VGPU_TEST_FULL'):
         parts.append(('vgpu-2d', '/vgpu-2d/'))

@@ -37,7 +37,6 @@ static void offers_nothing_unserved(Gpu *g)
     g_assert_false(g->offered & BIT64(VIRTIO_F_ACCESS_PLATFORM));
     g_assert_false(g->offered & BIT64(VIRTIO_F_RING_PACKED));
     g_assert_false(g->offered & BIT64(VIRTIO_F_RING_RESET));
-    g_assert_false(g->offered & BIT64(VIRTIO_GPU_F_RESOURCE_BLOB));
 }
 
 static void offers_extension(Gpu *g)

@@ -13,6 +13,7 @@ enum {
     CASE_RAW = 1 << 1,         /* boots by itself: run() gets NULL */
     CASE_VIRGL = 1 << 2,       /* needs a renderer with 3D: implies CASE_OURS */
     CASE_NO_EPILOGUE = 1 << 3, /* leaves no device behind that could answer */
+    CASE_NULL = 1 << 4,        /* with the null renderer, and only there: implies CASE_OURS */
 };
 
 typedef struct GpuCase {
@@ -26,7 +27,7 @@ typedef struct GpuCase {
 extern const GpuCase cases_negotiation[], cases_config[], cases_2d[], cases_2d_invalid[], cases_cursor[],
     cases_3d[], cases_3d_invalid[], cases_blob[], cases_chains[], cases_sizes[], cases_fences[],
     cases_interrupts[], cases_console[], cases_lifecycle[], cases_hotplug[], cases_startup[], cases_memory[],
-    cases_quota[], cases_control[], cases_trace[];
+    cases_quota[], cases_control[], cases_trace[], cases_window[];
 
 bool current_target_is_ours(void);
 const char *current_driver(void); /* for -device */

@@ -10,7 +10,7 @@
  * What a test leaves running (vgpud, renderers) is ended with it.
  *
  * Paths: /vgpu/GROUP/BEHAVIOUR for our device, /vgpu-2d/... for it with the 2D
- * renderer, /virtio-gpu/... for QEMU's.
+ * renderer, /vgpu-null/... with the null one, /virtio-gpu/... for QEMU's.
  */
 #include "qemu/osdep.h"
 #include <sys/prctl.h>
@@ -27,19 +27,21 @@ typedef struct Target {
     bool ours;
     const char *config; /* vgpud.conf, or NULL */
     bool plain_only;    /* only what needs no 3D and starts no VM of its own */
+    bool null;          /* runs what asks for the null renderer, and nothing else */
 } Target;
 
 static const Target targets[] = {
     { "virtio-gpu", "virtio-gpu-pci", false },
     { "vgpu", "vgpu-pci", true },
     { "vgpu-2d", "vgpu-pci", true, "[renderer]\nkind=2d\n", true },
+    { "vgpu-null", "vgpu-pci", true, "[renderer]\nkind=null\n", false, true },
 };
 
 static const GpuCase *const groups[] = {
-    cases_negotiation, cases_config,     cases_2d,         cases_2d_invalid, cases_cursor,
-    cases_fences,      cases_interrupts, cases_console,    cases_chains,     cases_sizes,
-    cases_blob,        cases_3d,         cases_3d_invalid, cases_memory,     cases_quota,
-    cases_startup,     cases_lifecycle,  cases_hotplug,    cases_control,    cases_trace,
+    cases_negotiation, cases_config,  cases_2d,     cases_2d_invalid, cases_cursor,    cases_fences,
+    cases_interrupts,  cases_console, cases_chains, cases_sizes,      cases_blob,      cases_3d,
+    cases_3d_invalid,  cases_memory,  cases_quota,  cases_startup,    cases_lifecycle, cases_hotplug,
+    cases_control,     cases_trace,   cases_window,
 };
 
 static const Target *target;
@@ -107,6 +109,9 @@ static void run_case(const GpuCase *c)
 
 static bool applies(const Target *t, const GpuCase *c)
 {
+    if (t->null != !!(c->flags & CASE_NULL)) {
+        return false;
+    }
     if (t->plain_only && (c->flags & (CASE_OURS | CASE_VIRGL | CASE_RAW))) {
         return false;
     }

@@ -9,8 +9,9 @@
  * there: request, size and number of descriptors must fit before a byte of
  * payload is read.  Any violation is the end of this renderer (lost.c).
  *
- * At most CHANNEL_BURST messages are handled per turn of the main loop, and
- * what the socket does not take at once is kept, up to CHANNEL_OUT_MAX bytes.
+ * At most CHANNEL_BURST messages are handled per turn of the main loop, or as
+ * many as CHANNEL_BURST_NS lets begin (unmapping can take a while), and what the
+ * socket does not take at once is kept, up to CHANNEL_OUT_MAX bytes.
  *
  * Keep-alive: a PING every CHANNEL_TICK_MS; CHANNEL_TICKS_MAX of them
  * unanswered and the renderer is lost.  Ticks are counted, not time: a QEMU that
@@ -29,6 +30,7 @@
 #include "trace.h"
 
 #define CHANNEL_BURST      32
+#define CHANNEL_BURST_NS   (2 * SCALE_MS)
 #define CHANNEL_LAST_WORDS 1024 /* messages of one that is gone */
 #define CHANNEL_OUT_MAX    (256 * 1024)
 #define CHANNEL_TICK_MS    2000
@@ -102,6 +104,8 @@ static bool channel_fatal(VgpuDevice *d, const void *payload, int *fd)
 static const ChannelRule channel_rules[] = {
     { VGPU_CHANNEL_HELLO, sizeof(struct vgpu_channel_hello), 0, channel_hello },
     { VGPU_CHANNEL_SHM_UPDATE, sizeof(struct vgpu_channel_shm_update), 0, vgpu_console_shm_update },
+    { VGPU_CHANNEL_BLOB_MAP, sizeof(struct vgpu_channel_blob_map), 1, vgpu_window_map },
+    { VGPU_CHANNEL_BLOB_UNMAP, sizeof(struct vgpu_channel_blob_unmap), 0, vgpu_window_unmap },
     { VGPU_CHANNEL_SHM_SCANOUT, sizeof(struct vgpu_channel_shm_scanout), 1, vgpu_console_shm_scanout },
     { VGPU_CHANNEL_SCANOUT, sizeof(struct vgpu_channel_scanout), 0, vgpu_console_scanout },
     { VGPU_CHANNEL_DMABUF_SCANOUT2, sizeof(struct vgpu_channel_dmabuf_scanout2), 1,
@@ -251,7 +255,9 @@ static int channel_message(VgpuDevice *d)
 
 void vgpu_channel_read(VgpuDevice *d)
 {
-    for (int i = 0; i < CHANNEL_BURST; i++) {
+    int64_t end = get_clock() + CHANNEL_BURST_NS;
+
+    for (int i = 0; i < CHANNEL_BURST && (!i || get_clock() < end); i++) {
         if (d->losing || d->channel.fd < 0 || channel_message(d) <= 0) {
             return;
         }

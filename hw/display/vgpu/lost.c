@@ -7,7 +7,8 @@
  * counts), makes the link answer by itself and schedules a bottom half, which
  * takes the device out of service when nobody is on its stack:
  * the rings are given back to QEMU (kicks of the guest then lead nowhere), the
- * sockets close, vgpud hears of it, the consoles and the log say what happened.
+ * sockets close, what it had mapped in the window goes, vgpud hears of it, the
+ * consoles and the log say what happened.
  * The VM runs on.
  *
  * vgpu_rejoin(), called at every reset of the device, asks for a new renderer:
@@ -79,6 +80,7 @@ static void lost_drop_renderer(VgpuDevice *d)
 {
     vgpu_rings_fini(d);
     vgpu_channel_close(d);
+    vgpu_window_revoke(d);
     d->losing = false;
     qemu_bh_cancel(d->lost_bh);
 }
@@ -139,6 +141,7 @@ static void rejoin_done(VgpuDevice *d)
     vgpu_channel_watch(d);
     vgpu_attach_watch(d);
     vgpu_set_state(d, VGPU_STATE_RUNNING);
+    vgpu_window_announce(d);
     vgpu_console_push_modes(d);
     if (virtio_device_should_start(vdev, vdev->status)) {
         vgpu_rings_start(d); /* the guest was faster */

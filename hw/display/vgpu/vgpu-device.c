@@ -4,7 +4,9 @@
  *
  * QEMU answers the config space and draws the consoles; the virtqueues belong
  * to the renderer (rings.c).  QEMU parses no command.  realize is the only
- * place that waits for other processes, for x-attach-deadline-ms at most.
+ * place that waits for other processes, for x-attach-deadline-ms at most.  It
+ * has two halves, as the size of a BAR depends on what vgpud says: vgpu-pci.c
+ * calls vgpu_prepare() before it makes the function.
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
@@ -76,8 +78,9 @@ static uint64_t vgpu_type_features(VgpuDevice *d)
     if (!virtio_gpu_edid_enabled(d->parent_obj.conf)) {
         f &= ~(1ull << VIRTIO_GPU_F_EDID);
     }
-    /* The renderer serves blobs; the window in which the guest sees them is not there yet. */
-    f &= ~(1ull << VIRTIO_GPU_F_RESOURCE_BLOB);
+    if (!d->window.size) {
+        f &= ~(1ull << VIRTIO_GPU_F_RESOURCE_BLOB);
+    }
     return f;
 }
 
@@ -142,11 +145,13 @@ static void vgpu_reset(VirtIODevice *vdev)
 
     virtio_gpu_base_reset(VIRTIO_GPU_BASE(vdev));
     d->parent_obj.virtio_config.events_read = 0;
+    vgpu_window_revoke(d);
     reset = (struct vgpu_channel_reset){ .generation = ++d->generation };
     trace_vgpu_reset(d, reset.generation);
     if (d->state == VGPU_STATE_RUNNING && d->stats && vgpu_stats_get(&d->stats->renew)) {
         vgpu_lose(d, VGPU_LOST_UNKNOWN, "vgpud has another one for this VM");
     } else if (d->state == VGPU_STATE_RUNNING) {
+        d->window.generation = reset.generation;
         vgpu_channel_send(d, VGPU_CHANNEL_RESET, &reset, sizeof(reset));
     }
     vgpu_rejoin(d); /* also if stopping the rings or that message found it gone */
@@ -232,9 +237,8 @@ static bool vgpu_check_properties(VgpuDevice *d, Error **errp)
 }
 
 /* The device's name for vgpud: its id, else its QOM path, made to fit. */
-static void vgpu_name_device(VgpuDevice *d)
+static void vgpu_name_device(VgpuDevice *d, DeviceState *proxy)
 {
-    DeviceState *proxy = qdev_get_parent_bus(DEVICE(d))->parent;
     g_autofree char *path = proxy->id ? g_strdup(proxy->id) : object_get_canonical_path(OBJECT(proxy));
 
     if (!path || strlen(path) >= sizeof(d->device_name)) {
@@ -339,6 +343,7 @@ static void vgpu_go(VgpuDevice *d)
     vgpu_channel_watch(d);
     vgpu_attach_watch(d);
     vgpu_set_state(d, VGPU_STATE_RUNNING);
+    vgpu_window_announce(d);
     vgpu_console_push_modes(d);
 }
 
@@ -348,6 +353,7 @@ static void vgpu_teardown(VgpuDevice *d)
     vgpu_memory_unwatch(d);
     vgpu_rings_fini(d);
     vgpu_channel_close(d);
+    vgpu_window_fini(d);
     g_byte_array_unref(d->channel.out);
     d->channel.out = NULL;
     timer_free(d->ping_timer);
@@ -358,21 +364,40 @@ static void vgpu_teardown(VgpuDevice *d)
     vgpu_set_state(d, VGPU_STATE_OFF);
 }
 
-static void vgpu_device_realize(DeviceState *qdev, Error **errp)
+bool vgpu_prepare(VgpuDevice *d, DeviceState *proxy, Error **errp)
 {
-    VgpuDevice *d = VGPU_DEVICE(qdev);
-
     if (!vgpu_check_properties(d, errp) || !vgpu_memory_check(d, errp)) {
-        return;
+        return false;
     }
-    vgpu_name_device(d);
+    vgpu_name_device(d, proxy);
     trace_vgpu_realize(d, d->name ?: "", d->device_name, d->profile);
     vgpu_attach_init(d);
     vgpu_channel_init(d);
     vgpu_lost_init(d);
     vgpu_set_state(d, VGPU_STATE_STARTING);
     if (!vgpu_block_migration(d, errp) || !vgpu_get_renderer(d, errp) || !vgpu_wait_for_hello(d, errp) ||
-        !vgpu_connect_rings(d, errp) || !vgpu_block_migration(d, errp)) {
+        !vgpu_window_choose(d, errp)) {
+        vgpu_teardown(d);
+        return false;
+    }
+    return true;
+}
+
+void vgpu_abandon(VgpuDevice *d)
+{
+    if (d->state != VGPU_STATE_OFF) {
+        vgpu_teardown(d);
+    }
+}
+
+static void vgpu_device_realize(DeviceState *qdev, Error **errp)
+{
+    VgpuDevice *d = VGPU_DEVICE(qdev);
+
+    if (d->state == VGPU_STATE_OFF && !vgpu_prepare(d, qdev_get_parent_bus(qdev)->parent, errp)) {
+        return;
+    }
+    if (!vgpu_window_init(d, errp) || !vgpu_connect_rings(d, errp) || !vgpu_block_migration(d, errp)) {
         vgpu_teardown(d);
         return;
     }
@@ -422,6 +447,7 @@ static const Property vgpu_properties[] = {
     DEFINE_PROP_STRING("gpu", VgpuDevice, gpu),
     DEFINE_PROP_STRING("socket", VgpuDevice, socket),
     DEFINE_PROP_STRING("name", VgpuDevice, name),
+    DEFINE_PROP_SIZE("hostmem", VgpuDevice, hostmem, 0),
     DEFINE_PROP_UINT32("deadline-ms", VgpuDevice, deadline_ms, 1000),
     DEFINE_PROP_UINT32("x-attach-deadline-ms", VgpuDevice, attach_deadline_ms, 10000),
 };
@@ -432,6 +458,8 @@ static const char *const vgpu_property_help[][2] = {
     { "socket", "vgpud's socket (default: " VGPU_SOCKET_SYSTEM ", then $XDG_RUNTIME_DIR/" VGPU_SOCKET_USER
                 ", then that of a vgpud this user started without XDG_RUNTIME_DIR)" },
     { "name", "the VM's name for operators (default: that of -name, else its UUID)" },
+    { "hostmem", "size of the window in which the guest sees host memory, a power of two"
+                 " (default: at least twice the profile's memory)" },
     { "max_outputs", "how many monitors, 1 to 16" },
     { "xres", "width in pixels that the first monitor prefers" },
     { "yres", "height in pixels that the first monitor prefers" },
@@ -443,6 +471,11 @@ static const char *const vgpu_property_help[][2] = {
 static void vgpu_init(Object *obj)
 {
     VGPU_DEVICE(obj)->profile = g_strdup("full");
+}
+
+static void vgpu_finalize(Object *obj)
+{
+    vgpu_window_free(VGPU_DEVICE(obj));
 }
 
 static void vgpu_class_init(ObjectClass *klass, void *data)
@@ -478,6 +511,7 @@ static const TypeInfo vgpu_info = {
     .parent = TYPE_VIRTIO_GPU_BASE,
     .instance_size = sizeof(VgpuDevice),
     .instance_init = vgpu_init,
+    .instance_finalize = vgpu_finalize,
     .class_init = vgpu_class_init,
 };
 

@@ -5,6 +5,9 @@
  * Vendor, device, subsystem and revision ids are those of virtio-gpu-pci (all
  * come from TYPE_VIRTIO_PCI and VIRTIO_ID_GPU), so that every driver that binds
  * that device binds this one.
+ *
+ * BAR 4 and its shared memory capability are the base class's, as large as
+ * conf.hostmem says when its realize runs: so vgpud is asked before that.
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
@@ -20,6 +23,22 @@ struct VgpuPci {
     VirtIOGPUPCIBase parent_obj;
     VgpuDevice vdev;
 };
+
+static void vgpu_pci_realize(VirtIOPCIProxy *proxy, Error **errp)
+{
+    ERRP_GUARD();
+    VirtioPCIClass *base = VIRTIO_PCI_CLASS(object_class_by_name(TYPE_VIRTIO_GPU_PCI_BASE));
+    VgpuDevice *d = &VGPU_PCI(proxy)->vdev;
+
+    if (!vgpu_prepare(d, DEVICE(proxy), errp)) {
+        return;
+    }
+    d->parent_obj.conf.hostmem = d->window.size;
+    base->realize(proxy, errp);
+    if (*errp) {
+        vgpu_abandon(d);
+    }
+}
 
 static char *vgpu_pci_get_state(Object *obj, Error **errp)
 {
@@ -51,7 +70,9 @@ static void vgpu_pci_init(Object *obj)
 static void vgpu_pci_class_init(ObjectClass *klass, void *data)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
+    VirtioPCIClass *vpc = VIRTIO_PCI_CLASS(klass);
 
+    vpc->realize = vgpu_pci_realize;
     dc->desc = "a share of the host's GPU, as a virtio-gpu device";
     /* The base class says no; vgpu-device closes its consoles on unrealize. */
     dc->hotpluggable = true;

@@ -11,6 +11,7 @@
  *   rings.c        vhost-user by QEMU's core, on that socket
  *   channel.c      the gpu channel: framing, both directions, keep-alive
  *   console.c      scanouts, cursor, modes and EDIDs
+ *   window.c       BAR 4: host memory that the guest sees
  *   memory.c       is guest RAM shareable?
  *   lost.c         losing a renderer, and getting a new one
  */
@@ -21,6 +22,7 @@
 #include "hw/virtio/vhost.h"
 #include "hw/virtio/vhost-user.h"
 #include "hw/virtio/virtio-gpu.h"
+#include "qemu/interval-tree.h"
 #include "qemu/timer.h"
 #include "ui/console.h"
 
@@ -83,11 +85,23 @@ typedef struct VgpuScanout {
     QEMUTimer *ack_timer, *refresh_timer;
 } VgpuScanout;
 
+typedef struct VgpuWindowMemory VgpuWindowMemory;
+
+typedef struct VgpuWindow {
+    uint64_t size;            /* bytes, fixed when the device is made; 0: there is none */
+    MemoryRegion region;      /* all of BAR 4 */
+    VgpuWindowMemory *memory; /* behind it */
+    IntervalTreeRoot maps;    /* what is mapped now */
+    unsigned count;           /* of maps */
+    uint32_t generation;      /* of the last RESET that this renderer was sent, 0: none */
+} VgpuWindow;
+
 struct VgpuDevice {
     VirtIOGPUBase parent_obj;
 
     /* properties */
     char *profile, *gpu, *socket, *name;
+    uint64_t hostmem;
     uint32_t deadline_ms, attach_deadline_ms;
 
     VgpuState state;
@@ -108,6 +122,7 @@ struct VgpuDevice {
 
     VgpuChannel channel;
     VgpuScanout scanouts[VGPU_CHANNEL_MAX_SCANOUTS];
+    VgpuWindow window;
     uint32_t generation; /* of RESET */
 
     QEMUTimer *ping_timer;
@@ -124,6 +139,13 @@ struct VgpuDevice {
 };
 
 /* vgpu-device.c */
+/*
+ * The first half of realize, for a bus that has to know what vgpud granted
+ * before it makes the device: gets a renderer and its HELLO.  Undone by
+ * unrealize, or by vgpu_abandon() when it does not come to that.
+ */
+bool vgpu_prepare(VgpuDevice *d, DeviceState *proxy, Error **errp);
+void vgpu_abandon(VgpuDevice *d);
 const char *vgpu_state_name(const VgpuDevice *d);
 void vgpu_set_state(VgpuDevice *d, VgpuState state);
 /* Makes vdev->host_features say what HELLO says. */
@@ -182,6 +204,20 @@ bool vgpu_console_dmabuf_scanout(VgpuDevice *d, const void *payload, int *fd);
 bool vgpu_console_cursor_pos(VgpuDevice *d, const void *payload, int *fd);
 bool vgpu_console_cursor_hide(VgpuDevice *d, const void *payload, int *fd);
 bool vgpu_console_cursor_update(VgpuDevice *d, const void *payload, int *fd);
+
+/* window.c */
+/* Before the BAR is made, and after. */
+bool vgpu_window_choose(VgpuDevice *d, Error **errp);
+bool vgpu_window_init(VgpuDevice *d, Error **errp);
+/* To a renderer that is new, before the rings start. */
+void vgpu_window_announce(VgpuDevice *d);
+/* Nothing stays mapped: before a RESET, or without a renderer. */
+void vgpu_window_revoke(VgpuDevice *d);
+void vgpu_window_fini(VgpuDevice *d); /* out of the BAR */
+void vgpu_window_free(VgpuDevice *d); /* at the end of the object */
+/* These two return false when the renderer broke the protocol. */
+bool vgpu_window_map(VgpuDevice *d, const void *payload, int *fd);
+bool vgpu_window_unmap(VgpuDevice *d, const void *payload, int *fd);
 
 /* memory.c */
 bool vgpu_memory_check(VgpuDevice *d, Error **errp);
