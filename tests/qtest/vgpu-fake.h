@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A vgpud and its renderers in the test's own process, so that a test can say
+ * anything to QEMU that a renderer could say.
+ *
+ * A thread answers what QEMU waits for: the attach protocol (every request is
+ * accepted) and vhost-user (every message is acknowledged, no ring is served).
+ * The gpu channel is the test's: it reads and writes it as it likes.
+ */
+#ifndef VGPU_FAKE_H
+#define VGPU_FAKE_H
+
+#include "qemu/osdep.h"
+#include "vgpu/channel.h"
+
+#define FAKE_SOON_MS 10000
+
+typedef struct Fake Fake;
+
+typedef struct FakeOptions {
+    uint64_t features; /* of HELLO: VIRTIO_GPU_F_* */
+    uint64_t hostmem;  /* of ACCEPTED */
+} FakeOptions;
+
+Fake *fake_new(FakeOptions options);
+void fake_free(Fake *f);
+/* For the next renderer. */
+void fake_set_options(Fake *f, FakeOptions options);
+const char *fake_socket(Fake *f); /* for socket= */
+
+/* Until QEMU has been given n renderers in all; the channel is then that of the last. */
+void fake_wait_renderer(Fake *f, unsigned n);
+
+/* False when QEMU has closed the channel, or does not read it any more. */
+bool fake_send(Fake *f, uint32_t request, const void *payload, uint32_t size, int fd);
+bool fake_send_bytes(Fake *f, const void *bytes, size_t size, const int *fds, unsigned n_fds);
+
+/* The next message of that kind; PINGs are answered, what else comes first is dropped. */
+bool fake_receive(Fake *f, uint32_t request, void *payload, uint32_t size, int timeout_ms);
+/* Reads until nothing comes for a while. */
+void fake_drain(Fake *f);
+bool fake_hung_up(Fake *f, int timeout_ms);
+
+/* Of what was received. */
+uint64_t fake_window(Fake *f);
+uint32_t fake_generation(Fake *f);
+/* Guest memory that vhost-user was told of last: bytes, and the highest address. */
+uint64_t fake_memory(Fake *f, uint64_t *end);
+
+#endif
