@@ -13,7 +13,9 @@
  * a child process burns it, as one of Vulkan's does (outside of a sandbox, which
  * lets no renderer fork).
  * A submit of the one word NULL_LOSE loses its context.  A context of capset
- * VIRTIO_GPU_CAPSET_VENUS works as if in another process.
+ * VIRTIO_GPU_CAPSET_VENUS works as if in another process.  A submit of NULL_HOARD
+ * and two more takes shared memory that nobody asked for, as a renderer does
+ * that its guest has taken over: so many MiB, in the way that the last one says.
  *
  * Its blobs of host memory are memfds, of the kinds that real renderers have
  * and those that nobody should: blob_id says which (enum NullBlobKind).  The
@@ -40,6 +42,15 @@
 
 /* "LOSE" */
 #define NULL_LOSE 0x45534f4cu
+
+/* "HOAR" */
+#define NULL_HOARD 0x52414f48u
+
+typedef enum NullHoardWay {
+    NULL_HOARD_WRITTEN, /* to a file that is never mapped */
+    NULL_HOARD_CLOSED,  /* a file that is mapped and no longer open */
+    NULL_HOARD_NO_FILE, /* a shared mapping alone */
+} NullHoardWay;
 
 typedef enum NullBlobKind {
     NULL_BLOB_SEALED = 0,
@@ -334,6 +345,29 @@ static void null_context_detach(Renderer *r, uint32_t ctx_id, uint32_t resource_
 {
 }
 
+/* Kept until the process ends. */
+static void null_hoard(uint32_t mib, uint32_t way)
+{
+    size_t size = (size_t)mib << 20;
+    int fd = way == NULL_HOARD_NO_FILE ? -1 : memfd_create("vgpu-hoard", MFD_CLOEXEC);
+    void *map;
+
+    if (way != NULL_HOARD_NO_FILE && posix_fallocate(fd, 0, (off_t)size)) {
+        close(fd);
+        return;
+    }
+    if (way == NULL_HOARD_WRITTEN) {
+        return;
+    }
+    map = mmap(NULL, size, PROT_READ | PROT_WRITE, fd < 0 ? MAP_SHARED | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
+    if (map != MAP_FAILED && fd < 0) {
+        memset(map, 1, size);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 static uint32_t null_submit(Renderer *r, uint32_t ctx_id, void *commands, uint32_t size)
 {
     uint32_t word = *(const uint32_t *)commands;
@@ -342,6 +376,10 @@ static uint32_t null_submit(Renderer *r, uint32_t ctx_id, void *commands, uint32
     if (size == sizeof(word) && word == NULL_LOSE) {
         r->context_lost(r->opaque, ctx_id);
         return VIRTIO_GPU_RESP_ERR_UNSPEC;
+    }
+    if (size == 3 * sizeof(word) && word == NULL_HOARD) {
+        null_hoard(((const uint32_t *)commands)[1], ((const uint32_t *)commands)[2]);
+        return VIRTIO_GPU_RESP_OK_NODATA;
     }
     us = MIN(us, COST_MAX_US);
     if (!us) {

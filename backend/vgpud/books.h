@@ -79,7 +79,7 @@ typedef struct Vm {
     struct vgpu_stats *page;         /* vgpud writes its limit; NULL: its figures are unknown */
     struct Lease *lease;             /* NULL: it has none */
     bool leased;                     /* it was given one, which it must still have */
-    uint64_t resident;               /* bytes of memory of their own, last seen */
+    uint64_t resident;               /* bytes of memory of their own or that they share, last seen */
     unsigned restarts;               /* renderers started but for the first */
     uint64_t resets[VM_RESET_COUNT]; /* renderers lost */
     int64_t hung_at[VM_HANGS_MOST];  /* monotonic, us; 0: not yet; the last one first */

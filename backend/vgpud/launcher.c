@@ -55,6 +55,7 @@ typedef struct Child {
     cpu_set_t cpus;
     bool pinned;
     rlim_t processes; /* and threads */
+    rlim_t file; /* bytes */
 } Child;
 
 uint32_t launcher_cpus_online(void)
@@ -320,6 +321,10 @@ static G_NORETURN void child_run(Child *c)
     if (c->pinned) {
         sched_setaffinity(0, sizeof(c->cpus), &c->cpus);
     }
+    /* before it goes into the box, where much of /proc is not */
+    if (!sandbox_limit_memory(c->file, &what)) {
+        child_fail(what);
+    }
     if (c->box && !sandbox_enter(c->box, &what)) {
         child_fail(what);
     }
@@ -330,6 +335,7 @@ static G_NORETURN void child_run(Child *c)
         signal(sig, SIG_DFL);
     }
     signal(SIGPIPE, SIG_IGN); /* its log ends when vgpud does */
+    signal(SIGXFSZ, SIG_IGN); /* a file too long is an error like others */
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     execve(c->box ? SANDBOX_PROGRAM : c->argv[0], c->argv, c->envp);
@@ -404,6 +410,7 @@ bool launcher_start(const LaunchSpec *spec, Launched *out, GError **error)
         child.fds[i] = -1;
     }
     child.processes = processes_most(spec);
+    child.file = spec->file_most;
     child.pinned = choose_cpus(spec->cpus, spec->slot, &child.cpus);
 
     child.fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);

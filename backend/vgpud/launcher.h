@@ -32,6 +32,7 @@ typedef struct LaunchSpec {
     const char *device_path;  /* of the node under /sys, or NULL */
     char *const *environment; /* KEY=VALUE, or NULL */
     uint64_t memory;          /* bytes */
+    uint64_t file_most;       /* bytes of one file or piece of shared memory */
     uint32_t max_contexts, max_outputs, max_width, max_height;
     uint32_t cpus; /* 0: no bound */
     uint32_t slot; /* small number, different for each VM alive */

@@ -106,14 +106,6 @@ bool process_own_memory(pid_t pid, uint64_t *bytes)
     return true;
 }
 
-bool process_shared_memory(pid_t pid, bool fair, uint64_t *bytes)
-{
-    g_autofree char *text = read_proc(pid, fair ? "smaps_rollup" : "status");
-
-    *bytes = 0;
-    return text && status_kib(text, fair ? "\nPss_Shmem:" : "\nRssShmem:", bytes);
-}
-
 char *process_era(void)
 {
     g_autofree char *boot = NULL;

@@ -23,17 +23,8 @@ char process_state(pid_t pid);
  */
 bool process_is_ending(pid_t pid, uint64_t start);
 
-/*
- * Bytes of memory of its own: anonymous and swapped pages.  Shared memory does
- * not count in a renderer, because the guest's RAM is shared memory that it maps.
- */
+/* Bytes of memory of its own: anonymous and swapped pages.  For what is shared see process_shared.h. */
 bool process_own_memory(pid_t pid, uint64_t *bytes);
-
-/*
- * Bytes of shared memory that it maps and uses; fair: what several processes
- * map counts in each as its part, which takes the kernel a while to find out.
- */
-bool process_shared_memory(pid_t pid, bool fair, uint64_t *bytes);
 
 /* What tells one boot of one host, and one pid namespace, from another; to free. */
 char *process_era(void);

@@ -152,22 +152,24 @@ void process_tree_look(ProcessTree *t)
     g_hash_table_unref(look.seen);
 }
 
-bool process_tree_memory(const ProcessTree *t, bool fair, uint64_t *bytes)
+bool process_tree_memory(const ProcessTree *t, const SharedOwner *owner, uint64_t *bytes)
 {
+    pid_t pids[PROCESS_TREE_MAX];
+    uint64_t shared;
     bool known = false;
 
     *bytes = 0;
     for (guint i = 0; i < t->members->len; i++) {
-        pid_t pid = g_array_index(t->members, ProcessTreeMember, i).pid;
-        uint64_t one;
+        uint64_t own;
 
-        if (process_own_memory(pid, &one)) {
-            *bytes += one;
+        pids[i] = g_array_index(t->members, ProcessTreeMember, i).pid;
+        if (process_own_memory(pids[i], &own)) {
+            *bytes += own;
             known = true;
         }
-        if (pid != t->root && process_shared_memory(pid, fair, &one)) {
-            *bytes += one;
-        }
+    }
+    if (process_shared_memory(pids, t->members->len, owner, &shared)) {
+        *bytes += shared;
     }
     return known;
 }

@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "process_shared.h"
+
 /* One renderer, one server, and as many contexts as the page of include/vgpu/vulkan.h has places for, and
  * more. */
 #define PROCESS_TREE_MAX 256
@@ -37,11 +39,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ProcessTree, process_tree_free)
 void process_tree_look(ProcessTree *t);
 
 /*
- * Bytes of memory of their own, and below the root of shared memory too: that
- * is what Vulkan's software drivers allocate from.  fair: what several of them
- * share counts once at most.  False: nothing is known.
+ * Bytes of memory of their own, and that they have made to be shared (Vulkan's
+ * software drivers allocate from that), once.  False: nothing is known.
  */
-bool process_tree_memory(const ProcessTree *t, bool fair, uint64_t *bytes);
+bool process_tree_memory(const ProcessTree *t, const SharedOwner *owner, uint64_t *bytes);
 
 /* Each thread of a process, as far as there are not too many; false from each ends it. */
 void process_each_thread(pid_t pid, bool (*each)(pid_t tid, void *opaque), void *opaque);

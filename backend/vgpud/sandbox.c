@@ -56,6 +56,7 @@
 #define INSIDE_ID         65534
 #define INSIDE_NODE_GROUP 65533
 #define FILES_MAX         16384 /* descriptors: one for each blob of host memory, and a few hundred */
+#define OOM_SCORE         "500" /* of 1000: its VM loses its contexts, and lives */
 #define SANDBOX_NAMESPACES                                                                                   \
     (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |               \
      CLONE_NEWCGROUP)
@@ -483,4 +484,18 @@ bool sandbox_limit(rlim_t processes, const char **what)
     }
     *what = "giving up new privileges";
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+}
+
+bool sandbox_limit_memory(rlim_t file, const char **what)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+    if (fd >= 0) { /* some containers have none: then the kernel chooses by itself */
+        if (write(fd, OOM_SCORE, strlen(OOM_SCORE)) < 0) {
+            errno = 0;
+        }
+        close(fd);
+    }
+    *what = "setting resource limits";
+    return limit(RLIMIT_FSIZE, file);
 }

@@ -312,6 +312,7 @@ bool vm_start(Daemon *d, Vm *vm, GError **error)
         .device_path = gpu ? gpu->device_path : NULL,
         .environment = d->config->environment,
         .memory = vm->memory,
+        .file_most = MAX(gpu ? gpu->memory : 0, vm->memory) + d->config->memory_overhead,
         .max_contexts = vm->max_contexts,
         .max_outputs = vm->max_outputs,
         .max_width = vm->max_width,

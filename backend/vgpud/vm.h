@@ -51,7 +51,7 @@ void vm_client_gone(Vm *vm);
 /* Takes the VMs of the state file back, as far as their renderers still run. */
 void vm_adopt_all(Daemon *d);
 
-/* Bytes its renderer may use outside of shared memory. */
+/* Bytes its renderer may use of the host's memory. */
 uint64_t vm_memory_cap(const Daemon *d, const Vm *vm);
 
 void vm_save_all(Daemon *d);

@@ -20,9 +20,11 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "ids.h"
 #include "launcher.h"
 #include "leases.h"
 #include "process.h"
+#include "process_shared.h"
 #include "process_tree.h"
 #include "units.h"
 #include "vm.h"
@@ -73,16 +75,15 @@ static void check_adopted(Daemon *d)
 
 static void check_memory(Daemon *d, Vm *vm)
 {
+    uid_t uid = ids_of_slot(d->uid_base, vm->slot);
+    const SharedOwner owner = { .uid = uid ? uid : geteuid(), .other = vm->owner, .qemu = vm->qemu_pid };
     g_autofree char *why = NULL;
     uint64_t cap, now;
 
-    if (!process_tree_memory(vm->tree, false, &now)) {
+    if (!process_tree_memory(vm->tree, &owner, &now)) {
         return;
     }
     cap = vm_memory_cap(d, vm);
-    if (now > cap) { /* or several of them have the same in sight */
-        process_tree_memory(vm->tree, true, &now);
-    }
     vm->resident = now;
     control_follow_memory(d, vm);
     if (now <= cap || vm->cause) {

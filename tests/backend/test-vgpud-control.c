@@ -91,6 +91,48 @@ static void test_memory(void)
     close(fd);
 }
 
+/*
+ * A renderer that takes shared memory of the host's beside what its ledger
+ * charges: counted however it has it, the guest's RAM not; and past limit and
+ * overhead it is ended, which gives the memory back.
+ */
+static void test_hoard(gconstpointer way)
+{
+    g_autoptr(Vgpud) d = vgpud_new("null\nmemory-overhead = 64M", NULL);
+    uint32_t some[3] = { 0x52414f48u, 48, GPOINTER_TO_UINT(way) }, more[3] = { some[0], 200, some[2] };
+    int fd;
+    g_autoptr(Frontend) f = attach_vm(d, "eighth", "greedy", 1, &fd);
+    gint64 before, after = 0;
+    g_autofree char *blame = NULL;
+    AttachPacket p;
+
+    if (!f) {
+        return;
+    }
+    g_assert_cmpint(figure(d, "/v1/vms/greedy", "host_memory_cap_bytes"), ==, (128 + 64) * MIB);
+    g_assert_cmphex(gpu_context_create(f, 1, 0), ==, OK_NODATA);
+    g_usleep(2500000);
+    before = figure(d, "/v1/vms/greedy", "host_memory_bytes");
+    g_assert_cmpint(before, <, 40 * MIB); /* not the RAM, which it has mapped */
+    g_assert_cmphex(gpu_submit(f, 1, some, G_N_ELEMENTS(some)), ==, OK_NODATA);
+    for (unsigned i = 0; i < 100 && after < before + 48 * (gint64)MIB; i++) {
+        g_usleep(50000);
+        after = figure(d, "/v1/vms/greedy", "host_memory_bytes");
+    }
+    g_test_message("%" G_GINT64_FORMAT " KiB before, %" G_GINT64_FORMAT " KiB after", before / 1024,
+                   after / 1024);
+    g_assert_cmpint(after, >=, before + 48 * (gint64)MIB);
+    g_assert_cmpint(after, <, before + 60 * (gint64)MIB);
+    f->exit_unchecked = true;
+    gpu_submit(f, 1, more, G_N_ELEMENTS(more));
+    g_assert_true(attach_receive(fd, &p, NULL, SOON));
+    g_assert_cmpuint(p.hdr.type, ==, VGPU_ATTACH_EVENT);
+    g_test_message("%s", p.event.message);
+    g_assert_nonnull(strstr(p.event.message, "MiB of host memory, more than its limit of 128 MiB and 64 MiB"));
+    f->dead = true;
+    close(fd);
+}
+
 static unsigned cpus_of(pid_t pid)
 {
     cpu_set_t set;
@@ -279,6 +321,9 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_set_nonfatal_assertions();
     g_test_add_func("/vgpud-control/memory", test_memory);
+    g_test_add_data_func("/vgpud-control/hoard/written", GUINT_TO_POINTER(0), test_hoard);
+    g_test_add_data_func("/vgpud-control/hoard/closed", GUINT_TO_POINTER(1), test_hoard);
+    g_test_add_data_func("/vgpud-control/hoard/no-file", GUINT_TO_POINTER(2), test_hoard);
     g_test_add_func("/vgpud-control/cpus", test_cpus);
     g_test_add_func("/vgpud-control/kept-over-a-restart", test_kept_over_a_restart);
     g_test_add_func("/vgpud-control/stopped-stays-stopped", test_stopped_stays_stopped);

@@ -150,27 +150,29 @@ static void test_too_many(void)
     g_assert_false(t->too_many);
 }
 
-/* Its own of all, and what is shared of those below: but that once. */
+/* Its own of all, and what they have made to be shared, once. */
 static void test_memory(void)
 {
+    const SharedOwner owner = { geteuid(), geteuid(), getpid() };
     Family f = family_new();
     g_autoptr(ProcessTree) t = tree_of(&f);
-    uint64_t bytes, fair;
+    uint64_t bytes;
 
+    process_tree_look(t);
+    g_assert_true(process_tree_memory(t, &owner, &bytes));
+    g_assert_cmpuint(bytes, <, 16 * MIB);
     family_tell(&f, FAMILY_SHARE, 32);
     process_tree_look(t);
-    g_assert_true(process_tree_memory(t, false, &bytes));
-    g_assert_cmpuint(bytes, <, 16 * MIB); /* the root's may be a guest's RAM */
-    family_tell(&f, FAMILY_MEMORY, 16);
-    process_tree_look(t);
-    g_assert_true(process_tree_memory(t, false, &bytes));
+    g_assert_true(process_tree_memory(t, &owner, &bytes));
     g_assert_cmpuint(bytes, >=, 32 * MIB);
     g_assert_cmpuint(bytes, <, 48 * MIB);
-    g_assert_true(process_tree_memory(t, true, &fair));
-    g_assert_cmpuint(fair, >=, 31 * MIB);
-    g_assert_cmpuint(fair, <, 48 * MIB);
+    family_tell(&f, FAMILY_MEMORY, 16);
+    process_tree_look(t);
+    g_assert_true(process_tree_memory(t, &owner, &bytes));
+    g_assert_cmpuint(bytes, >=, 64 * MIB);
+    g_assert_cmpuint(bytes, <, 80 * MIB);
     family_end(&f);
-    g_assert_false(process_tree_memory(t, false, &bytes));
+    g_assert_false(process_tree_memory(t, &owner, &bytes));
 }
 
 int main(int argc, char **argv)

@@ -13,9 +13,12 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -26,6 +29,8 @@
 #include "launcher.h"
 #include "process.h"
 #include "sandbox.h"
+
+#define FILE_MOST (600ull << 20)
 
 /* ---- inside: one line per fact, on the log ---- */
 
@@ -64,11 +69,13 @@ static G_NORETURN void inside(bool boxed)
     struct vgpu_stats stats = { 0 };
     struct rlimit processes;
     struct stat st;
+    struct rlimit file;
+    int fd;
     cpu_set_t cpus;
     char host[64] = "", c;
     unsigned fds = 0, caps = 0;
 
-    for (int fd = 0; fd < 1024; fd++) {
+    for (fd = 0; fd < 1024; fd++) {
         fds += fstat(fd, &st) == 0;
     }
     for (int cap = 0; cap < 64; cap++) {
@@ -114,6 +121,11 @@ static G_NORETURN void inside(bool boxed)
     say("can shrink the object table", ftruncate(6, 0) == 0);
     say("has a secret of vgpud's", g_getenv("VGPU_TEST_SECRET") != NULL);
     say("may use the shader cache", g_getenv("MESA_SHADER_CACHE_DISABLE") == NULL);
+    say("has files without bound",
+        getrlimit(RLIMIT_FSIZE, &file) < 0 || file.rlim_max != FILE_MOST || file.rlim_cur != FILE_MOST);
+    fd = memfd_create("x", MFD_CLOEXEC);
+    say("shares a longer file", ftruncate(fd, FILE_MOST + 1) == 0 || ftruncate(fd, FILE_MOST) < 0);
+    close(fd);
     say("dies of SIGPIPE", signal(SIGPIPE, SIG_IGN) != SIG_IGN);
     fprintf(stderr, "end\n");
     /* until QEMU's end is closed; _exit: a leak checker could not work in the box */
@@ -158,6 +170,7 @@ static LaunchSpec spec_for(bool sandbox)
         .profile = "sixteenth",
         .gpu = "software0",
         .memory = 512 << 20,
+        .file_most = FILE_MOST,
         .max_outputs = 1,
         .cpus = 1,
         .slot = 0,
@@ -222,6 +235,14 @@ static void assert_fact(const char *said, const char *fact, bool expected)
     }
 }
 
+/* How the kernel is to see it when there is no memory left. */
+static int oom_score(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/oom_score_adj", (int)pid), *text = NULL;
+
+    return g_file_get_contents(path, &text, NULL, NULL) ? atoi(text) : 1000;
+}
+
 static void test_box(void)
 {
     static const struct {
@@ -261,6 +282,8 @@ static void test_box(void)
         { "can shrink the object table", false },
         { "has a secret of vgpud's", false },
         { "may use the shader cache", false },
+        { "has files without bound", false },
+        { "shares a longer file", false },
         { "dies of SIGPIPE", false },
     };
     LaunchSpec spec = spec_for(true);
@@ -288,6 +311,7 @@ static void test_box(void)
         assert_fact(said, facts[i].fact, facts[i].expected);
     }
     remove_layer(layer);
+    g_assert_cmpint(oom_score(l.pid), >, oom_score(getpid()));
     /* a page that QEMU and vgpud read, the renderer writes */
     g_assert_cmpuint(l.page->memory_limit, ==, 512 << 20);
     g_assert_cmpint(pwrite(l.stats, "x", 1, 0), ==, -1);
