@@ -29,6 +29,7 @@
 
 #include "audit.h"
 #include "control.h"
+#include "hangs.h"
 #include "launcher.h"
 #include "process.h"
 #include "roles.h"
@@ -242,6 +243,12 @@ static void grant(Client *c, const struct vgpu_attach_request *r, const char *uu
     vm->owner = c->who.uid;
     vm->qemu_pid = c->start ? c->who.pid : 0;
     vm->qemu_start = c->start;
+    vm->uuid_given = !books_uuid_is_nil(r->uuid);
+    vm->no_3d = hangs_off(c->daemon->books->hangs, vm);
+    if (vm->no_3d) {
+        g_warning("%s: its work hung too often on %s: its 3D is off until `vgpuctl allow %s`", vm->name, vm->gpu,
+                  vm->name);
+    }
     client_take(c, vm);
     if (departed) {
         control_return(c->daemon, vm, departed, r->flags & VGPU_ATTACH_F_REJOIN);

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "hangs.h"
 #include "process.h"
 #include "process_tree.h"
 
@@ -39,6 +40,7 @@ Books *books_new(void)
 
     b->vms = g_ptr_array_new_with_free_func(vm_free);
     b->departed = g_ptr_array_new_with_free_func(vm_free);
+    b->hangs = hangs_new();
     return b;
 }
 
@@ -47,6 +49,7 @@ void books_free(Books *books)
     if (books) {
         g_ptr_array_unref(books->vms);
         g_ptr_array_unref(books->departed);
+        hangs_free(books->hangs);
         g_free(books);
     }
 }
@@ -221,13 +224,19 @@ const char *vm_reset_name(VmReset reset)
     return names[reset];
 }
 
-void books_uuid(const uint8_t bytes[16], char text[VM_UUID_TEXT])
+bool books_uuid_is_nil(const uint8_t bytes[16])
 {
     static const uint8_t nil[16];
+
+    return memcmp(bytes, nil, sizeof(nil)) == 0;
+}
+
+void books_uuid(const uint8_t bytes[16], char text[VM_UUID_TEXT])
+{
     g_autofree char *random = NULL;
 
     /* A VM without -uuid has the nil one, as has the next: it is nobody's key. */
-    if (memcmp(bytes, nil, sizeof(nil)) == 0) {
+    if (books_uuid_is_nil(bytes)) {
         random = g_uuid_string_random();
         g_strlcpy(text, random, VM_UUID_TEXT);
         return;

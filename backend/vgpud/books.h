@@ -36,14 +36,11 @@ typedef enum VmReset {
 
 #define VM_UUID_TEXT 37
 
-/* That many hangs within that time, and its 3D stays off. */
-#define VM_HANGS_MOST   3
-#define VM_HANGS_WITHIN (600 * G_USEC_PER_SEC)
-
 typedef struct Vm {
     /* what was asked for; never changes */
     char *name;              /* clean text */
     char uuid[VM_UUID_TEXT]; /* with the device's name: the key */
+    bool uuid_given;         /* else it is another one each time that the VM is started */
     char *device;
     char *gpu;
     uint32_t max_outputs;
@@ -82,7 +79,6 @@ typedef struct Vm {
     uint64_t resident;               /* bytes of memory of their own or that they share, last seen */
     unsigned restarts;               /* renderers started but for the first */
     uint64_t resets[VM_RESET_COUNT]; /* renderers lost */
-    int64_t hung_at[VM_HANGS_MOST];  /* monotonic, us; 0: not yet; the last one first */
 
     /* vm.c's and attach.c's */
     guint pid_source, timer;
@@ -114,6 +110,7 @@ typedef struct Books {
      * nothing, and are no VMs for anybody but books.c, state.c and attach.c.
      */
     GPtrArray *departed;
+    struct Hangs *hangs; /* of VMs that are here or not */
 } Books;
 
 Books *books_new(void);
@@ -140,6 +137,7 @@ AdmissionBooking *books_bookings(const Books *books, size_t *count);
 const char *vm_state_name(VmState state);
 const char *vm_reset_name(VmReset reset);
 
+bool books_uuid_is_nil(const uint8_t bytes[16]);
 /* 16 bytes to text of VM_UUID_TEXT; nil is made a random one. */
 void books_uuid(const uint8_t bytes[16], char text[VM_UUID_TEXT]);
 

@@ -18,6 +18,7 @@
 
 #include <string.h>
 
+#include "hangs.h"
 #include "ini.h"
 #include "launcher.h"
 #include "settings.h"
@@ -319,8 +320,7 @@ void control_return(Daemon *d, Vm *vm, const Vm *departed, bool for_slice)
     const Gpu *gpu = gpu_find(d->gpus, vm->gpu);
     Vm wanted = *vm;
 
-    vm->no_3d = departed->no_3d;
-    memcpy(vm->hung_at, departed->hung_at, sizeof(vm->hung_at));
+    vm->no_3d |= departed->no_3d;
     if (!for_slice || !g_str_equal(vm->gpu, departed->gpu)) {
         return;
     }
@@ -408,7 +408,7 @@ bool control_allow(Daemon *d, Vm *vm, GError **error)
         vgpu_stats_set(&vm->page->renew, 1);
     }
     vm->no_3d = false;
-    memset(vm->hung_at, 0, sizeof(vm->hung_at));
+    hangs_forget(d->books->hangs, vm);
     vm_save_all(d);
     return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A GKeyFile: [vgpud] with version and era, [gpu NAME] with the policy that an
- * operator set, then one group per VM, [vm 0] up.
+ * operator set, one group per VM, [vm 0] up, and [hangs 0] up, see hangs.h.
  * All figures are written as text in decimal.  The file is vgpud's own, and
  * another's is not read, but what is in it is looked at as if anybody had
  * written it: it may be damaged or of another release.
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "hangs.h"
 #include "ini.h"
 #include "settings.h"
 #include "units.h"
@@ -29,6 +30,7 @@ static void save_vm(GKeyFile *file, unsigned index, const Vm *vm)
 
     g_key_file_set_string(file, group, "name", vm->name);
     g_key_file_set_string(file, group, "uuid", vm->uuid);
+    g_key_file_set_boolean(file, group, "uuid-given", vm->uuid_given);
     g_key_file_set_string(file, group, "device", vm->device);
     g_key_file_set_string(file, group, "profile", vm->profile);
     g_key_file_set_string(file, group, "gpu", vm->gpu);
@@ -112,6 +114,7 @@ bool state_save(const Books *books, const GPtrArray *gpus, const char *path, con
     for (guint i = 0; i < books->departed->len; i++) {
         save_vm(file, index++, books->departed->pdata[i]);
     }
+    hangs_save(books->hangs, file);
     text = g_key_file_to_data(file, &length, NULL);
     return g_file_set_contents_full(path, text, length, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error);
 }
@@ -188,6 +191,7 @@ static bool load_vm(Books *books, GKeyFile *file, const char *group)
     v->max_outputs = vm.max_outputs;
     v->exclusive = g_key_file_get_boolean(file, group, "exclusive", NULL);
     v->leased = g_key_file_get_boolean(file, group, "leased", NULL);
+    v->uuid_given = g_key_file_get_boolean(file, group, "uuid-given", NULL);
     v->no_3d = g_key_file_get_boolean(file, group, "no-3d", NULL);
     v->slot = vm.slot;
     v->owner = vm.owner;
@@ -263,6 +267,7 @@ bool state_load(Books *books, GPtrArray *gpus, const char *path, const char *era
     }
     load_policies(file, gpus, path);
     written = g_key_file_get_string(file, "vgpud", "era", NULL);
+    hangs_load(books->hangs, file, g_strcmp0(written, era) == 0, path);
     if (g_strcmp0(written, era) != 0) {
         return true; /* the host was started again: none of these processes lives */
     }

@@ -7,9 +7,9 @@
  * without one: such a renderer is ended, and its VM gets another.
  *
  * A hang is a guest's fault or a driver's, and it often comes back: after
- * VM_HANGS_MOST of them in VM_HANGS_WITHIN the next renderer is the 2D one, so
- * that the VM keeps its screen and the GPU its other users, until an operator
- * says otherwise.  The times are not kept over a restart of vgpud, the decision is.
+ * HANGS_MOST of them in HANGS_WITHIN the next renderer is the 2D one, so that
+ * the VM keeps its screen and the GPU its other users, until an operator says
+ * otherwise: see hangs.c.
  */
 #include "vm_lease.h"
 
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "figures.h"
+#include "hangs.h"
 #include "process.h"
 #include "settings.h"
 #include "vm.h"
@@ -28,23 +29,12 @@ static void seconds(char text[PLENTY], double s)
     g_snprintf(text, PLENTY, s < 9.95 ? "%.1f" : "%.0f", s);
 }
 
-/* Notes a hang; true when they are too many now. */
-static bool count_hang(Vm *vm)
-{
-    int64_t now = g_get_monotonic_time(), first;
-
-    memmove(vm->hung_at + 1, vm->hung_at, (VM_HANGS_MOST - 1) * sizeof(vm->hung_at[0]));
-    vm->hung_at[0] = now;
-    first = vm->hung_at[VM_HANGS_MOST - 1];
-    return first && now - first <= VM_HANGS_WITHIN;
-}
-
 static void on_hung(void *opaque, uint64_t ns, void *daemon)
 {
     Vm *vm = opaque;
     char took[PLENTY], allowed[PLENTY];
     g_autofree char *cause = NULL;
-    bool too_often = count_hang(vm);
+    bool too_often = hangs_add(((Daemon *)daemon)->books->hangs, vm, g_get_monotonic_time());
 
     seconds(took, (double)ns / 1e9);
     seconds(allowed, (double)vm->hang_timeout_us / G_USEC_PER_SEC);

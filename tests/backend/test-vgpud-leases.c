@@ -16,6 +16,7 @@
 #include "attach.h"
 #include "gpu_cmd.h"
 #include "http.h"
+#include "qemu.h"
 
 #define SOON      20000 /* ms */
 #define MOST_VMS  4
@@ -41,7 +42,8 @@ typedef struct Load {
 static char *wrapper;
 
 /*
- * Renderers whose submits cost what they say; liars, strays, which lose their
+ * Renderers whose submits cost what they say, for vgpud of kind "auto" those
+ * with 3D; liars, strays, which lose their
  * lease, parents, which have a child that burns CPU time whatever they do, those
  * whose work a child does, and crowds are named so.
  */
@@ -51,6 +53,7 @@ static void make_wrapper(const char *how)
 
     text = g_strdup_printf("#!/bin/bash\n"
                            "how=%s\n"
+                           "for a; do shift; set -- \"$@\" \"${a/--renderer=auto/--renderer=null}\"; done\n"
                            "case \"$*\" in\n"
                            "*--vm-name=child*) how=child ;;\n"
                            "*--vm-name=liar*) set -- \"$@\" --null-lies ;;\n"
@@ -64,18 +67,20 @@ static void make_wrapper(const char *how)
                            "    (exec 3>&- 4>&- 5>&- 6>&- 9>&- 10>&- 11>&-\n"
                            "     for ((i = 0; i < 300; i++)); do sleep 20 & done; wait) & ;;\n"
                            "esac\n"
-                           "exec '%s' --null-submit-us=-1 --null-submit-how=$how \"$@\"\n",
+                           "[[ \"$*\" = *--renderer=2d* ]] ||\n"
+                           "    set -- --null-submit-us=-1 --null-submit-how=$how \"$@\"\n"
+                           "exec '%s' \"$@\"\n",
                            how, g_getenv("VGPU_TEST_REAL_RENDERER"));
     g_assert_true(g_file_set_contents_full(wrapper, text, -1, G_FILE_SET_CONTENTS_NONE, 0755, NULL));
 }
 
-static Vgpud *new_vgpud(const char *how, const char *conf)
+static Vgpud *new_vgpud_of(const char *kind, const char *how, const char *conf)
 {
     Vgpud *d;
     g_autofree char *folder = NULL, *file = NULL;
 
     make_wrapper(how);
-    d = vgpud_new("null", conf);
+    d = vgpud_new(kind, conf);
     vgpud_end(d, SIGTERM);
     folder = g_build_filename(d->config, "profiles.d", NULL);
     file = g_build_filename(folder, "test.conf", NULL);
@@ -83,6 +88,11 @@ static Vgpud *new_vgpud(const char *how, const char *conf)
     g_assert_true(g_file_set_contents(file, profiles, -1, NULL));
     g_assert_true(vgpud_run(d));
     return d;
+}
+
+static Vgpud *new_vgpud(const char *how, const char *conf)
+{
+    return new_vgpud_of("null", how, conf);
 }
 
 /* ---- guests ---- */
@@ -597,20 +607,78 @@ static void hang_once(Vgpud *d, Load *l, Load *other, AttachPacket *p)
     g_assert_cmpuint(other->done_us, >, done);
 }
 
-static void test_hang(void)
+/* Its QEMU takes the next renderer; which kind it is. */
+static const char *rejoin(Vgpud *d, Load *l)
 {
-    g_autoptr(Vgpud) d = new_vgpud("sleep", NULL);
-    g_autofree char *log = NULL;
-    Load l, other;
+    struct vgpu_attach_request r = attach_request("brittle", "unlucky", 1);
+    FrontendOptions o = { .ram = 32ull << 20 };
+    FrontendFds fds;
     AttachPacket p;
 
-    g_assert_true(load_start(&l, d, "brittle", "unlucky", 1, 1000));
+    l->f->exit_unchecked = true;
+    l->f->dead = true; /* it is, and nothing of it is to be waited for */
+    g_clear_pointer(&l->f, frontend_free);
+    r.flags = VGPU_ATTACH_F_REJOIN;
+    g_assert_true(attach_send(l->fd, &r, sizeof(r), NULL, 0));
+    g_assert_true(attach_receive(l->fd, &p, &fds, ATTACH_DEADLINE));
+    g_assert_cmpuint(p.hdr.type, ==, VGPU_ATTACH_ACCEPTED);
+    l->f = frontend_adopt(&o, &fds);
+    return l->f->hello.kind == VGPU_RENDERER_2D ? "2d" : "3d";
+}
+
+/* The same VM in a new QEMU; which kind of renderer it gets. */
+static const char *start_anew(Vgpud *d)
+{
+    Qemu *q = qemu_new(d);
+    int fd = qemu_connect(q);
+    Frontend *f = attach_vm_over(fd, "brittle", "unlucky", 1);
+    const char *kind = f && f->hello.kind == VGPU_RENDERER_2D ? "2d" : "3d";
+
+    g_assert_nonnull(f);
+    g_assert_cmpint(vm_flag(d, "unlucky", "allowed_3d"), ==, strcmp(kind, "2d") != 0);
+    qemu_free(q);
+    frontend_free(f);
+    close(fd);
+    g_assert_true(vgpud_wait_vms(d, 1, SOON)); /* the other */
+    return kind;
+}
+
+/* Whose 3D is off may have it back while it runs, and keeps it. */
+static void test_allowed_again(Vgpud *d)
+{
+    Qemu *q = qemu_new(d);
+    int fd = qemu_connect(q);
+    Frontend *f = attach_vm_over(fd, "brittle", "unlucky", 1);
+    Load other;
+
+    g_assert_nonnull(f);
+    change(d, "POST", "/v1/vms/unlucky/allow", NULL);
+    g_assert_true(vm_flag(d, "unlucky", "allowed_3d"));
+    qemu_free(q);
+    frontend_free(f);
+    close(fd);
+    g_assert_true(vgpud_wait_vms(d, 0, SOON));
+    g_assert_true(load_start(&other, d, "even", "b", 2, 1000));
+    g_assert_cmpstr(start_anew(d), ==, "3d");
+    load_end(&other);
+}
+
+/*
+ * The third hang is one too many: the VM's next renderer is the 2D one, and so
+ * is that of its next QEMU, and that of the next vgpud, until it is allowed.
+ */
+static void test_hang(void)
+{
+    g_autoptr(Vgpud) d = new_vgpud_of("auto", "sleep", NULL);
+    g_autofree char *log = NULL;
+    Qemu *q = qemu_new(d);
+    Load l = { .fd = qemu_connect(q), .us = 1000 }, other;
+    AttachPacket p;
+
+    l.f = attach_vm_over(l.fd, "brittle", "unlucky", 1);
+    g_assert_true(l.f && gpu_context_create(l.f, 1, 0) == OK_NODATA);
     g_assert_true(load_start(&other, d, "even", "b", 2, 1000));
     for (unsigned n = 1; n <= 3; n++) {
-        struct vgpu_attach_request r = attach_request("brittle", "unlucky", 1);
-        FrontendOptions o = { .ram = 32ull << 20 };
-        FrontendFds fds;
-
         hang_once(d, &l, &other, &p);
         g_test_message("%s", p.event.message);
         g_assert_nonnull(strstr(p.event.message, "unlucky"));
@@ -619,22 +687,25 @@ static void test_hang(void)
         g_assert_cmpint(vm_number(d, "unlucky", "hangs"), ==, n);
         g_assert_cmpint(vm_flag(d, "unlucky", "allowed_3d"), ==, n < 3);
         g_assert_cmpint(strstr(p.event.message, "`vgpuctl allow unlucky`") != NULL, ==, n == 3);
-        l.f->exit_unchecked = true;
-        l.f->dead = true; /* it is, and nothing of it is to be waited for */
-        g_clear_pointer(&l.f, frontend_free);
-        r.flags = VGPU_ATTACH_F_REJOIN;
-        g_assert_true(attach_send(l.fd, &r, sizeof(r), NULL, 0));
-        g_assert_true(attach_receive(l.fd, &p, &fds, ATTACH_DEADLINE));
-        g_assert_cmpuint(p.hdr.type, ==, VGPU_ATTACH_ACCEPTED);
-        l.f = frontend_adopt(&o, &fds);
-        g_assert_cmphex(gpu_context_create(l.f, 1, 0), ==, OK_NODATA);
+        g_assert_cmpstr(rejoin(d, &l), ==, n < 3 ? "3d" : "2d");
+        if (n < 3) {
+            g_assert_cmphex(gpu_context_create(l.f, 1, 0), ==, OK_NODATA);
+        }
     }
     log = http_log(d);
     g_assert_nonnull(strstr(log, "unlucky: its work hung"));
-    change(d, "POST", "/v1/vms/unlucky/allow", NULL);
-    g_assert_true(vm_flag(d, "unlucky", "allowed_3d"));
+    qemu_free(q);
     load_end(&l);
+    g_assert_true(vgpud_wait_vms(d, 1, SOON));
+    g_assert_cmpstr(start_anew(d), ==, "2d");
     load_end(&other);
+    g_assert_true(vgpud_wait_vms(d, 0, SOON));
+    vgpud_end(d, SIGKILL);
+    g_assert_true(vgpud_run(d));
+    g_assert_true(load_start(&other, d, "even", "b", 2, 1000));
+    g_assert_cmpstr(start_anew(d), ==, "2d");
+    load_end(&other);
+    test_allowed_again(d);
 }
 
 /* ---- idle ---- */

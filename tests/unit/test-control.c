@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "control.h"
+#include "hangs.h"
 #include "settings.h"
 #include "state.h"
 #include "units.h"
@@ -394,6 +395,7 @@ static void test_kept(Fixture *f, gconstpointer unused)
     g_autoptr(Books) back = books_new();
     GPtrArray *gpus = g_ptr_array_new_with_free_func(gpu_free);
     Vm *vm = add_vm(f, "a", "half"), *again;
+    const Vm hung = { .name = vm->device, .uuid_given = true, .device = vm->device };
     Gpu *gpu = g_new0(Gpu, 1);
 
     gpu->name = g_strdup("gpu0");
@@ -401,6 +403,9 @@ static void test_kept(Fixture *f, gconstpointer unused)
     vm->page->memory_used = 2 * GIB;
     ASSERT_APPLIES(f, vm, "share=30 memory=1G quantum=4ms priority=low frame-rate-limit=25 hang-timeout=7s");
     g_assert_true(control_policy(&f->d, "gpu0", SCHED_FIXED_SHARE, NULL));
+    for (unsigned i = 0; i < HANGS_MOST; i++) { /* of one that is not here now */
+        hangs_add(f->d.books->hangs, &hung, i);
+    }
     vm->state = VM_LOST; /* or a process would be killed */
     g_assert_true(control_stop(&f->d, vm, "by the test", NULL));
     g_assert_true(state_load(back, gpus, f->d.state_path, ERA, NULL));
@@ -414,12 +419,15 @@ static void test_kept(Fixture *f, gconstpointer unused)
     g_assert_cmpuint(again->frame_rate_limit, ==, 25);
     g_assert_cmpuint(again->hang_timeout_us, ==, 7000000);
     g_assert_true(again->no_3d);
+    g_assert_true(hangs_off(back->hangs, &hung));
     g_assert_cmpint(gpu->policy, ==, SCHED_FIXED_SHARE);
     g_assert_true(gpu->policy_set);
-    /* a VM of before the boot is gone, a policy is not */
+    /* a VM of before the boot is gone; a policy is not, and nor is what was decided of a VM that hung */
     gpu->policy = SCHED_BEST_EFFORT;
+    hangs_forget(back->hangs, &hung);
     g_assert_true(state_load(back, gpus, f->d.state_path, "another boot", NULL));
     g_assert_cmpint(gpu->policy, ==, SCHED_FIXED_SHARE);
+    g_assert_true(hangs_off(back->hangs, &hung));
     g_ptr_array_unref(gpus);
 }
 
@@ -451,11 +459,17 @@ static void test_stop_and_allow(Fixture *f, gconstpointer unused)
     g_assert_true(control_allow(&f->d, vm, NULL)); /* it is allowed already */
     g_assert_cmpuint(vm->page->renew, ==, 0);
     g_assert_true(control_stop(&f->d, vm, "by the test", NULL));
+    g_assert_false(hangs_off(f->d.books->hangs, vm)); /* that is for as long as its QEMU lives */
+    for (unsigned i = 0; i < HANGS_MOST; i++) {
+        hangs_add(f->d.books->hangs, vm, i);
+    }
+    g_assert_true(hangs_off(f->d.books->hangs, vm));
     g_assert_true(vm->no_3d);
     g_assert_cmpstr(vm->cause, ==, "by the test");
     g_assert_cmpint(vm->reset, ==, VM_RESET_OPERATOR);
     g_assert_true(control_allow(&f->d, vm, NULL));
     g_assert_false(vm->no_3d);
+    g_assert_false(hangs_off(f->d.books->hangs, vm));
     g_assert_cmpuint(vm->page->renew, ==, 1);
 }
 

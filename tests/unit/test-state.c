@@ -56,6 +56,7 @@ static Vm *add_vm(Books *books, const char *name, unsigned n)
     vm->frame_rate_limit = 30 + n;
     vm->hang_timeout_us = 5000000 + n;
     vm->no_3d = n & 1;
+    vm->uuid_given = n & 1;
     vm->leased = !(n & 1);
     vm->cpus = 3;
     vm->exclusive = n & 1;
@@ -99,6 +100,7 @@ static void test_round_trip(Fixture *f, gconstpointer unused)
         g_assert_cmpuint(a->frame_rate_limit, ==, b->frame_rate_limit);
         g_assert_cmpuint(a->hang_timeout_us, ==, b->hang_timeout_us);
         g_assert_cmpint(a->no_3d, ==, b->no_3d);
+        g_assert_cmpint(a->uuid_given, ==, b->uuid_given);
         g_assert_cmpint(a->leased, ==, b->leased);
         g_assert_cmpuint(a->max_outputs, ==, b->max_outputs);
         g_assert_cmpuint(a->max_width, ==, b->max_width);
