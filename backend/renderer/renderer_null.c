@@ -15,7 +15,8 @@
  * A submit of the one word NULL_LOSE loses its context.  A context of capset
  * VIRTIO_GPU_CAPSET_VENUS works as if in another process.  A submit of NULL_HOARD
  * and two more takes shared memory that nobody asked for, as a renderer does
- * that its guest has taken over: so many MiB, in the way that the last one says.
+ * that its guest has taken over: so many MiB, in the way that the next one says,
+ * and if there is one more, so many milliseconds later, when nobody expects it.
  *
  * Its blobs of host memory are memfds, of the kinds that real renderers have
  * and those that nobody should: blob_id says which (enum NullBlobKind).  The
@@ -368,6 +369,15 @@ static void null_hoard(uint32_t mib, uint32_t way)
     }
 }
 
+static gpointer null_hoard_later(gpointer data)
+{
+    g_autofree uint32_t *words = data;
+
+    g_usleep(words[3] * 1000ul);
+    null_hoard(words[1], words[2]);
+    return NULL;
+}
+
 static uint32_t null_submit(Renderer *r, uint32_t ctx_id, void *commands, uint32_t size)
 {
     uint32_t word = *(const uint32_t *)commands;
@@ -379,6 +389,10 @@ static uint32_t null_submit(Renderer *r, uint32_t ctx_id, void *commands, uint32
     }
     if (size == 3 * sizeof(word) && word == NULL_HOARD) {
         null_hoard(((const uint32_t *)commands)[1], ((const uint32_t *)commands)[2]);
+        return VIRTIO_GPU_RESP_OK_NODATA;
+    }
+    if (size == 4 * sizeof(word) && word == NULL_HOARD) {
+        g_thread_unref(g_thread_new("hoard", null_hoard_later, g_memdup2(commands, size)));
         return VIRTIO_GPU_RESP_OK_NODATA;
     }
     us = MIN(us, COST_MAX_US);

@@ -3,16 +3,18 @@
  * Theory of operation
  *
  * Some things are told by no event and have to be looked at: what memory and
- * CPU time a renderer and the processes below it really use, whether the QEMU of an adopted renderer is gone,
- * and what a lease that nobody else waits for is used for (leases_tick).
+ * CPU time a renderer and the processes below it really use, whether the QEMU of
+ * an adopted renderer is gone, and what a lease that nobody else waits for is
+ * used for (leases_tick).
  *
  * That is done once a second while any lease is held or wanted: a renderer that
- * is at work.  When all leases have been idle and are taken back it is done
- * every IDLE_S, because then no guest uses the GPU: its renderer's memory grows
- * by what needs no GPU only (2D pictures, which its ledger charges), and a
- * renderer that was taken over could do as much harm in one second as in ten.
- * The first call of a renderer wakes the pace up again.  With no VM there is no
- * timer at all.
+ * is at work.  When all leases have been idle and are taken back there is no
+ * timer: no guest uses the GPU, and a renderer that does something all the same
+ * (2D pictures, or harm) uses CPU time, which its alarm tells of.  What it can
+ * take until the alarm rings is what it can write in ALARM_NS.  Only with
+ * renderers whose QEMU we have no connection to, or where the kernel has no such
+ * alarms, there is a look every IDLE_S.
+ * The first call of a renderer wakes the pace up again.
  */
 #include "vm_watch.h"
 
@@ -20,6 +22,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "cpu_alarm.h"
 #include "ids.h"
 #include "launcher.h"
 #include "leases.h"
@@ -30,6 +33,7 @@
 #include "vm.h"
 
 #define IDLE_S       10
+#define ALARM_NS     (50 * 1000 * 1000)
 #define CONTEXTS_MAX 64 /* of Vulkan: more processes get no more memory */
 
 static guint timer, timer_s; /* 0: none */
@@ -135,6 +139,30 @@ static void set_timer(Daemon *d, guint s)
     timer_s = s;
 }
 
+/* Alarms for all of its processes that were there at the last look; false: there are none to be had. */
+static bool set_alarms(const Vm *vm)
+{
+    bool ok = true;
+
+    for (guint i = 0; vm->tree && i < vm->tree->members->len; i++) {
+        ok = cpu_alarm_add(g_array_index(vm->tree->members, ProcessTreeMember, i).pid, ALARM_NS) && ok;
+    }
+    return ok;
+}
+
+/* All renderers sleep; how soon to look at them, or 0: when they do not any more. */
+static guint idle_pace(const Daemon *d)
+{
+    bool look = false;
+
+    for (guint i = 0; i < d->books->vms->len; i++) {
+        const Vm *vm = d->books->vms->pdata[i];
+
+        look |= !set_alarms(vm) || (!vm->client && vm->state == VM_RUNNING);
+    }
+    return look ? IDLE_S : 0;
+}
+
 static gboolean on_timer(gpointer opaque)
 {
     Daemon *d = opaque;
@@ -143,7 +171,8 @@ static gboolean on_timer(gpointer opaque)
     busy = check_processes(d);
     check_adopted(d);
     busy |= leases_tick(d->leases);
-    set_timer(d, !d->books->vms->len ? 0 : busy ? 1 : IDLE_S);
+    cpu_alarm_clear();
+    set_timer(d, busy ? 1 : idle_pace(d));
     return G_SOURCE_CONTINUE; /* unless it was removed just now */
 }
 
@@ -155,5 +184,7 @@ static void on_awake(void *opaque)
 void vm_watch(Daemon *d)
 {
     leases_set_awake(d->leases, on_awake, d);
+    cpu_alarm_init(on_awake, d);
+    cpu_alarm_clear();
     set_timer(d, d->books->vms->len ? 1 : 0);
 }

@@ -773,28 +773,57 @@ static uint64_t wakeups_in(Vgpud *d, unsigned ms)
     return wakeups(d->pid) - before;
 }
 
-/* No timer ticks without VMs; with idle ones next to none does; and a VM that wakes up is watched again. */
+/* Until vgpud sleeps, and so long. */
+static bool sleeps(Vgpud *d, Load *l, unsigned ms)
+{
+    uint64_t n = 1;
+
+    for (unsigned i = 0; i < 20 && n; i++) {
+        frontend_collect(l->f, NULL);
+        n = wakeups_in(d, 2200);
+    }
+    return n == 0 && wakeups_in(d, ms) == 0;
+}
+
+/* No timer ticks, neither without VMs nor with idle ones; and a VM that wakes up is watched again. */
 static void test_idle(void)
 {
     g_autoptr(Vgpud) d = new_vgpud("burn", NULL);
+    uint64_t used;
     Load l;
-    uint64_t n = 0;
 
     g_usleep(500000); /* vgpud_run's own connection is closed */
     g_assert_cmpuint(wakeups_in(d, 1200), ==, 0);
     g_assert_true(load_start(&l, d, "even", "a", 1, 1000));
     pump(&l, 1, 200);
-    for (unsigned i = 0; i < 20; i++) {
-        frontend_collect(l.f, NULL);
-        n = wakeups_in(d, 2200);
-        if (n <= 2) {
-            break;
-        }
-    }
-    g_test_message("an idle VM: %u wakeups in 2.2 s", (unsigned)n);
-    g_assert_cmpuint(n, <=, 2);
+    g_assert_true(sleeps(d, &l, 11000));
+    used = cpu_ns(d->pid);
     pump(&l, 1, 2500);
     g_assert_cmpint(vm_number(d, "a", "gpu_time_ns") * g_get_num_processors(), >, 300000000);
+    g_test_message("%.1f ms of CPU time in %.1f s of one VM's work", (double)(cpu_ns(d->pid) - used) / 1e6, 2.5);
+    load_end(&l);
+}
+
+/* A renderer that was idle and takes memory all at once, without a word to vgpud, is seen at once. */
+static void test_idle_hoard(void)
+{
+    static const uint32_t hoard[] = { 0x52414f48u, 1500, 0, 10000 }; /* MiB, past all limits; ms from now */
+    g_autoptr(Vgpud) d = new_vgpud("sleep", NULL);
+    int64_t end;
+    AttachPacket p;
+    Load l;
+
+    g_assert_true(load_start(&l, d, "even", "a", 1, 1000));
+    end = g_get_monotonic_time() + 10000000;
+    g_assert_cmphex(gpu_submit(l.f, 1, hoard, G_N_ELEMENTS(hoard)), ==, OK_NODATA);
+    g_assert_true(sleeps(d, &l, 1000));
+    g_assert_cmpint(g_get_monotonic_time(), <, end);
+    l.f->exit_unchecked = true;
+    g_assert_true(attach_receive(l.fd, &p, NULL, SOON));
+    g_assert_cmpuint(p.hdr.type, ==, VGPU_ATTACH_EVENT);
+    g_assert_nonnull(strstr(p.event.message, "MiB of host memory"));
+    g_test_message("%s; seen after %.2f s", p.event.message, (double)(g_get_monotonic_time() - end) / 1e6);
+    l.f->dead = true;
     load_end(&l);
 }
 
@@ -823,7 +852,8 @@ int main(int argc, char **argv)
     g_test_add_func("/vgpud/leases/restart", test_restart);
     g_test_add_func("/vgpud/leases/restart-without-lease", test_restart_without_lease);
     g_test_add_func("/vgpud/leases/hang", test_hang);
-    g_test_add_func("/vgpud/leases/idle", test_idle);
+    g_test_add_func("/vgpud/leases/idle/quiet", test_idle);
+    g_test_add_func("/vgpud/leases/idle/hoard", test_idle_hoard);
     status = g_test_run();
     g_unlink(wrapper);
     g_rmdir(folder);
