@@ -20,6 +20,7 @@ static void put(Heap *h, guint i, HeapEntry *e)
 {
     h->entries->pdata[i] = e;
     e->index = i;
+    h->steps++;
 }
 
 static void sift_up(Heap *h, HeapEntry *e)

@@ -22,6 +22,7 @@ typedef struct HeapEntry {
 typedef struct Heap {
     GPtrArray *entries;
     guint64 turns;
+    guint64 steps; /* entries moved, ever: for tests of how that grows */
 } Heap;
 
 void heap_init(Heap *h);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The scheduler, one behaviour a test; see test-sched-debts.c for who owes what, test-sched-load.c for loads.
  */
+#include "sched/sched_private.h"
 #include "sched-fixture.h"
 
 static void test_alone(void)
@@ -400,9 +401,59 @@ static void test_decision_time(void)
     sched_free(s);
 }
 
+/* Entries moved in all heaps by a turn of one of so many, on average; and the most by any. */
+static double steps_of_a_turn(SchedPolicy policy, unsigned clients, uint64_t *most)
+{
+    const unsigned turns = 2000;
+    Sched *s = sched_new(policy, 1);
+    uint64_t now = 0, first, all = 0;
+
+    for (unsigned i = 0; i < clients; i++) {
+        sched_want(s, add(s, 1.0 / clients, (SchedPriority)(i % 3), 1), 0);
+    }
+    *most = 0;
+    for (unsigned i = 0; i < turns; i++) {
+        SchedGrant g;
+
+        first = s->waiting[0].steps + s->throttled.steps + s->holding.steps + s->lingering.steps;
+        while (!sched_grant(s, now, &g)) {
+            now = sched_next(s, now); /* fixed shares: somebody's allowance has grown */
+        }
+        now += 1 * MS + (uint64_t)g_test_rand_int_range(0, 1000000);
+        back(s, g.client, 1 * MS, now, true);
+        g_assert_false(sched_preempt(s, now, &g.client, &g.slice_ns));
+        first = s->waiting[0].steps + s->throttled.steps + s->holding.steps + s->lingering.steps - first;
+        *most = MAX(*most, first);
+        all += first;
+    }
+    sched_free(s);
+    return (double)all / turns;
+}
+
+/* Sixteen times as many clients cost four more levels of a heap each time, and nothing else. */
+static void test_growth(gconstpointer policy)
+{
+    double before = 0, grown = 0;
+
+    for (unsigned levels = 4; levels <= 16; levels += 4) {
+        uint64_t most;
+        double steps = steps_of_a_turn((SchedPolicy)GPOINTER_TO_INT(policy), 1u << levels, &most);
+
+        g_test_message("%u clients: %.1f steps a turn, at most %u", 1u << levels, steps, (unsigned)most);
+        if (before) {
+            grown = MAX(grown, steps - before);
+        }
+        before = steps;
+        g_assert_cmpfloat(steps, <=, 5 * levels + 10);
+    }
+    g_assert_cmpfloat(grown, <=, 5 * 4);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_data_func("/sched/growth/best-effort", GINT_TO_POINTER(SCHED_BEST_EFFORT), test_growth);
+    g_test_add_data_func("/sched/growth/fixed-share", GINT_TO_POINTER(SCHED_FIXED_SHARE), test_growth);
     g_test_add_func("/sched/alone", test_alone);
     g_test_add_func("/sched/turns", test_turns);
     g_test_add_func("/sched/asked-at-once", test_asked_at_once);
