@@ -16,7 +16,39 @@
 static GHashTable *buckets;
 static guint flush_timer;
 
-bool audit_bucket_take(AuditBucket *b, int64_t now_us)
+static void leave_out(AuditBucket *b, const char *what)
+{
+    b->left_out++;
+    for (unsigned i = 0; i < AUDIT_KINDS; i++) {
+        if (!b->kinds[i].what || g_str_equal(b->kinds[i].what, what)) {
+            b->kinds[i].what = what;
+            b->kinds[i].left_out++;
+            return;
+        }
+    }
+}
+
+char *audit_bucket_tell(AuditBucket *b)
+{
+    GString *s = g_string_new(NULL);
+    uint64_t others = b->left_out;
+
+    g_string_printf(s, "%" G_GUINT64_FORMAT " more refusal%s not written down: ", (guint64)b->left_out,
+                    b->left_out == 1 ? " was" : "s were");
+    for (unsigned i = 0; i < AUDIT_KINDS && b->kinds[i].what; i++) {
+        g_string_append_printf(s, "%s%" G_GUINT64_FORMAT " of %s", i ? ", " : "", (guint64)b->kinds[i].left_out,
+                               b->kinds[i].what);
+        others -= b->kinds[i].left_out;
+    }
+    if (others) {
+        g_string_append_printf(s, ", %" G_GUINT64_FORMAT " of others", (guint64)others);
+    }
+    b->left_out = 0;
+    memset(b->kinds, 0, sizeof(b->kinds));
+    return g_string_free(s, FALSE);
+}
+
+static bool take(AuditBucket *b, int64_t now_us)
 {
     int64_t oldest = now_us - BURST * (int64_t)REFILL_US;
 
@@ -24,10 +56,18 @@ bool audit_bucket_take(AuditBucket *b, int64_t now_us)
         b->since_us = oldest;
     }
     if (b->since_us + (int64_t)REFILL_US > now_us) {
-        b->left_out++;
         return false;
     }
     b->since_us += REFILL_US;
+    return true;
+}
+
+bool audit_bucket_take(AuditBucket *b, const char *what, int64_t now_us)
+{
+    if (!take(b, now_us)) {
+        leave_out(b, what);
+        return false;
+    }
     return true;
 }
 
@@ -88,8 +128,10 @@ static void field(GLogField *fields, gsize *count, const char *key, const char *
     }
 }
 
-static void write_line(const AuditLine *line)
+/* left_out: so many refusals more than this line are told by it. */
+static void write_line(const AuditLine *line, uint64_t left_out)
 {
+    g_autofree char *more = left_out ? g_strdup_printf("%" G_GUINT64_FORMAT, (guint64)left_out) : NULL;
     g_autofree char *text = audit_text(line);
     g_autofree char *target = line->target ? clean_value(line->target) : NULL;
     GLogField fields[16];
@@ -105,18 +147,18 @@ static void write_line(const AuditLine *line)
     field(fields, &count, "VGPU_FROM", line->from);
     field(fields, &count, "VGPU_CHANGE", line->change);
     field(fields, &count, "VGPU_WHY", line->refused);
+    field(fields, &count, "VGPU_LEFT_OUT", more);
     g_log_structured_array(G_LOG_LEVEL_MESSAGE, fields, count);
 }
 
 static void write_left_out(const char *whose, AuditBucket *b)
 {
-    g_autofree char *why =
-        g_strdup_printf("%" G_GUINT64_FORMAT " more refusals were not written down", (guint64)b->left_out);
+    uint64_t left_out = b->left_out;
+    g_autofree char *why = audit_bucket_tell(b);
     const Caller caller = { .who = (char *)whose };
     const AuditLine line = { .caller = &caller, .what = "more", .refused = why };
 
-    b->left_out = 0;
-    write_line(&line);
+    write_line(&line, left_out);
 }
 
 /* What was left out and nothing came after: it is said in the end. */
@@ -130,14 +172,11 @@ static gboolean on_flush(gpointer unused)
     g_hash_table_iter_init(&iter, buckets);
     while (g_hash_table_iter_next(&iter, &whose, &bucket)) {
         AuditBucket *b = bucket;
-        uint64_t left_out = b->left_out;
 
-        if (left_out && audit_bucket_take(b, now)) {
+        if (b->left_out && take(b, now)) {
             write_left_out(whose, b);
-        } else {
-            b->left_out = left_out;
-            more |= left_out > 0;
         }
+        more |= b->left_out > 0;
     }
     if (!more) {
         flush_timer = 0;
@@ -186,7 +225,7 @@ static bool may_write(const AuditLine *line)
         whose = user;
     }
     b = bucket_of(&whose, now);
-    if (!audit_bucket_take(b, now)) {
+    if (!audit_bucket_take(b, line->what, now)) {
         if (!flush_timer) {
             flush_timer = g_timeout_add_seconds(REFILL_US / G_USEC_PER_SEC, on_flush, NULL);
         }
@@ -201,6 +240,22 @@ static bool may_write(const AuditLine *line)
 void audit(const AuditLine *line)
 {
     if (!line->refused || may_write(line)) {
-        write_line(line);
+        write_line(line, 0);
+    }
+}
+
+void audit_end(void)
+{
+    GHashTableIter iter;
+    gpointer whose, bucket;
+
+    if (!buckets) {
+        return;
+    }
+    g_hash_table_iter_init(&iter, buckets);
+    while (g_hash_table_iter_next(&iter, &whose, &bucket)) {
+        if (((AuditBucket *)bucket)->left_out) {
+            write_left_out(whose, bucket);
+        }
     }
 }

@@ -6,9 +6,11 @@
  *   audit: who="user alice (uid 1000, pid 42)" what=set target=win10 from="the
  *   API's socket" change="share=30%" result=done
  *
- * What is refused is written 20 times in a row and then once in a few seconds
- * for each user or address, with the number of what was left out: somebody who is refused
- * without end fills no disk.  What is done is always written.
+ * What is refused is written 20 times in a row and then once in five seconds
+ * for each user or address: somebody who is refused without end fills no disk.
+ * The rest is counted, and a line of its own tells how many of what were left
+ * out (VGPU_LEFT_OUT), so that the sum over all lines is exact.  What is done
+ * is always written.
  */
 #ifndef VGPUD_AUDIT_H
 #define VGPUD_AUDIT_H
@@ -30,16 +32,27 @@ typedef struct AuditLine {
 
 void audit(const AuditLine *line);
 
+/* vgpud ends: what was left out and not told yet. */
+void audit_end(void);
+
 /* The text of a line; to free. */
 char *audit_text(const AuditLine *line);
 
 /* How many refusals one may have written down: a bucket that refills. */
+#define AUDIT_KINDS 8 /* counted apart; all others as one */
 typedef struct AuditBucket {
-    int64_t since_us; /* when it was full, as far as it was used; 0: never used */
-    uint64_t left_out;
+    int64_t since_us;  /* when it was full, as far as it was used; 0: never used */
+    uint64_t left_out; /* not told yet, of all kinds */
+    struct {
+        const char *what; /* a constant; NULL: none */
+        uint64_t left_out;
+    } kinds[AUDIT_KINDS];
 } AuditBucket;
 
-/* True: write it (and left_out, which is to be made 0, with it). */
-bool audit_bucket_take(AuditBucket *b, int64_t now_us);
+/* True: write it (and what was left out before it).  Else it was counted. */
+bool audit_bucket_take(AuditBucket *b, const char *what, int64_t now_us);
+
+/* "12 more refusals were not written down: 10 of attach, 2 of set", and forgets them; to free. */
+char *audit_bucket_tell(AuditBucket *b);
 
 #endif

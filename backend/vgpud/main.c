@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "attach.h"
+#include "audit.h"
 #include "daemon.h"
 #include "figures.h"
 #include "gpu.h"
@@ -394,6 +395,7 @@ static bool run(Main *m, GError **error)
     vm_save_all(d);
     http_free(m->http);
     leases_free(d->leases); /* renderers run on with what they have */
+    audit_end();
     return true;
 }
 

@@ -74,7 +74,7 @@ static unsigned take(AuditBucket *b, int64_t now, unsigned times)
     unsigned got = 0;
 
     for (unsigned i = 0; i < times; i++) {
-        got += audit_bucket_take(b, now);
+        got += audit_bucket_take(b, i % 4 ? "attach" : "set", now);
     }
     return got;
 }
@@ -86,14 +86,32 @@ static void test_bucket(void)
 
     g_assert_cmpuint(take(&b, now, 1000), ==, 20);
     g_assert_cmpuint(b.left_out, ==, 980);
-    b.left_out = 0;
+    {
+        g_autofree char *told = audit_bucket_tell(&b);
+
+        g_assert_cmpstr(told, ==, "980 more refusals were not written down: 245 of set, 735 of attach");
+        g_assert_cmpuint(b.left_out, ==, 0);
+    }
     g_assert_cmpuint(take(&b, now + 4 * SECOND, 10), ==, 0);
     g_assert_cmpuint(take(&b, now + 6 * SECOND, 10), ==, 1);
     g_assert_cmpuint(b.left_out, ==, 19);
     g_assert_cmpuint(take(&b, now + 3600 * SECOND, 100), ==, 20); /* never more than it holds */
+    {
+        static const char *const whats[] = { "a", "b", "c", "d", "e", "f", "g", "h", "i", "k" };
+        AuditBucket many = { 0 };
+        g_autofree char *told = NULL;
+
+        take(&many, now, 20);
+        for (unsigned i = 0; i < G_N_ELEMENTS(whats); i++) {
+            g_assert_false(audit_bucket_take(&many, whats[i], now));
+        }
+        told = audit_bucket_tell(&many);
+        g_assert_nonnull(g_strstr_len(told, -1, "10 more refusals were not written down: 1 of a, 1 of b"));
+        g_assert_true(g_str_has_suffix(told, ", 1 of h, 2 of others"));
+    }
 }
 
-static unsigned lines, more;
+static unsigned lines, more, left_out;
 
 static GLogWriterOutput count_lines(GLogLevelFlags level, const GLogField *fields, gsize count,
                                     gpointer unused)
@@ -105,6 +123,9 @@ static GLogWriterOutput count_lines(GLogLevelFlags level, const GLogField *field
             lines++;
         }
         more += g_str_equal(fields[i].key, "VGPU_WHAT") && g_str_equal(fields[i].value, "more");
+        if (g_str_equal(fields[i].key, "VGPU_LEFT_OUT")) {
+            left_out += (unsigned)g_ascii_strtoull(fields[i].value, NULL, 10);
+        }
         has_who |= g_str_equal(fields[i].key, "VGPU_WHO");
     }
     g_assert_true(has_who);
@@ -125,6 +146,11 @@ static void test_floods(void)
         }
         g_assert_cmpuint(lines, >=, 20);
         g_assert_cmpuint(lines, <, 60);
+        audit_end(); /* none is lost: each is a line or counted in one */
+        g_assert_cmpuint(lines - more + left_out, ==, 1000);
+        g_assert_cmpuint(more, ==, 1);
+        audit_end();
+        g_assert_cmpuint(more, ==, 1);
         lines = 0;
         for (unsigned i = 0; i < 100; i++) {
             Caller caller = alice();
