@@ -4,7 +4,7 @@
  *
  * A number of actors play QEMUs that behave as badly as they can: a step of one
  * is a random thing to do in the state that it is in, and the actors take steps
- * in random order for some seconds, VGPU_TEST_FULL=1 a minute.
+ * in random order for a minute, or VGPU_TEST_STORM=SECONDS.
  *
  *   AWAY -- connect --> CONNECTED -- REQUEST --> ASKED -- ACCEPTED --> ATTACHED
  *    ^                     |                       |          |          |  ^
@@ -22,6 +22,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -526,9 +527,12 @@ static uint64_t storm_over(Storm *s, const Census *before)
     return uid;
 }
 
-static int64_t duration(int64_t ms)
+/* ms; part: of the minute. */
+static int64_t duration(unsigned part)
 {
-    return g_getenv("VGPU_TEST_FULL") ? 60000 : ms;
+    const char *given = g_getenv("VGPU_TEST_STORM");
+
+    return (given ? atoi(given) * 1000ll : 60000) / part;
 }
 
 static void test_attach(void)
@@ -539,11 +543,11 @@ static void test_attach(void)
     bool sanitized = g_getenv("VGPU_TEST_RENDERER_ARGS") != NULL;
     Census warm, after;
 
-    storm_rage(s, duration(6000) / 4);
+    storm_rage(s, duration(12));
     storm_calm(s);
     census_settle(s->d, &before);
     warm = census_at_rest(s->d);
-    storm_rage(s, duration(6000));
+    storm_rage(s, duration(1));
     storm_calm(s);
     storm_report(s);
     census_settle(s->d, &before);
@@ -664,7 +668,7 @@ static void expect_kept(Storm *s)
 static void test_restarts(void)
 {
     g_autoptr(Storm) s = storm_new();
-    int64_t end = g_get_monotonic_time() + duration(6000) * 1000;
+    int64_t end = g_get_monotonic_time() + duration(4) * 1000;
     Census before = census_at_rest(s->d);
 
     s->restarts = 1; /* from now on connections may end without a word */

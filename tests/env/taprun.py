@@ -61,20 +61,23 @@ def tests_of(suite):
     if suite == 'backend':
         return meson_tests(suite, build)
     if suite == 'sanitize':
-        # crowds and storms are long under a sanitizer: only when all is asked for
-        long = set() if os.environ.get('VGPU_TEST_FULL') else {'vgpud-crowd', 'vgpud-storm'}
+        # these are long under a sanitizer, and others go the same ways: only when all is asked for
+        long = set() if os.environ.get('VGPU_TEST_FULL') else {'vgpud-crowd', 'vgpud-storm', 'sched-hour'}
         return [dict(t, name=s + '/' + t['name'], timeout=t['timeout'] * 4)
                 for s in ('unit', 'backend') for t in meson_tests(s, build + '-sanitize') if t['name'] not in long]
     return {'qtest': qtest_tests, 'guest': guest_tests, 'lint': lint_tests, 'fuzz': fuzz_tests}[suite]()
 
 
-# Programs of these suites may run side by side; but not those that look at how
-# time is divided.
-SIDE_BY_SIDE = {'qtest', 'sanitize'}
+# Programs of these suites may run side by side, also with those of another one;
+# but not those that look at how time is divided, or how long something takes.
+SIDE_BY_SIDE = {'unit', 'backend', 'qtest', 'sanitize'}
+ALONE = re.compile(r'lease|crowd|restart|frames|(^|/)sched$')
+# They take longest: first, or the others would wait for them in the end.
+FIRST = re.compile('storm|sched-hour|vgpu-test')
 
 
 def alone(suite, test):
-    return suite not in SIDE_BY_SIDE or re.search('lease|crowd|storm|restart', test['name'])
+    return suite not in SIDE_BY_SIDE or ALONE.search(test['name'])
 
 
 class Count:
@@ -175,18 +178,19 @@ def main():
     os.makedirs(logdir, exist_ok=True)
     count = Count()
     only = os.environ.get('VGPU_TEST_ONLY')
+    todo = []
     for suite in suites:
-        tests = tests_of(suite)
-        if only:
-            tests = [t for t in tests if only in t['name']]
+        tests = [t for t in tests_of(suite) if not only or only in t['name']]
         if not tests:
             print(f'  {suite}: no tests', flush=True)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for done in [pool.submit(run_one, suite, t, logdir, count) for t in tests if not alone(suite, t)]:
-                done.result()
-        for test in tests:
-            if alone(suite, test):
-                run_one(suite, test, logdir, count)
+        todo += [(suite, t) for t in tests]
+    beside = sorted((st for st in todo if not alone(*st)), key=lambda st: not FIRST.search(st[1]['name']))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done in [pool.submit(run_one, suite, test, logdir, count) for suite, test in beside]:
+            done.result()
+    for suite, test in todo:
+        if alone(suite, test):
+            run_one(suite, test, logdir, count)
     print(f'logs: {logdir}')
     print(f'{count.passed} passed, {count.failed} failed, {count.skipped} skipped', flush=True)
     return 1 if count.failed or not count.passed else 0
