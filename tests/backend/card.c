@@ -179,6 +179,18 @@ void card_signal(const Card *c, VkSemaphore timeline, uint64_t value)
     OK(vkSignalSemaphore(c->device, &info));
 }
 
+void card_wait_timeline(const Card *c, VkSemaphore timeline, uint64_t value)
+{
+    const VkSemaphoreWaitInfo info = {
+        .sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
+        .semaphoreCount = 1,
+        .pSemaphores = &timeline,
+        .pValues = &value,
+    };
+
+    OK(vkWaitSemaphores(c->device, &info, 20000000000u));
+}
+
 /* ---- work ---- */
 
 /*

@@ -61,5 +61,7 @@ VkFence card_fence(const Card *c);
 bool card_wait(const Card *c, VkFence fence, uint64_t ms);
 VkSemaphore card_timeline(const Card *c);
 void card_signal(const Card *c, VkSemaphore timeline, uint64_t value);
+/* lavapipe 25.0 may signal a fence before the timeline semaphores of the same batch. */
+void card_wait_timeline(const Card *c, VkSemaphore timeline, uint64_t value);
 
 #endif
