@@ -258,6 +258,7 @@ static void *waiter(void *opaque)
     Gate *g = &d->gate;
     uint64_t last = now_ns();
 
+    pthread_setname_np(pthread_self(), "vgpu-waiter");
     pthread_mutex_lock(&g->lock);
     while (g->works || !g->quit) {
         VkFence fences[WAIT_FENCES];

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <vulkan/vulkan.h>
 
-#define WORK_WAITS 4
+#define WORK_WAITS 16
 
 struct Device;
 

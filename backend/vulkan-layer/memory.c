@@ -109,6 +109,7 @@ static VkResult charge(const Device *d, const VkMemoryAllocateInfo *info, const 
     }
     m->charged = price(d, info);
     if (!vulkan_books_charge(&process.books, process.slot, m->charged)) {
+        process_say_refused(m->charged);
         return VK_ERROR_OUT_OF_DEVICE_MEMORY;
     }
     return VK_SUCCESS;

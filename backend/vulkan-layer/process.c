@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,10 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define REFUSALS_S 20 /* between two of them in the log */
 
 Process process = { .slot = -1 };
 
@@ -174,6 +178,26 @@ __attribute__((constructor)) static void begin(void)
     refusal = open_books(text);
     pthread_atfork(NULL, NULL, forked);
     confine();
+}
+
+void process_say_refused(uint64_t bytes)
+{
+    static uint64_t said_at, unsaid; /* atomic */
+    uint64_t before = __atomic_load_n(&said_at, __ATOMIC_RELAXED), now;
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    now = (uint64_t)ts.tv_sec + 1;
+    if ((before && now - before < REFUSALS_S) ||
+        !__atomic_compare_exchange_n(&said_at, &before, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+        __atomic_add_fetch(&unsaid, 1, __ATOMIC_RELAXED);
+        return;
+    }
+    fprintf(stderr,
+            "vgpu: Vulkan layer: refused %" PRIu64 " KiB of device memory: %" PRIu64 " of %" PRIu64
+            " KiB are in use (and %" PRIu64 " times before)\n",
+            bytes / 1024, ledger_used(&process.ledger) / 1024, ledger_limit(&process.ledger) / 1024,
+            __atomic_exchange_n(&unsaid, 0, __ATOMIC_RELAXED));
 }
 
 void process_end_hung(uint64_t waited_ns)

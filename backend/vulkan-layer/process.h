@@ -24,6 +24,9 @@ extern Process process;
 /* Enters if it has not.  False: there are no books to keep, which has been said on stderr. */
 bool process_enter(void);
 
+/* For the host's log, a few times a minute at most: memory was refused for lack of quota. */
+void process_say_refused(uint64_t bytes);
+
 /* Work of this process did not end: what can be told is, and it is over. */
 void process_end_hung(uint64_t waited_ns) __attribute__((noreturn));
 
