@@ -300,11 +300,25 @@ def micro():
     return {line.split()[0]: [float(w) for w in line.split()[1:]] for line in out.splitlines()}
 
 
+def vulkan(kind, goal=None):
+    """One program on lavapipe under the Vulkan layer against the same without."""
+    build = os.environ['VGPU_BUILD']
+    out = subprocess.run([build + '/tests/bench/share/bench-share-vulkan', '40', kind], check=True, timeout=300,
+                         env=dict(os.environ, VGPU_VULKAN_LAYER_DIR=build + '/backend/vulkan-layer'),
+                         stdout=subprocess.PIPE, text=True).stdout.split()
+    print(f'{kind}: {out[2]} us more for each', file=sys.stderr)
+    return figure(f'vulkan_layer_{kind}', 'ratio', float(out[1]), goal and ('>=', goal))
+
+
 PARTS = {
     'acquire_release': lambda s: figure('lease_acquire_release', 'ns', micro()['acquire-release-ns'][0], ('<=', 200)),
     'handover': lambda s: figure('lease_handover_p50', 'us', micro()['handover-us'][0], ('<=', 50)),
     'cost_small': lambda s: cost(2, 'small_submits'),
     'cost_2ms': lambda s: cost(40, 'large_submits'),
+    'vulkan_16ms': lambda s: vulkan('frames_16ms', 0.99),
+    'vulkan_2ms': lambda s: vulkan('frames_2ms', 0.99),
+    'vulkan_200us': lambda s: vulkan('submits_200us'),
+    'vulkan_allocate': lambda s: vulkan('allocations_1mib'),
     'equal_2_2ms': lambda s: fair(2, 2000, 1, s(8)),
     'equal_4_2ms': lambda s: fair(4, 2000, 1, s(8)),
     'equal_8_2ms': lambda s: fair(8, 2000, 4, s(12)),
