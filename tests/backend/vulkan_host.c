@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static void *shared_page(const char *name, size_t size, int *fd)
@@ -167,6 +168,18 @@ VulkanRemains vulkan_host_bury(VulkanHost *h, int slot)
     g_assert_true(vulkan_books_taken(&h->books, slot));
     vulkan_books_bury(&h->books, slot, &remains);
     return remains;
+}
+
+VulkanBlob vulkan_host_adopt(VulkanHost *h, int fd)
+{
+    VulkanFile f;
+    VulkanBlob blob;
+    struct stat st;
+
+    g_assert_cmpint(fstat(fd, &st), ==, 0);
+    f = (VulkanFile){ .dev = st.st_dev, .ino = st.st_ino };
+    g_assert_true(vulkan_books_adopt(&h->books, &f, &blob));
+    return blob;
 }
 
 static void tell(int fd)

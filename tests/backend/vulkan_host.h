@@ -48,6 +48,8 @@ void vulkan_host_run(VulkanHost *h, VulkanProgram program);
 
 /* What a process said, and where its end will be heard.  -1: none did. */
 int vulkan_host_hello(VulkanHost *h, int *hang_up);
+/* The renderer has made a blob of what this descriptor leads to. */
+VulkanBlob vulkan_host_adopt(VulkanHost *h, int fd);
 /* It has ended: its slot is free again. */
 VulkanRemains vulkan_host_bury(VulkanHost *h, int slot);
 
@@ -72,6 +74,7 @@ static inline void vulkan_host_set_word(VulkanHost *h, unsigned i, uint64_t valu
     __atomic_store_n(&h->words[i], value, __ATOMIC_SEQ_CST);
 }
 
+/* In all, of whoever has the pages. */
 static inline uint64_t vulkan_host_used(const VulkanHost *h)
 {
     return ledger_used(&h->ledger);
