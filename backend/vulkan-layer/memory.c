@@ -174,6 +174,22 @@ void memories_finish(Memories *all)
     pthread_mutex_destroy(&all->lock);
 }
 
+/*
+ * What is exported is mapped in whole pages, and lavapipe's file ends where the
+ * memory does: the last page would be refused by who looks at the file's size.
+ */
+static VkMemoryAllocateInfo in_whole_pages(const VkMemoryAllocateInfo *info)
+{
+    const VkExportMemoryAllocateInfo *exported =
+        chain_find(info->pNext, VK_STRUCTURE_TYPE_EXPORT_MEMORY_ALLOCATE_INFO);
+    VkMemoryAllocateInfo whole = *info;
+
+    if (exported && exported->handleTypes && whole.allocationSize <= UINT64_MAX - PAGE_BYTES) {
+        whole.allocationSize = (whole.allocationSize + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    }
+    return whole;
+}
+
 VKAPI_ATTR VkResult VKAPI_CALL memory_allocate(VkDevice device, const VkMemoryAllocateInfo *info,
                                                const VkAllocationCallbacks *callbacks, VkDeviceMemory *memory)
 {
@@ -181,6 +197,7 @@ VKAPI_ATTR VkResult VKAPI_CALL memory_allocate(VkDevice device, const VkMemoryAl
     Memory *m = malloc(sizeof(*m));
     VulkanFile file;
     bool imported = imported_file(info, &file); /* now: the driver closes it */
+    VkMemoryAllocateInfo whole = in_whole_pages(info);
     VkResult result;
     Memory **at;
 
@@ -198,7 +215,7 @@ VKAPI_ATTR VkResult VKAPI_CALL memory_allocate(VkDevice device, const VkMemoryAl
         free(m);
         return result;
     }
-    result = d->next.AllocateMemory(device, info, callbacks, memory);
+    result = d->next.AllocateMemory(device, imported ? info : &whole, callbacks, memory);
     if (result != VK_SUCCESS) {
         refund(m);
         free(m);
