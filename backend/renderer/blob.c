@@ -154,6 +154,7 @@ uint32_t blob_map(Device *d, Resource *r, uint64_t offset, uint32_t *map_info)
         return code;
     }
     *map_info = memory.map_info;
+    b->revoked = false;
     return window_map(d, offset, b->size, &memory, &b->place); /* ownership transferred */
 }
 
@@ -161,6 +162,10 @@ uint32_t blob_unmap(Device *d, Resource *r)
 {
     Blob *b = r->blob;
 
+    if (b->revoked) {
+        b->revoked = false; /* all that is left to do */
+        return VIRTIO_GPU_RESP_OK_NODATA;
+    }
     if (!blob_is_mapped(d, b)) {
         log_guest("blob %u is not mapped", r->id);
         return VIRTIO_GPU_RESP_ERR_UNSPEC;
@@ -192,6 +197,7 @@ void blob_lose_context(Device *d, uint32_t ctx_id)
 
         if (r->blob && r->blob->ctx_id == ctx_id && blob_is_mapped(d, r->blob)) {
             blob_unmap(d, r);
+            r->blob->revoked = true;
         }
     }
     window_send(d, 0);

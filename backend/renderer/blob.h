@@ -23,7 +23,7 @@ uint32_t blob_map(Device *d, Resource *r, uint64_t offset, uint32_t *map_info);
 uint32_t blob_unmap(Device *d, Resource *r);
 /*
  * A context is lost, and whatever polled its memory in the guest must not spin
- * for ever: none of its blobs stays mapped.
+ * for ever: none of its blobs stays mapped.  Each may be unmapped once more.
  */
 void blob_lose_context(Device *d, uint32_t ctx_id);
 

@@ -25,6 +25,7 @@ typedef struct Blob {
     bool remote;         /* that context's process has it: see ops.h */
     uint64_t size;       /* bytes */
     WindowPlace place;   /* where the guest has it mapped; id 0: nowhere */
+    bool revoked;        /* that was taken away, and the guest has not unmapped it since */
     struct iovec view;   /* host memory as we see it, once it was shown; NULL: not yet */
     int view_fd;         /* of a dmabuf, -1: none */
 } Blob;

@@ -454,7 +454,9 @@ static void lose(Frontend *f, Bar *bar, pid_t server)
     wait_contexts(f, server, 0);
     g_assert_true(bar_wait(bar, 1, 1, SOON));
     g_assert_cmphex(bar_word(bar, 0), ==, 0);
+    OKAY(gpu_unmap(f, 1));
     CHECK(gpu_map(f, 1, 0), ERR_UNSPEC);
+    CHECK(gpu_unmap(f, 1), ERR_UNSPEC);
     expect_log(f, "its process has ended");
 }
 
