@@ -32,13 +32,14 @@ struct RenderServer {
     int hello;
     int log;
     int pidfd;
+    int wake;       /* the child waits for a byte of it; -1: it has it */
     char line[512]; /* begun, not ended */
     size_t length;
 };
 
-/* What the child inherits, with its own numbers. */
+/* The ends of the child. */
 typedef struct Inherited {
-    int socket, log, hello, status;
+    int socket, log, hello, wake;
     const RenderServerConfig *config;
 } Inherited;
 
@@ -74,61 +75,73 @@ static char **server_environment(const RenderServerConfig *c, int hello)
                             TRUE);
 }
 
-static void keep(int fd)
+static int compare_ints(const void *a, const void *b)
 {
-    if (fd >= 0) {
-        fcntl(fd, F_SETFD, 0);
+    return *(const int *)a - *(const int *)b;
+}
+
+/* All but stdio and these, which stay open over exec. */
+static bool keep_only(int *fds, unsigned count)
+{
+    unsigned first = 3;
+
+    qsort(fds, count, sizeof(*fds), compare_ints);
+    for (unsigned i = 0; i < count; i++) {
+        if (fds[i] < (int)first) {
+            continue; /* none, or the same again */
+        }
+        if (fds[i] > (int)first && close_range(first, (unsigned)fds[i] - 1, 0) < 0) {
+            return false;
+        }
+        first = (unsigned)fds[i] + 1;
+        fcntl(fds[i], F_SETFD, 0);
     }
+    return close_range(first, ~0u, 0) == 0;
+}
+
+/* A byte: go ahead.  The end: there will be nobody to serve. */
+static bool wait_to_be_wanted(int wake)
+{
+    char go;
+    ssize_t n;
+
+    do {
+        n = read(wake, &go, 1);
+    } while (n < 0 && errno == EINTR);
+    close(wake);
+    return n == 1;
 }
 
 /* Between fork and exec.  There are no threads that malloc could be waiting for. */
-static void exec_server(const Inherited *in, char *const argv[], char *const envp[], pid_t parent)
+static void be_server(const Inherited *in, char *const argv[], char *const envp[], pid_t parent)
 {
     const RenderServerConfig *c = in->config;
+    int kept[] = { in->socket, in->hello, in->wake, c->page, c->stats, c->lease, c->call, c->wake };
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() == parent && close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) == 0 &&
-        dup2(in->log, STDOUT_FILENO) >= 0 && dup2(in->log, STDERR_FILENO) >= 0) {
-        const int kept[] = { in->socket, in->hello, c->page, c->stats, c->lease, c->call, c->wake };
-
-        for (unsigned i = 0; i < G_N_ELEMENTS(kept); i++) {
-            keep(kept[i]);
-        }
-        execve(c->program, argv, envp);
+    prctl(PR_SET_NAME, "vgpu-vulkan");
+    if (getppid() != parent || dup2(in->log, STDOUT_FILENO) < 0 || dup2(in->log, STDERR_FILENO) < 0 ||
+        !keep_only(kept, G_N_ELEMENTS(kept)) || !wait_to_be_wanted(in->wake)) {
+        _exit(0);
     }
-    if (write(in->status, &errno, sizeof(errno)) < 0) {
-        _exit(126);
-    }
+    execve(c->program, argv, envp);
+    dprintf(STDERR_FILENO, "'%s' does not start: %s\n", c->program, strerror(errno));
     _exit(127);
 }
 
-/* The child's pid, once it is the server. */
-static pid_t fork_server(Inherited *in, GError **error)
+static pid_t fork_server(const Inherited *in, GError **error)
 {
     g_autofree char *socket = g_strdup_printf("%d", in->socket);
     char *argv[] = { (char *)in->config->program, (char *)"--socket-fd", socket, NULL };
     g_auto(GStrv) envp = server_environment(in->config, in->hello);
-    pid_t parent = getpid(), pid;
-    int status[2], code = 0;
+    pid_t parent = getpid(), pid = fork();
 
-    if (pipe2(status, O_CLOEXEC) < 0) {
-        fail(error, "pipe");
-        return -1;
-    }
-    in->status = status[1];
-    pid = fork();
     if (pid == 0) {
-        exec_server(in, argv, envp, parent);
+        be_server(in, argv, envp, parent);
     }
-    close(status[1]);
     if (pid < 0) {
         fail(error, "fork");
-    } else if (read(status[0], &code, sizeof(code)) == sizeof(code)) {
-        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(code), "'%s' does not start: %s",
-                    in->config->program, g_strerror(code));
-        pid = -1;
     }
-    close(status[0]);
     return pid;
 }
 
@@ -142,35 +155,47 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
+static bool there_is(const char *what, const char *path, int mode, GError **error)
+{
+    if (access(path, mode) == 0) {
+        return true;
+    }
+    g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "there is no %s '%s': %s", what, path,
+                g_strerror(errno));
+    return false;
+}
+
 static bool start(RenderServer *s, const RenderServerConfig *config, GError **error)
 {
-    int socket[2] = { -1, -1 }, hello[2] = { -1, -1 }, log[2] = { -1, -1 };
+    int socket[2] = { -1, -1 }, hello[2] = { -1, -1 }, log[2] = { -1, -1 }, wake[2] = { -1, -1 };
     Inherited in = { .config = config };
     pid_t pid = -1;
 
-    if (access(config->layer, R_OK) < 0) {
-        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "there is no Vulkan layer '%s': %s",
-                    config->layer, g_strerror(errno));
+    if (!there_is("Vulkan layer", config->layer, R_OK, error) ||
+        !there_is("render server", config->program, X_OK, error)) {
         return false;
     }
     /* Nobody waits for the children of this process, also not those of a server that has ended. */
     signal(SIGCHLD, SIG_IGN);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, socket) < 0 ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, hello) < 0 ||
-        pipe2(log, O_CLOEXEC | O_NONBLOCK) < 0) {
+        pipe2(log, O_CLOEXEC | O_NONBLOCK) < 0 || pipe2(wake, O_CLOEXEC) < 0) {
         fail(error, "socketpair");
     } else {
         in.socket = socket[1];
         in.hello = hello[1];
         in.log = log[1];
+        in.wake = wake[0];
         pid = fork_server(&in, error);
     }
     s->socket = socket[0];
     s->hello = hello[0];
     s->log = log[0];
+    s->wake = wake[1];
     close_fd(&socket[1]);
     close_fd(&hello[1]);
     close_fd(&log[1]);
+    close_fd(&wake[0]);
     if (pid < 0) {
         return false;
     }
@@ -183,7 +208,7 @@ RenderServer *render_server_start(const RenderServerConfig *config, GError **err
 {
     RenderServer *s = g_new0(RenderServer, 1);
 
-    s->socket = s->hello = s->log = s->pidfd = -1;
+    s->socket = s->hello = s->log = s->pidfd = s->wake = -1;
     if (!start(s, config, error)) {
         render_server_free(s);
         return NULL;
@@ -197,11 +222,20 @@ void render_server_free(RenderServer *s)
         return;
     }
     /* It ends when nobody is at the other end of its socket. */
+    close_fd(&s->wake);
     close_fd(&s->socket);
     close_fd(&s->hello);
     close_fd(&s->log);
     close_fd(&s->pidfd);
     g_free(s);
+}
+
+void render_server_wake(RenderServer *s)
+{
+    if (s->wake >= 0 && write(s->wake, "", 1) < 0) {
+        log_say("the render server has ended before it began"); /* who waits for it will see */
+    }
+    close_fd(&s->wake);
 }
 
 int render_server_take_socket(RenderServer *s)

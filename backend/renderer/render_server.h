@@ -11,6 +11,11 @@
  * each context process further, and has it say hello here, which is how a
  * context is known to be subject to the quota.
  *
+ * A VM that may have Vulkan need not use it, and the server costs some MiB and the
+ * time to load a driver.  So what is started is only a child of this process that
+ * waits, with nothing of ours open but what the server will have, and becomes the
+ * server when the first context is wanted.
+ *
  * What they write on stderr comes through a pipe that never makes them wait: a
  * context process that waited for its log to be read could be waited for by who
  * reads it.
@@ -35,6 +40,9 @@ typedef struct RenderServerConfig {
 /* Before this process is confined and has threads.  NULL with *error set. */
 RenderServer *render_server_start(const RenderServerConfig *config, GError **error);
 void render_server_free(RenderServer *s); /* ends it; takes NULL */
+
+/* Before its first context: it becomes what it is to be. */
+void render_server_wake(RenderServer *s);
 
 /* virglrenderer's end of its socket; the caller's.  -1: it was taken already. */
 int render_server_take_socket(RenderServer *s);

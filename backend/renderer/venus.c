@@ -293,6 +293,7 @@ uint32_t venus_context_create(Renderer *r, uint32_t ctx_id, const char *name, ui
     ctx->id = ctx_id;
     ctx->attached = g_hash_table_new(NULL, NULL);
     virgl_set_name(ctx->name, sizeof(ctx->name), name, name_len);
+    render_server_wake(r->venus->server);
     forget_hellos(r->venus);
     ret = virgl_renderer_context_create_with_flags(ctx_id, VIRTIO_GPU_CAPSET_VENUS,
                                                    (uint32_t)strlen(ctx->name), ctx->name);

@@ -170,6 +170,22 @@ static void missing(const char *option, const char *says)
     OKAY(gpu_context_create(f, 1, 2));
 }
 
+/* Nobody wants Vulkan: what is there is a child of the renderer's that waits. */
+static void test_unused(void)
+{
+    g_autoptr(Frontend) f = start(NULL);
+    pid_t server = server_of(f);
+    g_autofree char *before = proc_status(server, "Name"), *after = NULL;
+    g_autofree char *rss = proc_status(server, "RssAnon");
+
+    g_assert_cmpstr(before, ==, "vgpu-vulkan");
+    g_assert_cmpuint(g_ascii_strtoull(rss, NULL, 10), <, 3000);
+    g_assert_cmpuint(proc_fd_count(server), <=, 9);
+    OKAY(gpu_context_create(f, 1, VENUS));
+    after = proc_status(server, "Name");
+    g_assert_cmpstr(after, ==, "virgl_render_se");
+}
+
 /* No Vulkan is no reason to have nothing. */
 static void test_missing(void)
 {
@@ -632,6 +648,7 @@ int main(int argc, char **argv)
         { "/venus/capset", test_capset },
         { "/venus/not-allowed", test_not_allowed },
         { "/venus/alone", test_alone },
+        { "/venus/unused", test_unused },
         { "/venus/missing", test_missing },
         { "/venus/without-layer", test_without_layer },
         { "/venus/contexts", test_contexts },
