@@ -22,6 +22,8 @@
 
 #define CAPSET_VENUS 4
 #define DEVICES_MAX  16
+#define LAYERS_MAX   64
+#define LAYER_NAME   "VK_LAYER_VGPU_quota" /* as its manifest has it */
 
 static int say(const char *result, const char *check, const char *remedy, const char *format, ...)
     G_GNUC_PRINTF(4, 5);
@@ -301,16 +303,45 @@ static int probe_vulkan(const char *unused)
     return status;
 }
 
+/* The loader has to find the layer by its manifest, and it has to load. */
+static int probe_layer(const char *path)
+{
+    static const char remedy[] = "install vgpu's Vulkan layer of the same release, its manifest beside it";
+    g_autofree char *folder = g_path_get_dirname(path ? path : "");
+    void *library = NULL, *layer;
+    PFN_vkEnumerateInstanceLayerProperties enumerate;
+    VkLayerProperties found[LAYERS_MAX];
+    uint32_t count = LAYERS_MAX, i = 0;
+
+    g_setenv("VK_LAYER_PATH", folder, TRUE);
+    library = dlopen("libvulkan.so.1", RTLD_NOW);
+    enumerate =
+        library ? (PFN_vkEnumerateInstanceLayerProperties)dlsym(library, "vkEnumerateInstanceLayerProperties")
+                : NULL;
+    if (!enumerate || enumerate(&count, found) < 0) {
+        return say("fail", "Vulkan layer", "install libvulkan1", "there is no Vulkan loader");
+    }
+    while (i < count && !g_str_equal(found[i].layerName, LAYER_NAME)) {
+        i++;
+    }
+    if (i == count) {
+        return say("fail", "Vulkan layer", remedy, "the Vulkan loader finds no " LAYER_NAME " in %s", folder);
+    }
+    layer = dlopen(path, RTLD_NOW);
+    if (!layer || !dlsym(layer, "vkNegotiateLoaderLayerInterfaceVersion")) {
+        return say("fail", "Vulkan layer", remedy, "%s does not load: %s", path, dlerror());
+    }
+    return say("pass", "Vulkan layer", NULL, "%s", path);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
-        int (*probe)(const char *node);
+        int (*probe)(const char *what);
     } probes[] = {
-        { "egl", probe_egl },
-        { "virgl", probe_virgl },
-        { "venus", probe_venus },
-        { "vulkan", probe_vulkan },
+        { "egl", probe_egl },       { "virgl", probe_virgl }, { "venus", probe_venus },
+        { "vulkan", probe_vulkan }, { "layer", probe_layer },
     };
 
     log_init("probe");
@@ -319,6 +350,8 @@ int main(int argc, char **argv)
             return probes[i].probe(argv[2]); /* NULL: in software */
         }
     }
-    fprintf(stderr, "vgpu-probe is run by vgpuctl doctor: vgpu-probe egl|virgl|venus|vulkan [RENDER-NODE]\n");
+    fprintf(stderr,
+            "vgpu-probe is run by vgpuctl doctor: vgpu-probe egl|virgl|venus|vulkan [RENDER-NODE], or "
+            "layer FILE\n");
     return 2;
 }

@@ -14,6 +14,7 @@
 
 #define DRI           "/dev/dri"
 #define RENDER_SERVER "/usr/libexec/virgl_render_server" /* where sandboxes have it */
+#define LAYER         "libVkLayer_vgpu.so"
 
 /* Reports the findings among the lines; how many there were. */
 static unsigned report(Doctor *d, const char *out, const char *where)
@@ -44,20 +45,20 @@ static unsigned report(Doctor *d, const char *out, const char *where)
     return count;
 }
 
-/* One subject of vgpu-probe; false when it failed. */
-static bool probe(Doctor *d, const char *subject, const char *check, const char *node)
+/* One subject of vgpu-probe, of a render node, a file or NULL; false when it failed. */
+static bool probe(Doctor *d, const char *subject, const char *check, const char *what)
 {
     /* as vgpud starts renderers: what one guest compiled no other finds */
     static const char *const environment[] = { "MESA_SHADER_CACHE_DISABLE=true", NULL };
     const char *named = g_getenv("VGPU_PROBE");
     g_autofree char *program = named && *named ? g_strdup(named) : doctor_program("vgpu-probe");
-    const char *argv[] = { program, subject, node, NULL };
+    const char *argv[] = { program, subject, what, NULL };
     g_autoptr(Child) c = child_run(argv, environment, d->deadline_s);
-    unsigned findings = report(d, c->out, node);
+    unsigned findings = report(d, c->out, what && g_str_has_prefix(what, DRI) ? what : NULL);
 
     if (c->ending && c->started) {
         doctor_say(d, DOCTOR_FAIL, check, "update the host's graphics driver (Mesa), or name another GPU",
-                   "%s%sthe driver's trial %s", node ? node : "", node ? ": " : "", c->ending);
+                   "%s%sthe driver's trial %s", what ? what : "", what ? ": " : "", c->ending);
         return false;
     }
     if (!findings || (c->status && c->status != 1)) {
@@ -135,6 +136,30 @@ void doctor_check_gpus(Doctor *d)
     }
 }
 
+/* Where vgpud finds it, unless vgpud.conf names another. */
+static char *find_layer(void)
+{
+    const char *named = g_getenv("VGPU_VULKAN_LAYER");
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *folder = g_path_get_dirname(self ? self : "/");
+    g_autofree char *built = g_canonicalize_filename("../vulkan-layer/" LAYER, folder);
+
+    return g_strdup(named && *named ? named : access(built, R_OK) == 0 ? built : VGPU_LIBDIR "/" LAYER);
+}
+
+static void check_layer(Doctor *d)
+{
+    g_autofree char *path = find_layer();
+
+    if (access(path, R_OK) == 0) {
+        probe(d, "layer", "Vulkan layer", path);
+    } else {
+        doctor_say(d, DOCTOR_FAIL, "Vulkan layer",
+                   "install vgpu's Vulkan layer, or name it by vulkan-layer= in [renderer] of vgpud.conf",
+                   "%s: %s", path, g_strerror(errno));
+    }
+}
+
 /* Without any of this guests have OpenGL. */
 void doctor_check_vulkan(Doctor *d)
 {
@@ -152,5 +177,6 @@ void doctor_check_vulkan(Doctor *d)
     } else {
         doctor_say(d, DOCTOR_SKIP, "venus", NULL, "needs Vulkan and the render server");
     }
+    check_layer(d);
     d->optional = false;
 }

@@ -38,10 +38,11 @@
 #include "ini.h"
 #include "leases.h"
 #include "sandbox.h"
+#include "vgpu/vulkan.h"
 
-#define THREADS_LEAST   1024 /* that the sandbox allows */
-#define CONTEXTS_MAX    64   /* of Vulkan, with plenty of devices and rings: */
-#define CONTEXT_THREADS 32   /* beside the driver's */
+#define THREADS_LEAST 1024 /* that the sandbox allows */
+#define CONTEXT_THREADS                                                                                      \
+    32 /* and for each context of Vulkan beside the driver's, devices and rings being few */
 
 #define GO_FD      8 /* in the child: the ids are mapped */
 #define STATUS_FD  7 /* in the child: what went wrong */
@@ -379,7 +380,7 @@ static bool start_child(const LaunchSpec *spec, Child *child, int go_writer, Lau
  */
 static rlim_t processes_most(const LaunchSpec *spec)
 {
-    rlim_t contexts = spec->vulkan_layer ? CONTEXTS_MAX : 0;
+    rlim_t contexts = spec->vulkan_layer ? VGPU_VULKAN_PROCESSES : 0;
     rlim_t cpus = spec->cpus ? spec->cpus : launcher_cpus_online();
 
     return THREADS_LEAST + contexts * (CONTEXT_THREADS + cpus);

@@ -82,10 +82,11 @@ static void test_form(void)
     g_assert_cmpint(json->status, ==, r->status);
     g_assert_cmpuint(json_array_get_length(array), ==, findings);
     for (const char *const *check =
-             (const char *const[]){ "vgpud", "renderer", "sandbox", "seccomp", "Landlock", "cgroups",
-                                    "open files", "shared memory", "/dev/shm", "udmabuf", "render node",
-                                    "OpenGL", "virglrenderer", "render server", "Vulkan", "venus", "KVM",
-                                    "QEMU", NULL };
+             (const char *const[]){ "vgpud",         "renderer",      "sandbox",     "seccomp",
+                                    "Landlock",      "cgroups",       "open files",  "shared memory",
+                                    "/dev/shm",      "udmabuf",       "render node", "OpenGL",
+                                    "virglrenderer", "render server", "Vulkan",      "venus",
+                                    "Vulkan layer",  "KVM",           "QEMU",        NULL };
          *check; check++) {
         if (!line_of(r, *check, "")) {
             g_test_fail_printf("nothing is said of %s", *check);
@@ -200,6 +201,57 @@ static void test_usage(void)
     }
 }
 
+/* What vgpu-probe says of a layer with that text and manifest; NULL: that file is not there. */
+static Run *probe_layer(const char *text, const char *manifest)
+{
+    g_autofree char *self = g_path_get_dirname(g_getenv("VGPUCTL"));
+    g_autofree char *program = g_canonicalize_filename("../renderer/vgpu-probe", self);
+    g_autofree char *folder = g_dir_make_tmp("doctor-XXXXXX", NULL);
+    g_autofree char *layer = g_build_filename(folder, "libVkLayer_vgpu.so", NULL);
+    g_autofree char *json = g_build_filename(folder, "VkLayer_vgpu.json", NULL);
+    const char *argv[] = { program, "layer", layer, NULL };
+    Run *r;
+
+    g_assert_true(!text || g_file_set_contents(layer, text, -1, NULL));
+    g_assert_true(!manifest || g_file_set_contents(json, manifest, -1, NULL));
+    r = fake_spawn(argv, NULL);
+    g_unlink(layer);
+    g_unlink(json);
+    g_rmdir(folder);
+    return r;
+}
+
+/* Guests have OpenGL without it, so whatever it lacks is a warning; and it is not only looked at. */
+static void test_layer(void)
+{
+    static const char manifest[] =
+        "{\"file_format_version\":\"1.1.2\",\"layer\":{\"name\":\"VK_LAYER_VGPU_quota\",\"type\":\"GLOBAL\","
+        "\"library_path\":\"./"
+        "libVkLayer_vgpu.so\",\"api_version\":\"1.3.0\",\"implementation_version\":\"1\","
+        "\"description\":\"a test\"}}";
+    const char *argv[] = { g_getenv("VGPUCTL"), NOWHERE, "doctor", NULL };
+    const char *environment[] = { "VGPU_VULKAN_LAYER=/nonexistent/layer.so", NULL };
+    g_autofree char *self = g_path_get_dirname(g_getenv("VGPUCTL"));
+    g_autofree char *built = g_canonicalize_filename("../vulkan-layer/libVkLayer_vgpu.so", self);
+    g_autoptr(Run) none = fake_spawn(argv, environment), alone = NULL, broken = NULL, good = NULL;
+
+    expect(none, "WARN", "Vulkan layer", "/nonexistent/layer.so: No such file");
+    g_assert_nonnull(strstr(none->out, "vulkan-layer="));
+    if (!line_of(none, "Vulkan  ", "Vulkan 1.")) {
+        return; /* there is no loader */
+    }
+    alone = probe_layer("no library", NULL);
+    g_assert_true(g_str_has_prefix(alone->out, "fail\tVulkan layer\t"));
+    g_assert_nonnull(strstr(alone->out, "finds no VK_LAYER_VGPU_quota"));
+    broken = probe_layer("no library", manifest);
+    g_assert_true(g_str_has_prefix(broken->out, "fail\tVulkan layer\t"));
+    g_assert_nonnull(strstr(broken->out, "does not load"));
+    if (g_file_test(built, G_FILE_TEST_EXISTS)) {
+        good = doctor(NULL, NULL, NULL);
+        expect(good, "PASS", "Vulkan layer", built);
+    }
+}
+
 /* vgpuctl itself loads no driver, whatever command it runs. */
 static void test_links_no_driver(void)
 {
@@ -226,6 +278,7 @@ int main(int argc, char **argv)
     g_test_add_func("/doctor/driver-hangs", test_driver_hangs);
     g_test_add_func("/doctor/driver-chatters", test_driver_chatters);
     g_test_add_func("/doctor/renderer", test_renderer);
+    g_test_add_func("/doctor/layer", test_layer);
     g_test_add_func("/doctor/limits", test_limits);
     g_test_add_func("/doctor/vgpud", test_vgpud);
     g_test_add_func("/doctor/usage", test_usage);
