@@ -67,7 +67,7 @@ static void dimm_refused(const char *backend, bool share, const char *want)
     gpu_expect_ok(g, gpu_create_2d(g, 2, VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, 64, 64));
     gpu_expect(g, gpu_attach(g, 2, DIMM_ADDR, 64 * 64 * 4), GPU_ANY_ERROR);
     gpu_expect_ok(g, gpu_transfer_2d(g, 1, 0, 0, 64, 64, 0));
-    qmp_timed(vm, 3000, "{ 'execute': 'query-status' }");
+    qmp_timed(vm, QMP_DEADLINE_MS, "{ 'execute': 'query-status' }");
     gpu_free(g);
     vm_stop(vm);
 }

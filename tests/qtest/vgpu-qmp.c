@@ -2,19 +2,56 @@
 #include "qemu/osdep.h"
 #include "vgpu-qmp.h"
 
-void qmp_timed(GpuVm *vm, int max_ms, const char *json)
+/* ns that this thread was ready to run and did not; 0: not known */
+static uint64_t waited_for_cpu(const char *schedstat)
 {
-    int64_t start = g_get_monotonic_time(), took;
-    QDict *rsp = qtest_qmp(vm->qts, json, NULL);
+    g_autofree char *text = NULL;
+    uint64_t ran, waited = 0;
 
-    took = (g_get_monotonic_time() - start) / 1000;
+    if (!g_file_get_contents(schedstat, &text, NULL, NULL) ||
+        sscanf(text, "%" SCNu64 " %" SCNu64, &ran, &waited) != 2) {
+        return 0;
+    }
+    return waited;
+}
+
+static uint64_t all_waited(GpuVm *vm)
+{
+    int pid = qtest_pid(vm->qts);
+    g_autofree char *main_thread = g_strdup_printf("/proc/%d/task/%d/schedstat", pid, pid);
+
+    return waited_for_cpu(main_thread) + waited_for_cpu("/proc/thread-self/schedstat");
+}
+
+QmpClock qmp_clock(GpuVm *vm)
+{
+    return (QmpClock){ .vm = vm, .start = g_get_monotonic_time(), .waited = all_waited(vm) };
+}
+
+int qmp_elapsed_ms(const QmpClock *c, int *wall)
+{
+    int64_t took = g_get_monotonic_time() - c->start;
+
+    if (wall) {
+        *wall = took / 1000;
+    }
+    return (took - (int64_t)(all_waited(c->vm) - c->waited) / 1000) / 1000;
+}
+
+int qmp_timed(GpuVm *vm, int max_ms, const char *json)
+{
+    QmpClock c = qmp_clock(vm);
+    QDict *rsp = qtest_qmp(vm->qts, json, NULL);
+    int wall, took = qmp_elapsed_ms(&c, &wall);
+
     if (!qdict_haskey(rsp, "return")) {
         g_test_message("%s: %s", json, qdict_get_str(qdict_get_qdict(rsp, "error"), "desc"));
         g_test_fail();
     }
     qobject_unref(rsp);
-    g_test_message("%s answered in %" PRId64 " ms", json, took);
+    g_test_message("%s answered in %d ms (%d with waiting for a CPU)", json, took, wall);
     g_assert_cmpint(took, <=, max_ms);
+    return took;
 }
 
 char *qmp_failure(GpuVm *vm, const char *json)
