@@ -5,11 +5,13 @@ A ratio is taken inside a round, where the two devices ran one after the other
 on the same machine in the same mood; the figure is the median of the rounds'
 ratios.  Absolute figures are medians of the rounds' values.
 
-The floor of the main loop's answers under load is the same VM with its virtual
-CPUs as busy and nothing drawn (phase 'busy').  An idle VM is not: its virtual
-CPUs are halted, so the main loop finds a host CPU at once, while under any load
-it may wait for one until the kernel's next tick (perf sched: up to 4.6 ms behind
-the VM's own vCPU thread at CONFIG_HZ=250), with graphics and without.
+The main loop under load is held to the same VM when idle: that is the goal, and
+the table says whether it holds.  Beside it stands the same VM with its virtual
+CPUs as busy and nothing drawn (phase 'busy'), which tells what of the difference
+is ours: an idle VM's virtual CPUs are halted, so the main loop finds a host CPU
+at once, while under any load it may wait for one until the kernel's next tick
+(perf sched: up to 4.6 ms behind the VM's own vCPU thread at CONFIG_HZ=250), with
+graphics and without.
 """
 import math
 from statistics import median
@@ -136,7 +138,7 @@ def all_figures():
         Figure('qmp_p50_loaded_ms', 'ms', ['busy', 'load'], qmp('load', p50), floor=busy(p50)),
         Figure('qmp_p99_loaded_ms', 'ms', ['busy', 'load'], qmp('load', p99), floor=busy(p99)),
         Figure('qmp_max_loaded_ms', 'ms', ['busy', 'load'], qmp('load', max), floor=busy(max)),
-        Figure('qmp_p99_loaded_over_idle', 'ratio', ['idle', 'load'], loaded_over('idle')),
+        Figure('qmp_p99_loaded_over_idle', 'ratio', ['idle', 'load'], loaded_over('idle'), ('<=', 1.5)),
         Figure('qmp_p99_loaded_over_busy', 'ratio', ['busy', 'load'], loaded_over('busy'), ('<=', 1.5)),
         Figure('qmp_p99_loaded_over_rival', 'ratio', ['load'], loaded_over_rival, ('<=', 0.1), both=True),
         Figure('glmark2_terrain_fps', 'fps', ['load'], fps('terrain')),

@@ -45,9 +45,11 @@ class Goals(unittest.TestCase):
         # the median of the rounds decides, not the best of them
         self.assertIs(self.over('qmp_p99_loaded_over_busy', slow, quick, slow)['holds'], False)
 
-    def test_loaded_against_idle_is_only_shown(self):
+    def test_loaded_against_idle(self):
         row = self.over('qmp_p99_loaded_over_idle', {'ours': result(idle=[1.0] * 200, load=[2.0] * 200)})
-        self.assertEqual((row['ours'], row['holds']), (2.0, None))
+        self.assertEqual((row['ours'], row['goal'], row['holds']), (2.0, 1.5, False))
+        row = self.over('qmp_p99_loaded_over_idle', {'ours': result(idle=[1.0] * 200, load=[1.4] * 200)})
+        self.assertIs(row['holds'], True)
 
     def test_floor_is_the_busy_vm(self):
         row = self.over('qmp_p99_loaded_ms', {'ours': result(busy=[3.0] * 200, load=[4.0] * 200)})
