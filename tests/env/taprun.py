@@ -56,8 +56,9 @@ def fuzz_tests():
 def tests_of(suite):
     build = os.environ['VGPU_BUILD']
     if suite == 'unit':
-        bench = {'name': 'bench-figures', 'cmd': ['python3', TOP + '/tests/bench/test_figures.py'], 'env': {}, 'timeout': 60}
-        return meson_tests(suite, build) + [bench]
+        python = [('bench-figures', '/tests/bench/test_figures.py'), ('entry-scripts', '/tests/env/test_scripts.py')]
+        return meson_tests(suite, build) + [{'name': name, 'cmd': ['python3', TOP + path], 'env': {}, 'timeout': 120}
+                                            for name, path in python]
     if suite == 'backend':
         return meson_tests(suite, build)
     if suite == 'sanitize':

@@ -137,8 +137,9 @@ toolbox_place() {
 }
 
 # toolbox_run COMMAND...: in the toolbox, in the current folder.  The checkout,
-# the temporary folder and the cache are the same paths in and out.  Everything
-# the command starts ends with it.
+# the temporary folder, the cache and the lines of VGPU_BIND are the same paths in
+# and out, and so is the current folder unless the toolbox has one of that name.
+# Everything the command starts ends with it.
 toolbox_run() {
     local dir tmp=${TMPDIR:-/tmp}
     if host_is_debian13 || [ -n "${VGPU_IN_TOOLBOX:-}" ]; then
@@ -146,9 +147,18 @@ toolbox_run() {
         return
     fi
     dir=$(toolbox_dir)
-    local here=$PWD path roots=() binds=() shown=(/tmp "$VGPU_TOP" "$VGPU_CACHE")
+    local here=$PWD path roots=() binds=() shown=(/tmp)
+    case $here/ in
+    / | /dev/* | /proc/* | /sys/*) ;;
+    *) [ -d "$dir$here" ] || shown=("$here" /tmp) ;;
+    esac
+    shown+=("$VGPU_TOP" "$VGPU_CACHE")
+    # of a worktree the repository is elsewhere
+    path=$(git -C "$VGPU_TOP" rev-parse --path-format=absolute --git-common-dir 2>/dev/null) && shown+=("$path")
     [ "$tmp" != /tmp ] && shown+=("$tmp")
-    [ -n "${VGPU_BIND:-}" ] && shown+=("$VGPU_BIND")
+    while read -r path; do
+        [ -z "$path" ] || shown+=("$path")
+    done <<< "${VGPU_BIND:-}"
     for path in "${shown[@]}"; do
         toolbox_place "$dir" "$path" || return
         binds+=(--bind "$path" "$path")

@@ -62,6 +62,7 @@ vm_wait() {
     wait "${VM_PID[$1]}"
     rc=$?
     unset "VM_PID[$1]"
+    [ $rc = 0 ] || { echo "VM $1 ended with status $rc"; tail -n 20 "$T/$1/err"; }
     return $rc
 }
 
