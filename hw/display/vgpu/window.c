@@ -17,9 +17,12 @@
  * Holes.  Whatever the guest does there must not end QEMU (no SIGBUS, no
  * SIGSEGV) and must not take memory without bound.  All holes show the same
  * small memfd over and over, one chunk of it after the other: what is written
- * there costs at most a chunk, and is seen again elsewhere in the holes, by
- * nobody but the guest that wrote it.  When a hole appears it is wiped.
- * A chunk is 1/1024 of the window, so that the kernel has at most 1024
+ * there costs at most a chunk (and page tables, as all memory does), and is seen
+ * again elsewhere in the holes, by nobody but the guest that wrote it.  When a hole
+ * appears they are wiped, by writing zeros: that takes as long as a chunk is large,
+ * while giving the pages back would take as long as the guest had touched holes.
+ * For the same reason what is a hole is never mapped anew.
+ * A chunk is 1/2048 of the window, so that the kernel has at most 2048
  * mappings to keep for the holes, and two more for each blob: max_map_count is
  * 65530, and a QEMU that had none left could not even allocate.
  * Anonymous memory would have no bound, and memory without access is the end of
@@ -61,7 +64,7 @@
 #define WINDOW_PAGE      4096u
 #define WINDOW_MIN       (256 * MiB) /* where nobody said otherwise */
 #define WINDOW_ALIGN     (2 * MiB)   /* so that huge pages can be mapped huge */
-#define WINDOW_CHUNKS    1024
+#define WINDOW_CHUNKS    2048
 #define WINDOW_CHUNK_MIN (2 * MiB)
 
 /* In all windows of this QEMU: a VM can have several devices. */
@@ -72,11 +75,11 @@ QEMU_BUILD_BUG_ON(VGPU_HOSTMEM_MIN < WINDOW_PAGE);
 /* Outlives the region: others may be in the middle of an access without a lock. */
 struct VgpuWindowMemory {
     struct rcu_head rcu;
-    uint8_t *range; /* as it was reserved */
-    size_t range_size;
-    uint8_t *base; /* aligned, in the range */
-    size_t size;
-    int scratch_fd; /* what holes show */
+    uint8_t *range; /* as it was reserved: WINDOW_ALIGN more than its size */
+    uint8_t *base;  /* aligned, in the range */
+    uint64_t size;
+    int scratch_fd; /* what holes show: a chunk */
+    uint8_t *scratch;
     size_t chunk;
 };
 
@@ -91,7 +94,10 @@ static unsigned window_maps_all;
 static void window_memory_free(VgpuWindowMemory *m)
 {
     if (m->range) {
-        munmap(m->range, m->range_size);
+        munmap(m->range, m->size + WINDOW_ALIGN);
+    }
+    if (m->scratch) {
+        munmap(m->scratch, m->chunk);
     }
     if (m->scratch_fd >= 0) {
         close(m->scratch_fd);
@@ -129,13 +135,18 @@ static void window_make_hole(VgpuWindowMemory *m, uint64_t offset, uint64_t size
     window_advise(m->base + offset, size);
 }
 
-/* What the guest wrote into holes, or only read there: a page each. */
+/* A guest that means well has touched none: then the file has no data. */
 static void window_wipe_holes(VgpuWindowMemory *m)
 {
-    struct stat st;
+    off_t from = 0, to;
 
-    if (fstat(m->scratch_fd, &st) < 0 || st.st_blocks) {
-        fallocate(m->scratch_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, m->chunk);
+    while ((from = lseek(m->scratch_fd, from, SEEK_DATA)) >= 0) {
+        to = lseek(m->scratch_fd, from, SEEK_HOLE);
+        if (to <= from) {
+            to = m->chunk;
+        }
+        memset(m->scratch + from, 0, to - from);
+        from = to;
     }
 }
 
@@ -156,31 +167,43 @@ static bool window_place(VgpuWindowMemory *m, uint64_t offset, uint64_t size, in
     return true;
 }
 
-static VgpuWindowMemory *window_memory_new(uint64_t size, Error **errp)
+static bool window_memory_reserve(VgpuWindowMemory *m, Error **errp)
 {
-    VgpuWindowMemory *m = g_new0(VgpuWindowMemory, 1);
-    void *range;
+    void *p;
 
-    m->size = size;
-    m->chunk = MIN(size, MAX(size / WINDOW_CHUNKS, WINDOW_CHUNK_MIN));
     m->scratch_fd =
         qemu_memfd_create("vgpu-window", m->chunk, false, 0, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL, errp);
     if (m->scratch_fd < 0) {
-        window_memory_free(m);
-        return NULL;
+        return false;
     }
-    m->range_size = size + WINDOW_ALIGN;
-    range = mmap(NULL, m->range_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (range == MAP_FAILED) {
+    p = mmap(NULL, m->chunk, PROT_READ | PROT_WRITE, MAP_SHARED, m->scratch_fd, 0);
+    if (p != MAP_FAILED) {
+        window_advise(p, m->chunk);
+        m->scratch = p;
+        p = mmap(NULL, m->size + WINDOW_ALIGN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    }
+    if (p == MAP_FAILED) {
         error_setg_errno(errp, errno,
                          "vgpu: cannot reserve %" PRIu64 " MiB of address space for the window of"
                          " host-visible memory; ask for less with hostmem=SIZE",
-                         size / MiB);
+                         m->size / MiB);
+        return false;
+    }
+    m->range = p;
+    m->base = (uint8_t *)ROUND_UP((uintptr_t)p, WINDOW_ALIGN);
+    return true;
+}
+
+static VgpuWindowMemory *window_memory_new(uint64_t size, Error **errp)
+{
+    VgpuWindowMemory *m = g_new0(VgpuWindowMemory, 1);
+
+    m->size = size;
+    m->chunk = MIN(size, MAX(size / WINDOW_CHUNKS, WINDOW_CHUNK_MIN));
+    if (!window_memory_reserve(m, errp)) {
         window_memory_free(m);
         return NULL;
     }
-    m->range = range;
-    m->base = (uint8_t *)ROUND_UP((uintptr_t)range, WINDOW_ALIGN);
     return m;
 }
 
@@ -249,14 +272,11 @@ void vgpu_window_revoke(VgpuDevice *d)
         return;
     }
     trace_vgpu_window_revoke(d, w->count);
-    if (w->count) {
-        /* One after the other could be more work: there may be 8 times as many. */
-        window_make_hole(w->memory, 0, w->size);
-    }
-    window_wipe_holes(w->memory);
     while ((n = interval_tree_iter_first(&w->maps, 0, UINT64_MAX))) {
+        window_make_hole(w->memory, n->start, n->last - n->start + 1);
         window_forget(w, container_of(n, WindowMap, node));
     }
+    window_wipe_holes(w->memory);
 }
 
 void vgpu_window_announce(VgpuDevice *d)
