@@ -66,7 +66,7 @@ static const char *adopt(Renderer *r, int fd, VenusBlob *host)
 /* It is there in virglrenderer. */
 static VenusBlob *host_new(Renderer *r, const RendererBlob *blob)
 {
-    g_autofree VenusBlob *host = g_new0(VenusBlob, 1);
+    VenusBlob host = { .ctx_id = blob->ctx_id, .entry = -1 };
     const char *why = NULL;
     uint32_t type = 0;
     int fd;
@@ -74,12 +74,11 @@ static VenusBlob *host_new(Renderer *r, const RendererBlob *blob)
     if (virgl_renderer_resource_export_blob(blob->resource_id, &type, &fd)) {
         return NULL;
     }
-    *host = (VenusBlob){ .ctx_id = blob->ctx_id, .entry = -1 };
-    if (!kind_of(type, &host->memory)) {
+    if (!kind_of(type, &host.memory)) {
         why = "it is of no known kind";
     } else if (blob->blob_id) {
-        why = adopt(r, fd, host);
-    } else if (host->memory != VENUS_SHM) {
+        why = adopt(r, fd, &host);
+    } else if (host.memory != VENUS_SHM) {
         why = "it is no shared memory";
     }
     close(fd);
@@ -87,7 +86,7 @@ static VenusBlob *host_new(Renderer *r, const RendererBlob *blob)
         log_guest("VM '%s': refused blob %u: %s", r->vm_name, blob->resource_id, why);
         return NULL;
     }
-    return g_steal_pointer(&host);
+    return g_memdup2(&host, sizeof(host));
 }
 
 /* virglrenderer does not look at what only a context process can know, which is all else. */
