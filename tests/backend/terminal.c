@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
+#include <utmp.h>
 
 #define DEADLINE_S 60
 #define ROWS_MAX   200
@@ -145,19 +146,24 @@ Terminal *terminal_new(const char *const *argv, const char *term, unsigned rows,
     Terminal *t = g_new0(Terminal, 1);
     g_auto(GStrv) envp = g_environ_setenv(g_get_environ(), "TERM", term, TRUE);
     struct winsize size = { .ws_row = rows, .ws_col = columns };
+    int theirs;
 
     envp = g_environ_unsetenv(envp, "LINES");
     envp = g_environ_unsetenv(envp, "COLUMNS");
     t->fd = -1;
     t->written = g_string_new(NULL);
     resize(t, rows, columns);
-    t->pid = forkpty(&t->fd, NULL, NULL, &size);
+    g_assert_cmpint(openpty(&t->fd, &theirs, NULL, NULL, &size), ==, 0);
+    tcgetattr(t->fd, &t->before); /* before the program can have changed it */
+    t->pid = fork();
     g_assert_cmpint(t->pid, >=, 0);
     if (t->pid == 0) {
+        close(t->fd);
+        login_tty(theirs);
         execve(argv[0], (char *const *)argv, envp);
         _exit(127);
     }
-    tcgetattr(t->fd, &t->before);
+    close(theirs);
     g_unix_fd_add(t->fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_output, t);
     return t;
 }
