@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "drm_usage.h"
 #include "hangs.h"
 #include "process.h"
 #include "process_tree.h"
@@ -25,6 +26,7 @@ static void vm_free(gpointer data)
         munmap(vm->page, VGPU_STATS_SIZE);
     }
     process_tree_free(vm->tree);
+    drm_usage_free(vm->drm);
     g_free(vm->name);
     g_free(vm->device);
     g_free(vm->profile);

@@ -75,6 +75,7 @@ typedef struct Vm {
     struct ProcessTree *tree;        /* with all below it; NULL: none */
     struct vgpu_stats *page;         /* vgpud writes its limit; NULL: its figures are unknown */
     struct Lease *lease;             /* NULL: it has none */
+    struct DrmUsage *drm;            /* what its driver tells; NULL: software, or not looked at yet */
     bool leased;                     /* it was given one, which it must still have */
     uint64_t resident;               /* bytes of memory of their own or that they share, last seen */
     unsigned restarts;               /* renderers started but for the first */

@@ -88,3 +88,23 @@ uint64_t lease_meter_charge(LeaseMeter *m, const LeaseSample *s)
     }
     return (uint64_t)charge;
 }
+
+/*
+ * What was charged for time that was held and not used is no credit for later:
+ * more than the two figures are apart by their own times is forgotten.
+ */
+uint64_t lease_driver_excess(LeaseDriver *d, uint64_t seen, uint64_t charged)
+{
+    uint64_t excess;
+
+    if (d->begun) {
+        d->due += (int64_t)(seen - d->seen) - (int64_t)(charged - d->charged);
+    }
+    d->begun = true;
+    d->due = d->due > -CREDIT ? d->due : -CREDIT;
+    excess = d->due > CREDIT ? (uint64_t)(d->due - CREDIT) : 0;
+    d->due -= (int64_t)excess;
+    d->seen = seen;
+    d->charged = charged + excess;
+    return excess;
+}

@@ -38,4 +38,17 @@ void lease_meter_start(LeaseMeter *m, const LeaseSample *s);
 /* The GPU time since the last sample. */
 uint64_t lease_meter_charge(LeaseMeter *m, const LeaseSample *s);
 
+/* The driver's own figures, looked at now and then, against what was charged since. */
+typedef struct LeaseDriver {
+    bool begun;
+    uint64_t seen, charged; /* at the last look */
+    int64_t due;
+} LeaseDriver;
+
+/*
+ * seen: GPU time that the driver told of, ever; charged: that was charged, ever.
+ * What is to be charged beside it; the caller counts that as charged.
+ */
+uint64_t lease_driver_excess(LeaseDriver *d, uint64_t seen, uint64_t charged);
+
 #endif

@@ -60,6 +60,8 @@ struct Lease {
     uint64_t look_step;       /* the next time that much later */
     uint64_t wait_since;
     LeaseMeter meter;
+    LeaseDriver driver;
+    uint64_t driver_busy; /* the GPU's, at the driver's last look */
     bool warm;                /* its CPU time counts: it has begun to work, not only to start */
     uint64_t contended, busy; /* the GPU's at the last charge */
     uint64_t held_ns;         /* how long it was held, but for now */
@@ -130,6 +132,8 @@ uint64_t lease_cpu_time(Lease *l, uint64_t now, bool *known);
 void lease_charge(Lease *l, uint64_t now);
 /* The same with what is only known by a walk through its processes. */
 void lease_charge_walk(Lease *l, const ProcessTree *seen, uint64_t now);
+/* What its driver tells of it, ever: charged if that is more than all else. */
+void lease_charge_driver(Lease *l, uint64_t seen, uint64_t now);
 /* What its page says against what we think: it came back, it wants. */
 void lease_follow(Lease *l, uint64_t now);
 /* Takes it away whatever it does. */

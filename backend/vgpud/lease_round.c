@@ -135,6 +135,29 @@ void lease_charge_walk(Lease *l, const ProcessTree *seen, uint64_t now)
     l->walk.held_ns = held_time(l, now);
 }
 
+/*
+ * On hardware: what a renderer uses without a lease, or claims less of, its
+ * driver has seen.  As above the scheduler hears of no more than the time in
+ * which others had the GPU or wanted it.
+ */
+void lease_charge_driver(Lease *l, uint64_t seen, uint64_t now)
+{
+    LeaseGpu *g = l->gpu;
+    uint64_t excess, most;
+
+    lease_charge(l, now);
+    most = g->busy - l->driver_busy;
+    excess = lease_driver_excess(&l->driver, seen, l->figures.used_ns);
+    l->driver_busy = g->busy;
+    if (excess) {
+        l->figures.used_ns += excess;
+        l->meter.lied += excess;
+        g->used += excess;
+        sched_charge(g->sched, l->client,
+                     sched_policy(g->sched) == SCHED_FIXED_SHARE ? excess : MIN(excess, most), now);
+    }
+}
+
 /* ---- held and waiting ---- */
 
 static void begin_hold(Lease *l, uint64_t now)

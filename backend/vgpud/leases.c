@@ -33,7 +33,8 @@
  *   it lies about its use      charged what we see ourselves, if that is more
  *   it grants itself a lease   revoked at the next look
  *   it works without a lease   cannot be prevented here; on a software GPU it is seen and
- *                              charged as CPU time, and runs after all others (lease_outside.c)
+ *                              charged as CPU time, and runs after all others (lease_outside.c);
+ *                              on hardware its driver tells, and it is charged (drm_usage.c)
  *   it spoils page, eventfd or pipe   nothing of ours blocks or loops on them (lease_page.c)
  *
  * After a restart pages come back as the renderers left them: what says it is
@@ -422,6 +423,21 @@ void leases_see(Lease *lease, const ProcessTree *seen)
     now = lease_now();
     lease_gpu_clock(lease->gpu, now);
     lease_charge_walk(lease, seen, now);
+    unlock(l);
+}
+
+void leases_see_driver(Lease *lease, uint64_t gpu_ns)
+{
+    Leases *l = lease->gpu->all;
+    uint64_t now;
+
+    if (lease->settings.software) {
+        return; /* its CPU time says it better */
+    }
+    lock(l);
+    now = lease_now();
+    lease_gpu_clock(lease->gpu, now);
+    lease_charge_driver(lease, gpu_ns, now);
     unlock(l);
 }
 

@@ -65,6 +65,9 @@ void leases_remove(Lease *lease);
 /* A new page, its eventfd and its pipe, for leases_add and for a renderer. */
 bool leases_make_fds(int *page, int *call, int *wake, GError **error);
 
+/* The GPU time that its renderer's driver tells of, ever, ns: see drm_usage.h.  Now and then. */
+void leases_see_driver(Lease *lease, uint64_t gpu_ns);
+
 /* Figures; consistent with each other. */
 #define LEASES_WAIT_BUCKETS 12
 typedef struct LeaseFigures {

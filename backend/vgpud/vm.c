@@ -32,6 +32,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "drm_usage.h"
 #include "figures.h"
 #include "ids.h"
 #include "process.h"
@@ -123,6 +124,7 @@ static void forget_renderer(Vm *vm)
         vm->pidfd = -1;
     }
     g_clear_pointer(&vm->tree, process_tree_free);
+    g_clear_pointer(&vm->drm, drm_usage_free);
     vm->pid = 0;
     vm->pid_start = 0;
     vm->resident = 0;

@@ -23,6 +23,7 @@
 
 #include "control.h"
 #include "cpu_alarm.h"
+#include "drm_usage.h"
 #include "ids.h"
 #include "launcher.h"
 #include "leases.h"
@@ -101,6 +102,27 @@ static void check_memory(Daemon *d, Vm *vm)
     vm_kill(vm, VM_RESET_MEMORY, why);
 }
 
+/* On hardware: the GPU time that its driver tells of. */
+static void check_driver(const Daemon *d, Vm *vm)
+{
+    const Gpu *gpu = gpu_find(d->gpus, vm->gpu);
+    pid_t pids[PROCESS_TREE_MAX];
+    uint64_t ns;
+
+    if (!gpu || !gpu->node) {
+        return;
+    }
+    if (!vm->drm) {
+        vm->drm = drm_usage_new(gpu->pci);
+    }
+    for (guint i = 0; i < vm->tree->members->len; i++) {
+        pids[i] = g_array_index(vm->tree->members, ProcessTreeMember, i).pid;
+    }
+    if (drm_usage_look(vm->drm, pids, vm->tree->members->len, &ns)) {
+        leases_see_driver(vm->lease, ns);
+    }
+}
+
 /* True: there is memory to come back soon. */
 static bool check_processes(Daemon *d)
 {
@@ -119,6 +141,7 @@ static bool check_processes(Daemon *d)
         check_memory(d, vm);
         if (vm->lease) {
             leases_see(vm->lease, vm->tree);
+            check_driver(d, vm);
         }
         soon |= vm->held != 0;
     }

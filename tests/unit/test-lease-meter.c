@@ -247,6 +247,33 @@ static void test_hardware(void)
     g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 0);
 }
 
+#define DRIVER_MS 1000000ull
+
+/* Driver's and our figures, ever, in ms: what is charged beside ours at each look. */
+static void test_driver(void)
+{
+    static const struct {
+        uint64_t seen, charged, excess;
+    } looks[] = {
+        { 500, 40, 0 },      /* what was before is nobody's business */
+        { 600, 140, 0 },     /* honest */
+        { 710, 240, 0 },     /* the figures are of slightly different times */
+        { 800, 340, 0 },
+        { 1800, 340, 980 },  /* a second without a lease, less what times may be apart */
+        { 1800, 1320, 0 },   /* the caller has charged that */
+        { 1900, 1420, 0 },
+        { 1900, 11420, 0 },  /* ten seconds held while others waited, and not used: no credit */
+        { 2900, 11420, 960 },
+    };
+    LeaseDriver d = { 0 };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(looks); i++) {
+        g_test_message("look %u", i);
+        g_assert_cmpuint(lease_driver_excess(&d, looks[i].seen * DRIVER_MS, looks[i].charged * DRIVER_MS), ==,
+                         looks[i].excess * DRIVER_MS);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -260,5 +287,6 @@ int main(int argc, char **argv)
     g_test_add_func("/lease-meter/width", test_width);
     g_test_add_func("/lease-meter/software", test_software);
     g_test_add_func("/lease-meter/hardware", test_hardware);
+    g_test_add_func("/lease-meter/driver", test_driver);
     return g_test_run();
 }

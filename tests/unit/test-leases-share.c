@@ -187,6 +187,51 @@ static void test_liar(void)
     close_all(p, 2, l);
 }
 
+/*
+ * On hardware, one that works without a lease and claims nothing, whose driver
+ * tells of it: it is charged for all of it, and pays with its next turns.
+ */
+static void test_driver_tells(void)
+{
+    Leases *l = new_leases(SCHED_BEST_EFFORT, 1);
+    LeaseSettings s = player_settings(0.5);
+    uint64_t before, used;
+    Player p[2];
+    Start start;
+
+    player_open(&p[0], l, &s);
+    player_open(&p[1], l, &s);
+    leases_see_driver(p[0].lease, 7000 * MS);
+    before = player_figures(&p[0]).used_ns;
+    leases_see_driver(p[0].lease, 7500 * MS); /* nobody else was there */
+    used = player_figures(&p[0]).used_ns - before;
+    g_assert_cmpuint(used, >=, 480 * MS);
+    g_assert_cmpuint(used, <=, 500 * MS);
+    g_assert_cmpuint(player_figures(&p[0]).lied_ns, ==, used);
+    player_start(&p[0], 500);
+    player_start(&p[1], 500);
+    g_usleep(100000);
+    start_all(p, 2, &start); /* which it has not to pay for */
+    expect_shares(p, 2, (const double[]){ 0.5, 0.5 }, 0.05);
+    start_all(p, 2, &start);
+    for (unsigned i = 0; i < 20; i++) { /* beside its turns it uses as much again */
+        uint64_t worked_us;
+
+        g_usleep(50000);
+        worked_us = (uint64_t)(g_atomic_int_get(&p[0].worked_us) - start.worked[0]);
+        leases_see_driver(p[0].lease, 7500 * MS + 2000 * worked_us);
+    }
+    {
+        double mine = g_atomic_int_get(&p[0].worked_us) - start.worked[0];
+        double others = g_atomic_int_get(&p[1].worked_us) - start.worked[1];
+
+        g_test_message("it had %.3f of the turns", mine / (mine + others));
+        g_assert_cmpfloat(mine / (mine + others), <, 0.42); /* a third, and it began with a half */
+        g_assert_cmpfloat(mine / (mine + others), >, 0.2);
+    }
+    close_all(p, 2, l);
+}
+
 static void expect_at_most(Player *p, double share)
 {
     gint64 start = g_get_monotonic_time();
@@ -496,6 +541,7 @@ int main(int argc, char **argv)
     g_test_add_func("/leases/share/weights", test_weights);
     g_test_add_func("/leases/share/long-batches", test_long_batches);
     g_test_add_func("/leases/share/liar", test_liar);
+    g_test_add_func("/leases/share/driver-tells", test_driver_tells);
     g_test_add_func("/leases/share/fixed", test_fixed_share);
     g_test_add_func("/leases/share/live", test_live_share);
     g_test_add_func("/leases/share/side-by-side", test_side_by_side);
