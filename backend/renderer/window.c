@@ -119,7 +119,8 @@ static uint64_t fd_size(int fd, bool dmabuf)
     off_t end;
 
     if (!dmabuf) {
-        return fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+        /* its last page is there in whole */
+        return fstat(fd, &st) == 0 ? ((uint64_t)st.st_size + PAGE - 1) / PAGE * PAGE : 0;
     }
     end = lseek(fd, 0, SEEK_END);
     return end < 0 ? 0 : (uint64_t)end;

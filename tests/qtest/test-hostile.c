@@ -127,9 +127,9 @@ static void wrong_descriptors(Gpu *none)
             fd = duel_memory(3 * PAGE, SEALED);
             break;
         case 10:
-            what = "a memfd that is a byte too short";
+            what = "a memfd that is a page and a byte too short";
             fd = memfd_create("short", MFD_ALLOW_SEALING);
-            g_assert_cmpint(ftruncate(fd, 4 * PAGE - 1), ==, 0);
+            g_assert_cmpint(ftruncate(fd, 3 * PAGE - 1), ==, 0);
             g_assert_cmpint(fcntl(fd, F_ADD_SEALS, SEALED), ==, 0);
             break;
         case 11:
@@ -165,6 +165,25 @@ static void wrong_descriptors(Gpu *none)
         duel_next_renderer(d);
         duel_map_well(d, 0, 4 * PAGE);
     }
+}
+
+/* A page that a file ends in is there in whole: lavapipe's memory is such files. */
+static void last_page_in_part(Gpu *none)
+{
+    Duel *d = duel_new(DUEL_FEATURES);
+    struct vgpu_channel_blob_map m = duel_map_of(d, 0, 4 * PAGE);
+    int fd = memfd_create("short", MFD_ALLOW_SEALING);
+    uint32_t word = DUEL_MARK;
+
+    g_assert_cmpint(ftruncate(fd, 3 * PAGE + 4), ==, 0);
+    g_assert_cmpint(pwrite(fd, &word, 4, 3 * PAGE), ==, 4);
+    g_assert_cmpint(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), ==, 0);
+    g_assert_true(duel_send_map(d, &m, fd));
+    close(fd);
+    duel_expect_done(d, VGPU_BLOB_OK);
+    g_assert_cmphex(duel_word(d, 3 * PAGE), ==, DUEL_MARK);
+    g_assert_cmphex(duel_word(d, 4 * PAGE - 4), ==, 0);
+    duel_free(d);
 }
 
 /* Memory that is all right but that the host will not map so: an answer, not the end. */
@@ -552,6 +571,7 @@ const GpuCase cases_hostile[] = {
     { "hostile/no-blobs-no-window", no_blobs_no_window, OURS },
     { "hostile/window-is-kept", window_is_kept, OURS },
     { "hostile/wrong-descriptors", wrong_descriptors, OURS },
+    { "hostile/last-page-in-part", last_page_in_part, OURS },
     { "hostile/cannot-be-mapped", cannot_be_mapped, OURS },
     { "hostile/wrong-fields", wrong_fields, OURS },
     { "hostile/wrong-unmaps", wrong_unmaps, OURS },

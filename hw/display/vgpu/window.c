@@ -341,7 +341,8 @@ static bool window_may_show(int fd, uint64_t offset, uint64_t size)
             fstat(fd, &st) < 0) {
             return false;
         }
-        end = st.st_size;
+        /* Its last page is there in whole: venus asks for pages, lavapipe's files end in one. */
+        end = ROUND_UP((uint64_t)st.st_size, WINDOW_PAGE);
     }
     return offset % WINDOW_PAGE == 0 && offset <= end && size <= end - offset;
 }
