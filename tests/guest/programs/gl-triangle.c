@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * gl-triangle [--frames N] [--size PIXELS] [--device NODE]: draws a triangle
- * off screen N times (default 1), checks pixels inside and outside of it after
- * the first and the last frame, prints frames=, seconds=, fps= and pixels=.
+ * gl-triangle [--frames N | --seconds S] [--size PIXELS] [--device NODE] [--json]:
+ * draws a triangle off screen N times (default 1) or for S seconds, checks pixels
+ * inside and outside of it after the first and the last frame, prints frames=,
+ * seconds=, fps= and pixels=, or a line of JSON.
  * Status 0 when the pixels are right, 1 when not, 2 without OpenGL.
  */
 #include "gl.h"
@@ -116,19 +117,26 @@ int main(int argc, char **argv)
     unsigned long frames = 1, size = 256;
     const char *device = NULL;
     bool right;
-    double start, took;
+    bool json = false;
+    double start, took, limit = 0;
     int paint;
     unsigned program, vertices;
 
     for (int i = 1; i < argc; i += 2) {
         if (strcmp(argv[i], "--frames") == 0) {
             frames = number(argv[i + 1]);
+        } else if (strcmp(argv[i], "--seconds") == 0) {
+            limit = (double)number(argv[i + 1]);
         } else if (strcmp(argv[i], "--size") == 0) {
             size = number(argv[i + 1]);
         } else if (strcmp(argv[i], "--device") == 0 && argv[i + 1]) {
             device = argv[i + 1];
+        } else if (strcmp(argv[i], "--json") == 0) {
+            json = true;
+            i--;
         } else {
-            fprintf(stderr, "usage: gl-triangle [--frames N] [--size PIXELS] [--device NODE]\n");
+            fprintf(stderr, "usage: gl-triangle [--frames N | --seconds S] [--size PIXELS] [--device NODE] "
+                            "[--json]\n");
             return 2;
         }
     }
@@ -151,13 +159,27 @@ int main(int argc, char **argv)
     draw(0, paint);
     right = picture_is_right(0, (int)size);
     start = seconds();
-    for (unsigned long frame = 1; frame < frames; frame++) {
+    for (unsigned long frame = 1; limit > 0 ? seconds() - start < limit : frame < frames; frame++) {
         draw(frame, paint);
+        if (limit > 0) {
+            frames = frame + 1;
+            /* no longer a queue than an application with a screen would have */
+            if (frame % 4 == 0) {
+                gl.Finish();
+            }
+        }
     }
     gl.Finish();
     took = seconds() - start;
     right = right && picture_is_right(frames - 1, (int)size) && gl.GetError() == GL_NO_ERROR;
-    printf("frames=%lu\nseconds=%.3f\nfps=%.1f\npixels=%s\n", frames, took,
-           took > 0 ? (double)(frames - 1) / took : 0.0, right ? "ok" : "wrong");
+    if (json) {
+        printf("{\"program\": \"gl-triangle\", \"device\": \"%s\", \"right\": %s, \"unit\": \"frames\", "
+               "\"count\": %lu, \"seconds\": %.3f, \"per_second\": %.3f}\n",
+               (const char *)gl.GetString(GL_RENDERER), right ? "true" : "false", frames - 1, took,
+               took > 0 ? (double)(frames - 1) / took : 0.0);
+    } else {
+        printf("frames=%lu\nseconds=%.3f\nfps=%.1f\npixels=%s\n", frames, took,
+               took > 0 ? (double)(frames - 1) / took : 0.0, right ? "ok" : "wrong");
+    }
     return right ? 0 : 1;
 }
