@@ -116,6 +116,11 @@ has() {
     grep -qE -- "$2" "$1" || { echo "$1 has no '$2'; it ends with:"; tail -n 12 "$1"; return 1; }
 }
 
+# whether this tree can do Vulkan at all: its parts come one by one
+vulkan_built() {
+    compgen -G "$VGPU_TOP/backend/renderer/venus*.c" > /dev/null && [ -e "$VGPU_BUILD/backend/vulkan-layer/libVkLayer_vgpu.so" ]
+}
+
 # the log of this test's vgpud and its renderers
 host_log() {
     cat "$XDG_RUNTIME_DIR"/vgpu/*.log
