@@ -5,5 +5,6 @@
 . "$VGPU_TOP/tests/env/qemu.sh"
 . "$VGPU_TOP/tests/env/build.sh"
 . "$VGPU_TOP/tests/env/image.sh"
+. "$VGPU_TOP/tests/env/engine.sh"
 . "$VGPU_TOP/tests/env/kvm.sh"
 . "$VGPU_TOP/tests/env/prepare.sh"

@@ -34,14 +34,14 @@ backend_make_marked() {
     touch "$mark"
 }
 
-# prepare WHAT...: toolbox, qemu, backend, debian13, debian12.  Sets STEP_TOTAL
+# prepare WHAT...: toolbox, qemu, backend, engine, debian13, debian13-desktop, debian12.  Sets STEP_TOTAL
 # to what is missing plus $STEP_MORE (steps the caller will add).
 # VGPU_NO_BUILD=1 takes what is there (VGPU_QEMU_DIR names the QEMU to use).
 prepare() {
     local what todo=()
     [ -z "${VGPU_NO_BUILD:-}" ] || return 0
     if [ -n "${VGPU_IN_TOOLBOX:-}" ]; then
-        # who is in the toolbox already cannot make the toolbox or an image
+        # who is in the toolbox already cannot make the toolbox, the engine or an image
         for what in "$@"; do
             case $what in
             qemu) qemu_ready || with_lock build in_toolbox qemu_make >> "$VGPU_LOG" 2>&1 || die "building QEMU failed: see $VGPU_LOG" ;;
@@ -56,6 +56,7 @@ prepare() {
         toolbox) toolbox_ready && ! host_is_debian13 || todo+=("$what") ;;
         qemu) qemu_ready || todo+=("$what") ;;
         backend) backend_ready || todo+=("$what") ;;
+        engine) [ -d "$(engine_dir)" ] || todo+=("$what") ;;
         debian*) [ -d "$(image_dir "$what")" ] || todo+=("$what") ;;
         esac
     done
@@ -65,6 +66,7 @@ prepare() {
         toolbox) step "toolbox: a Debian 13 root with compilers and libraries (1-3 min)" toolbox_make ;;
         qemu) step "QEMU 10.0 with our device (first time 5-10 min)" in_toolbox qemu_make ;;
         backend) step "renderer, daemon and tools" backend_make_marked ;;
+        engine) step "an inference engine: llama.cpp from Debian packages" engine_make ;;
         debian*) step "guest image $what (2-3 min)" image_make "$what" ;;
         esac
     done
