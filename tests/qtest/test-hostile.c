@@ -72,7 +72,7 @@ static void wrong_descriptors(Gpu *none)
     unsigned kind;
 
     for (kind = 0;; kind++) {
-        struct vgpu_channel_blob_map m = duel_map_of(d, 0, 4 * PAGE);
+        struct vgpu_channel_blob_map m = duel_map_of(d, 2 * MIB, 4 * PAGE);
         int fd, pair[2];
 
         switch (kind) {
