@@ -192,3 +192,50 @@ bool census_expect_nothing(Vgpud *d, const Census *before)
     g_assert_false(census_remembers(d));
     return true;
 }
+
+/* What is in the books, by UUID; *sums: the GPU's are of that and nothing else. */
+static GHashTable *look_in_books(Vgpud *d, bool *sums)
+{
+    GHashTable *books = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_autoptr(JsonNode) root = NULL, gpus = NULL;
+    JsonArray *a = census_ask(d, "/v1/vms", &root), *b = census_ask(d, "/v1/gpus", &gpus);
+    int64_t sum = 0;
+
+    for (unsigned i = 0; a && i < json_array_get_length(a); i++) {
+        JsonObject *vm = json_array_get_object_element(a, i);
+        CensusVm *e = g_new0(CensusVm, 1);
+        bool fresh;
+
+        e->pid = (pid_t)json_object_get_int_member_with_default(vm, "pid", 0);
+        e->running = g_str_equal(json_object_get_string_member_with_default(vm, "state", ""), "running");
+        e->memory = MAX(json_object_get_int_member(vm, "memory_limit_bytes"),
+                        json_object_get_int_member(vm, "memory_held_bytes"));
+        sum += e->memory;
+        fresh = g_hash_table_insert(books, g_strdup(json_object_get_string_member(vm, "uuid")), e);
+        g_assert_true(fresh);
+    }
+    *sums = false;
+    if (b && json_array_get_length(b) == 1) {
+        JsonObject *gpu = json_array_get_object_element(b, 0);
+
+        *sums = json_object_get_int_member(gpu, "vms") == g_hash_table_size(books) &&
+                json_object_get_int_member(gpu, "memory_booked_bytes") == sum;
+    }
+    return books;
+}
+
+/* Two answers are of two moments, and a VM may have left in between: then of two later ones. */
+GHashTable *census_books(Vgpud *d)
+{
+    int64_t end = g_get_monotonic_time() + SETTLE_DEADLINE * 1000ll;
+    bool sums;
+    GHashTable *books = look_in_books(d, &sums);
+
+    while (!sums && g_get_monotonic_time() < end) {
+        g_usleep(20000);
+        g_hash_table_unref(books);
+        books = look_in_books(d, &sums);
+    }
+    g_assert_true(sums);
+    return books;
+}

@@ -37,6 +37,15 @@ bool census_remembers(Vgpud *d);
 /* As settled, and all figures of the API and the state file say that there is no VM. */
 bool census_expect_nothing(Vgpud *d, const Census *before);
 
+/* One VM in the books. */
+typedef struct CensusVm {
+    pid_t pid;
+    bool running;
+    int64_t memory; /* bytes booked */
+} CensusVm;
+/* UUID -> CensusVm; a test failure where the GPU's sums are of anything else. */
+GHashTable *census_books(Vgpud *d);
+
 /* GET of a path that answers with an array; NULL after a test failure. */
 JsonArray *census_ask(Vgpud *d, const char *path, JsonNode **root);
 

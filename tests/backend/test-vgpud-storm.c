@@ -567,42 +567,6 @@ static void test_attach(void)
 
 /* ---- vgpud itself is killed ---- */
 
-typedef struct Entry {
-    pid_t pid;
-    bool running;
-    int64_t memory;
-} Entry;
-
-/* What is in the books, by UUID; and the GPU's sums are of that and nothing else. */
-static GHashTable *read_books(Vgpud *d)
-{
-    GHashTable *books = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    g_autoptr(JsonNode) root = NULL, gpus = NULL;
-    JsonArray *a = census_ask(d, "/v1/vms", &root), *b = census_ask(d, "/v1/gpus", &gpus);
-    int64_t sum = 0;
-
-    for (unsigned i = 0; a && i < json_array_get_length(a); i++) {
-        JsonObject *vm = json_array_get_object_element(a, i);
-        Entry *e = g_new0(Entry, 1);
-        bool fresh;
-
-        e->pid = (pid_t)json_object_get_int_member_with_default(vm, "pid", 0);
-        e->running = g_str_equal(json_object_get_string_member_with_default(vm, "state", ""), "running");
-        e->memory = MAX(json_object_get_int_member(vm, "memory_limit_bytes"),
-                        json_object_get_int_member(vm, "memory_held_bytes"));
-        sum += e->memory;
-        fresh = g_hash_table_insert(books, g_strdup(json_object_get_string_member(vm, "uuid")), e);
-        g_assert_true(fresh);
-    }
-    if (b && json_array_get_length(b) == 1) {
-        JsonObject *gpu = json_array_get_object_element(b, 0);
-
-        g_assert_cmpuint(json_object_get_int_member(gpu, "vms"), ==, g_hash_table_size(books));
-        g_assert_cmpint(json_object_get_int_member(gpu, "memory_booked_bytes"), ==, sum);
-    }
-    return books;
-}
-
 static void restart(Storm *s, int sig)
 {
     s->restarts++;
@@ -645,12 +609,12 @@ static void expect_kept(Storm *s)
     unsigned kept = 0;
 
     storm_pause(s);
-    before = read_books(s->d);
+    before = census_books(s->d);
     restart(s, SIGKILL);
-    after = read_books(s->d);
+    after = census_books(s->d);
     g_hash_table_iter_init(&it, before);
     while (g_hash_table_iter_next(&it, &uuid, &value)) {
-        const Entry *was = value, *is = g_hash_table_lookup(after, uuid);
+        const CensusVm *was = value, *is = g_hash_table_lookup(after, uuid);
 
         if (is) {
             g_assert_cmpint(is->pid, ==, was->pid);
