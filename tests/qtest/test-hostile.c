@@ -528,7 +528,8 @@ static void not_announced(Gpu *none)
     unsigned i;
 
     for (i = 0; i < 2; i++) {
-        fake[i] = fake_new((FakeOptions){ .features = DUEL_FEATURES, .hostmem = 256 * MIB });
+        fake[i] = fake_new((FakeOptions){
+            .features = DUEL_FEATURES, .hostmem = 256 * MIB, .socket = i ? "other.sock" : NULL });
         args[i] =
             g_strdup_printf("%svgpu-pci,id=gpu%u,socket=%s", i ? "-device " : "", i, fake_socket(fake[i]));
     }

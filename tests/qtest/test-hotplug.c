@@ -2,7 +2,7 @@
 /* Hot-plug and hot-unplug behind a PCIe root port, and several devices in one VM. */
 #include "qemu/osdep.h"
 #include "vgpu-cases.h"
-#include "vgpu-hostile.h"
+#include "vgpu-fake.h"
 #include "vgpu-process.h"
 #include "vgpu-qmp.h"
 #include "qobject/qlist.h"
@@ -168,34 +168,34 @@ static void refused_plug_leaves_nothing(Gpu *none)
 /* --- with a renderer that chooses the worst moment --- */
 
 /* Pictures, a cursor, and the end, all at once. */
-static void outburst(Hostile *h)
+static void outburst(Fake *f)
 {
     for (unsigned i = 0; i < 8; i++) {
-        hostile_cursor(h, i, i);
+        fake_cursor(f, i, i);
     }
-    hostile_scanout(h, 64, 64);
-    hostile_cursor(h, 1, 1);
-    hostile_die(h);
+    fake_scanout(f, 64, 64);
+    fake_cursor(f, 1, 1);
+    fake_die(f);
 }
 
-static void die_when_rings_stop(Hostile *h, uint32_t request)
+static void die_when_rings_stop(Fake *f, uint32_t request)
 {
-    if (request == HOSTILE_GET_VRING_BASE) {
-        outburst(h);
+    if (request == FAKE_GET_VRING_BASE) {
+        outburst(f);
     }
 }
 
-static void die_when_rings_are_made(Hostile *h, uint32_t request)
+static void die_when_rings_are_made(Fake *f, uint32_t request)
 {
-    if (request == HOSTILE_GET_FEATURES) {
-        outburst(h);
+    if (request == FAKE_GET_FEATURES) {
+        outburst(f);
     }
 }
 
 /* Surprise removal: the guest's driver still runs, so the device stops its rings itself. */
 static void unplug_with_hostile_renderer(Gpu *none)
 {
-    Hostile *h = hostile_start(die_when_rings_stop);
+    Fake *f = fake_new((FakeOptions){ .on_request = die_when_rings_stop });
     GpuVm *vm = vm_start(NULL, VM_ROOT_PORTS);
     unsigned consoles = console_count(vm), i;
 
@@ -212,15 +212,15 @@ static void unplug_with_hostile_renderer(Gpu *none)
         g_assert_cmpuint(console_count(vm), ==, consoles);
         gpu_free(g);
     }
-    g_assert_cmpuint(hostile_count(&h->attached), ==, 2);
+    g_assert_cmpuint(fake_renderers(f), ==, 2);
     vm_stop(vm);
-    hostile_stop(h);
+    fake_free(f);
 }
 
 /* The same while the device is made: there are no consoles yet. */
 static void plug_with_hostile_renderer(Gpu *none)
 {
-    Hostile *h = hostile_start(die_when_rings_are_made);
+    Fake *f = fake_new((FakeOptions){ .on_request = die_when_rings_are_made });
     GpuVm *vm = vm_start(NULL, VM_ROOT_PORTS);
     unsigned consoles = console_count(vm), i;
 
@@ -232,10 +232,10 @@ static void plug_with_hostile_renderer(Gpu *none)
         g_assert_nonnull(strstr(why, "did not get through its start: it ended"));
         g_assert_cmpuint(console_count(vm), ==, consoles);
     }
-    g_assert_cmpuint(hostile_count(&h->attached), ==, 3);
+    g_assert_cmpuint(fake_renderers(f), ==, 3);
     qmp_timed(vm, QMP_DEADLINE_MS, "{ 'execute': 'query-status' }");
     vm_stop(vm);
-    hostile_stop(h);
+    fake_free(f);
 }
 
 /* --- several in one VM --- */

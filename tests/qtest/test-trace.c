@@ -2,7 +2,7 @@
 /* What QEMU writes down when -trace asks for it: each step of a device's life, in order. */
 #include "qemu/osdep.h"
 #include "vgpu-cases.h"
-#include "vgpu-hostile.h"
+#include "vgpu-fake.h"
 #include "vgpu-process.h"
 #include "vgpu-qmp.h"
 
@@ -140,13 +140,13 @@ static void every_step(Gpu *none)
 
 /* --- a renderer that says why it ends --- */
 
-static void die_once_when_rings_stop(Hostile *h, uint32_t request)
+static void die_once_when_rings_stop(Fake *f, uint32_t request)
 {
-    if (request == HOSTILE_GET_VRING_BASE && hostile_count(&h->attached) == 1) {
-        hostile_cursor(h, 11, 22);
-        hostile_scanout(h, 64, 64);
-        hostile_fatal(h, "the GPU fell off the bus");
-        hostile_die(h);
+    if (request == FAKE_GET_VRING_BASE && fake_renderers(f) == 1) {
+        fake_cursor(f, 11, 22);
+        fake_scanout(f, 64, 64);
+        fake_fatal(f, "the GPU fell off the bus");
+        fake_die(f);
     }
 }
 
@@ -161,7 +161,7 @@ static void last_words(Gpu *none)
         "vgpu_reattach begin",
         "vgpu_reattach done",
     };
-    Hostile *h = hostile_start(die_once_when_rings_stop);
+    Fake *f = fake_new((FakeOptions){ .on_request = die_once_when_rings_stop });
     GpuVm *vm = vm_traced("vgpu-pci,id=gpu0", "vgpu_*");
     Gpu *g = gpu_find(vm, "gpu0", 0);
     g_autofree char *path = trace_path(), *text = NULL;
@@ -169,29 +169,29 @@ static void last_words(Gpu *none)
     gpu_init(g, UINT64_MAX);
     gpu_reset(g);
     qmp_wait_state(g, "running", BACK_MS);
-    g_assert_cmpuint(hostile_count(&h->attached), ==, 2);
+    g_assert_cmpuint(fake_renderers(f), ==, 2);
     gpu_init(g, UINT64_MAX);
     qmp_timed(vm, QMP_DEADLINE_MS, "{ 'execute': 'query-status' }");
     gpu_free(g);
     vm_stop(vm);
-    hostile_stop(h);
+    fake_free(f);
     expect_in_order(steps, G_N_ELEMENTS(steps));
     g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
     g_assert_null(strstr(text, "vgpu_cursor "));
     g_assert_null(strstr(text, "vgpu_scanout "));
 }
 
-static void die_when_rings_are_made(Hostile *h, uint32_t request)
+static void die_when_rings_are_made(Fake *f, uint32_t request)
 {
-    if (request == HOSTILE_GET_FEATURES) {
-        hostile_fatal(h, "the GPU fell off the bus");
-        hostile_die(h);
+    if (request == FAKE_GET_FEATURES) {
+        fake_fatal(f, "the GPU fell off the bus");
+        fake_die(f);
     }
 }
 
 static void last_words_at_start(Gpu *none)
 {
-    Hostile *h = hostile_start(die_when_rings_are_made);
+    Fake *f = fake_new((FakeOptions){ .on_request = die_when_rings_are_made });
     GpuVm *vm = vm_start("pcie-root-port,id=rp0,slot=1", NULL);
     g_autofree char *why = qmp_failure(vm, "{ 'execute': 'device_add', 'arguments': "
                                            "{ 'driver': 'vgpu-pci', 'bus': 'rp0', 'id': 'gpu0' } }");
@@ -199,7 +199,7 @@ static void last_words_at_start(Gpu *none)
     g_assert_cmpstr(why, ==,
                     "vgpu: the renderer did not get through its start: it gave up: the GPU fell off the bus");
     vm_stop(vm);
-    hostile_stop(h);
+    fake_free(f);
 }
 
 #define OURS CASE_OURS | CASE_RAW

@@ -8,16 +8,15 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "standard-headers/drm/drm_fourcc.h"
 #include "vgpu/attach.h"
 #include "vgpu/stats.h"
 
 #define MIB (1024ull * 1024)
 
-/* From docs/interop/vhost-user.rst. */
+/* More of docs/interop/vhost-user.rst. */
 enum {
-    VU_GET_FEATURES = 1,
     VU_SET_MEM_TABLE = 5,
-    VU_GET_VRING_BASE = 11,
     VU_GET_PROTOCOL_FEATURES = 15,
     VU_GET_QUEUE_NUM = 17,
 };
@@ -77,7 +76,7 @@ static void drop(int *fd)
     }
 }
 
-static int page_of_memory(const char *name, size_t size)
+static int sealed_memory(const char *name, size_t size)
 {
     int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -121,15 +120,20 @@ static void accept_request(Fake *f, const struct vgpu_attach_request *r)
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel), ==, 0);
     fds[VGPU_ATTACH_FD_VHOST_USER] = vhost[1];
     fds[VGPU_ATTACH_FD_CHANNEL] = channel[1];
-    fds[VGPU_ATTACH_FD_STATS] = page_of_memory("fake-stats", VGPU_STATS_SIZE);
-    fds[VGPU_ATTACH_FD_OBJECTS] = page_of_memory("fake-objects", 4096);
+    fds[VGPU_ATTACH_FD_STATS] = sealed_memory("fake-stats", VGPU_STATS_SIZE);
+    fds[VGPU_ATTACH_FD_OBJECTS] = sealed_memory("fake-objects", 4096);
     g_mutex_lock(&f->lock);
     a.hostmem = f->options.hostmem;
     greet(channel[0], f->options.features);
     drop(&f->vhost_fd);
     drop(&f->next_channel);
     f->vhost_fd = vhost[0];
-    f->next_channel = channel[0];
+    if (f->options.on_request) {
+        drop(&f->channel);
+        f->channel = channel[0];
+    } else {
+        f->next_channel = channel[0];
+    }
     f->renderers++;
     g_cond_signal(&f->cond);
     g_mutex_unlock(&f->lock);
@@ -215,9 +219,12 @@ static void vhost_readable(Fake *f)
         drop(&f->vhost_fd);
         return;
     }
+    if (f->options.on_request) {
+        f->options.on_request(f, h.request);
+    }
     answer = h.flags & VU_NEED_REPLY;
     switch (h.request) {
-    case VU_GET_FEATURES:
+    case FAKE_GET_FEATURES:
         answer = true;
         reply.value = VU_F_PROTOCOL | VU_F_VERSION_1;
         break;
@@ -229,7 +236,7 @@ static void vhost_readable(Fake *f)
         answer = true;
         reply.value = 2;
         break;
-    case VU_GET_VRING_BASE:
+    case FAKE_GET_VRING_BASE:
         answer = true;
         memcpy(&reply.value, payload, sizeof(uint32_t)); /* the ring, at its start */
         break;
@@ -245,101 +252,7 @@ static void vhost_readable(Fake *f)
     }
 }
 
-static gpointer fake_thread(gpointer opaque)
-{
-    Fake *f = opaque;
-
-    for (;;) {
-        struct pollfd p[] = { { f->quit_fd, POLLIN },
-                              { f->listen_fd, POLLIN },
-                              { f->attach_fd, POLLIN },
-                              { f->vhost_fd, POLLIN } };
-
-        poll(p, G_N_ELEMENTS(p), -1);
-        if (p[0].revents) {
-            return NULL;
-        }
-        if (p[3].revents) {
-            vhost_readable(f);
-        }
-        if (p[2].revents) {
-            attach_readable(f);
-        }
-        if (p[1].revents) {
-            drop(&f->attach_fd);
-            f->attach_fd = accept4(f->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-        }
-    }
-}
-
-/* ---- for the test ---- */
-
-Fake *fake_new(FakeOptions options)
-{
-    static unsigned serial;
-    g_autofree char *name = g_strdup_printf("fake%u.sock", serial++);
-    struct sockaddr_un un = { .sun_family = AF_UNIX };
-    Fake *f = g_new0(Fake, 1);
-
-    f->socket = g_build_filename(g_get_tmp_dir(), name, NULL);
-    f->attach_fd = f->vhost_fd = f->next_channel = f->channel = -1;
-    f->options = options;
-    g_mutex_init(&f->lock);
-    g_cond_init(&f->cond);
-    g_assert_cmpuint(strlen(f->socket), <, sizeof(un.sun_path));
-    strcpy(un.sun_path, f->socket);
-    f->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    g_assert_cmpint(bind(f->listen_fd, (struct sockaddr *)&un, sizeof(un)), ==, 0);
-    g_assert_cmpint(listen(f->listen_fd, 8), ==, 0);
-    f->quit_fd = eventfd(0, EFD_CLOEXEC);
-    f->thread = g_thread_new("fake", fake_thread, f);
-    return f;
-}
-
-void fake_free(Fake *f)
-{
-    eventfd_write(f->quit_fd, 1);
-    g_thread_join(f->thread);
-    drop(&f->listen_fd);
-    drop(&f->attach_fd);
-    drop(&f->vhost_fd);
-    drop(&f->next_channel);
-    drop(&f->channel);
-    drop(&f->quit_fd);
-    g_unlink(f->socket);
-    g_free(f->socket);
-    g_free(f);
-}
-
-void fake_set_options(Fake *f, FakeOptions options)
-{
-    g_mutex_lock(&f->lock);
-    f->options = options;
-    g_mutex_unlock(&f->lock);
-}
-
-const char *fake_socket(Fake *f)
-{
-    return f->socket;
-}
-
-void fake_wait_renderer(Fake *f, unsigned n)
-{
-    int64_t end = g_get_monotonic_time() + FAKE_SOON_MS * 1000ll;
-
-    g_mutex_lock(&f->lock);
-    while (f->renderers < n) {
-        g_assert_true(g_cond_wait_until(&f->cond, &f->lock, end));
-    }
-    if (f->next_channel >= 0) {
-        drop(&f->channel);
-        f->channel = f->next_channel;
-        f->next_channel = -1;
-        f->window = 0;
-        f->generation = 0;
-    }
-    g_mutex_unlock(&f->lock);
-}
+/* ---- the channel ---- */
 
 bool fake_send_bytes(Fake *f, const void *bytes, size_t size, const int *fds, unsigned n_fds)
 {
@@ -406,6 +319,166 @@ static int next_message(Fake *f, struct vgpu_channel_hdr *h, uint8_t *payload, i
         break;
     }
     return 1;
+}
+
+void fake_cursor(Fake *f, uint32_t x, uint32_t y)
+{
+    struct vgpu_channel_cursor_pos pos = { .x = x, .y = y };
+
+    fake_send(f, VGPU_CHANNEL_CURSOR_POS, &pos, sizeof(pos), -1);
+}
+
+void fake_scanout(Fake *f, uint32_t width, uint32_t height)
+{
+    struct vgpu_channel_shm_scanout s = {
+        .width = width,
+        .height = height,
+        .stride = width * 4,
+        .drm_fourcc = DRM_FORMAT_XRGB8888,
+        .size = width * height * 4,
+    };
+    int fd = sealed_memory("fake-picture", s.size);
+
+    fake_send(f, VGPU_CHANNEL_SHM_SCANOUT, &s, sizeof(s), fd);
+    close(fd);
+}
+
+void fake_fatal(Fake *f, const char *message)
+{
+    struct vgpu_channel_fatal fatal = {};
+
+    g_strlcpy(fatal.message, message, sizeof(fatal.message));
+    fake_send(f, VGPU_CHANNEL_FATAL, &fatal, sizeof(fatal), -1);
+}
+
+void fake_die(Fake *f)
+{
+    shutdown(f->channel, SHUT_RDWR);
+    shutdown(f->vhost_fd, SHUT_RDWR);
+}
+
+/* ---- the loop ---- */
+
+static void channel_readable(Fake *f)
+{
+    g_autofree uint8_t *payload = g_malloc(VGPU_CHANNEL_MAX_PAYLOAD);
+    struct vgpu_channel_hdr h;
+
+    if (next_message(f, &h, payload, 0) < 0) {
+        drop(&f->channel);
+    }
+}
+
+static gpointer fake_thread(gpointer opaque)
+{
+    Fake *f = opaque;
+
+    for (;;) {
+        struct pollfd p[] = {
+            { f->quit_fd, POLLIN },
+            { f->listen_fd, POLLIN },
+            { f->attach_fd, POLLIN },
+            { f->vhost_fd, POLLIN },
+            { f->options.on_request ? f->channel : -1, POLLIN },
+        };
+
+        poll(p, G_N_ELEMENTS(p), -1);
+        if (p[0].revents) {
+            return NULL;
+        }
+        if (p[3].revents) {
+            vhost_readable(f);
+        }
+        if (p[4].revents) {
+            channel_readable(f);
+        }
+        if (p[2].revents) {
+            attach_readable(f);
+        }
+        if (p[1].revents) {
+            drop(&f->attach_fd);
+            f->attach_fd = accept4(f->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+        }
+    }
+}
+
+/* ---- for the test ---- */
+
+Fake *fake_new(FakeOptions options)
+{
+    g_autofree char *dir = g_build_filename(getenv("XDG_RUNTIME_DIR"), "vgpu", NULL);
+    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    Fake *f = g_new0(Fake, 1);
+
+    g_assert_cmpint(g_mkdir_with_parents(dir, 0700), ==, 0);
+    f->socket = g_build_filename(dir, options.socket ?: "vgpud.sock", NULL);
+    f->attach_fd = f->vhost_fd = f->next_channel = f->channel = -1;
+    f->options = options;
+    g_mutex_init(&f->lock);
+    g_cond_init(&f->cond);
+    g_assert_cmpuint(strlen(f->socket), <, sizeof(un.sun_path));
+    strcpy(un.sun_path, f->socket);
+    f->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    g_assert_cmpint(bind(f->listen_fd, (struct sockaddr *)&un, sizeof(un)), ==, 0);
+    g_assert_cmpint(listen(f->listen_fd, 8), ==, 0);
+    f->quit_fd = eventfd(0, EFD_CLOEXEC);
+    f->thread = g_thread_new("fake", fake_thread, f);
+    return f;
+}
+
+void fake_free(Fake *f)
+{
+    eventfd_write(f->quit_fd, 1);
+    g_thread_join(f->thread);
+    drop(&f->listen_fd);
+    drop(&f->attach_fd);
+    drop(&f->vhost_fd);
+    drop(&f->next_channel);
+    drop(&f->channel);
+    drop(&f->quit_fd);
+    g_unlink(f->socket);
+    g_free(f->socket);
+    g_free(f);
+}
+
+void fake_set_options(Fake *f, FakeOptions options)
+{
+    g_mutex_lock(&f->lock);
+    f->options = options;
+    g_mutex_unlock(&f->lock);
+}
+
+const char *fake_socket(Fake *f)
+{
+    return f->socket;
+}
+
+unsigned fake_renderers(Fake *f)
+{
+    unsigned n;
+
+    g_mutex_lock(&f->lock);
+    n = f->renderers;
+    g_mutex_unlock(&f->lock);
+    return n;
+}
+
+void fake_wait_renderer(Fake *f, unsigned n)
+{
+    int64_t end = g_get_monotonic_time() + FAKE_SOON_MS * 1000ll;
+
+    g_mutex_lock(&f->lock);
+    while (f->renderers < n) {
+        g_assert_true(g_cond_wait_until(&f->cond, &f->lock, end));
+    }
+    if (f->next_channel >= 0) {
+        drop(&f->channel);
+        f->channel = f->next_channel;
+        f->next_channel = -1;
+        f->window = 0;
+        f->generation = 0;
+    }
+    g_mutex_unlock(&f->lock);
 }
 
 bool fake_receive(Fake *f, uint32_t request, void *payload, uint32_t size, int timeout_ms)
