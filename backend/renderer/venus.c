@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <gio/gio.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -12,6 +13,15 @@
 
 /* How long a context process may take from its fork to its hello. */
 #define HELLO_MS 5000
+
+/*
+ * What a process has of its own before it does anything (measured); what its
+ * driver takes later is bounded by what bounds the processes of the VM.
+ */
+#define PROCESS_BYTES (4u * 1024 * 1024)
+
+/* How long one that was destroyed may take to go when there is no room for others. */
+#define GOING_MS 1000
 
 /*
  * Mesa sends some ten bytes to wake a ring; all else is in shared memory.
@@ -64,6 +74,7 @@ void venus_begin(Renderer *r)
 static void process_free(Venus *v, VenusProcess *p)
 {
     close(p->leash); /* ends it, if it has not ended */
+    ledger_refund(v->books->ledger, PROCESS_BYTES);
     g_hash_table_remove(v->processes, p);
     venus_guard_count(&v->guard, -1);
     g_free(p);
@@ -255,6 +266,25 @@ static VenusProcess *process_new(Renderer *r)
     return p;
 }
 
+/* Whether there is room for one more process; waits for those that are about to end. */
+static bool room_for_process(Renderer *r)
+{
+    Venus *v = r->venus;
+    int64_t deadline = g_get_monotonic_time() + GOING_MS * 1000;
+
+    while (g_hash_table_size(v->processes) >= VGPU_VULKAN_PROCESSES) {
+        struct pollfd p = { .fd = v->poll_fd, .events = POLLIN };
+
+        if (g_hash_table_size(v->contexts) >= VGPU_VULKAN_PROCESSES || g_get_monotonic_time() > deadline) {
+            return false;
+        }
+        poll(&p, 1, 10);
+        venus_poll(r);
+    }
+    return true;
+}
+
+/* Charges for it. */
 static uint32_t check_new(Renderer *r, uint32_t ctx_id)
 {
     Venus *v = r->venus;
@@ -272,9 +302,16 @@ static uint32_t check_new(Renderer *r, uint32_t ctx_id)
                   r->max_contexts);
         return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
     }
-    if (g_hash_table_size(v->processes) >= VGPU_VULKAN_PROCESSES) {
+    if (!room_for_process(r)) {
         log_guest("VM '%s': refused a Vulkan context: there are %u already", r->vm_name,
                   VGPU_VULKAN_PROCESSES);
+        return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
+    }
+    if (!ledger_charge(r->ledger, PROCESS_BYTES)) {
+        log_guest("VM '%s': refused a Vulkan context: its %u KiB do not fit into the %" G_GUINT64_FORMAT
+                  " MiB that are free of %" G_GUINT64_FORMAT " MiB",
+                  r->vm_name, PROCESS_BYTES >> 10, ledger_free(r->ledger) >> 20,
+                  ledger_limit(r->ledger) >> 20);
         return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
     }
     return VIRTIO_GPU_RESP_OK_NODATA;
@@ -299,6 +336,7 @@ uint32_t venus_context_create(Renderer *r, uint32_t ctx_id, const char *name, ui
                                                    (uint32_t)strlen(ctx->name), ctx->name);
     if (ret) {
         context_free(ctx);
+        ledger_refund(r->ledger, PROCESS_BYTES);
         if (!render_server_alive(r->venus->server)) {
             server_gone(r);
             return VIRTIO_GPU_RESP_ERR_UNSPEC;
@@ -309,6 +347,7 @@ uint32_t venus_context_create(Renderer *r, uint32_t ctx_id, const char *name, ui
     if (!ctx->process) {
         virgl_renderer_context_destroy(ctx_id);
         context_free(ctx);
+        ledger_refund(r->ledger, PROCESS_BYTES);
         return VIRTIO_GPU_RESP_ERR_UNSPEC;
     }
     ctx->process->context = ctx;

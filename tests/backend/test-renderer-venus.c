@@ -18,6 +18,8 @@
 #define WINDOW (64 * MIB)
 #define VENUS  VIRTIO_GPU_CAPSET_VENUS
 #define SOON   10000
+/* What a context is charged at: a process. */
+#define CONTEXT (4 * MIB)
 
 static char *layer_option(void)
 {
@@ -257,6 +259,44 @@ static void test_max_contexts(void)
     OKAY(gpu_context_create(f, 4, VENUS));
 }
 
+/* As many as there can be processes, and as many again at once. */
+static void test_many(void)
+{
+    g_autofree char *layer = layer_option();
+    const char *args[] = { layer, NULL };
+    FrontendOptions o = { .renderer = "virgl", .memory = 1024 * MIB, .args = args };
+    g_autoptr(Frontend) f = frontend_new(&o);
+    pid_t server = server_of(f);
+
+    for (unsigned round = 0; round < 2 && !f->dead; round++) {
+        for (unsigned i = 1; i <= 128; i++) {
+            OKAY(gpu_context_create(f, i, VENUS));
+        }
+        CHECK(gpu_context_create(f, 129, VENUS), ERR_MEMORY);
+        g_assert_cmpuint(contexts_of(server), ==, 128);
+        USED(128 * CONTEXT);
+        for (unsigned i = 1; i <= 128; i++) {
+            OKAY(gpu_context_destroy(f, i));
+        }
+    }
+    wait_contexts(f, server, 0);
+    wait_used(f, 0);
+}
+
+/* A process costs something, whatever it does. */
+static void test_no_memory(void)
+{
+    g_autoptr(Frontend) f = start(NULL);
+
+    for (unsigned i = 1; i <= 16; i++) {
+        OKAY(gpu_context_create(f, i, VENUS));
+    }
+    CHECK(gpu_context_create(f, 17, VENUS), ERR_MEMORY);
+    OKAY(gpu_context_destroy(f, 16));
+    wait_used(f, 15 * CONTEXT);
+    OKAY(gpu_context_create(f, 17, VENUS));
+}
+
 /* Each has two filters: the server's, and its own on top. */
 static void test_confined(void)
 {
@@ -347,8 +387,9 @@ static void test_blobs(void)
     g_autoptr(Bar) bar = bar_new(f, WINDOW);
 
     OKAY(gpu_context_create(f, 1, VENUS));
+    USED(CONTEXT);
     OKAY(gpu_blob_host(f, 1, 1, MIB));
-    USED(MIB);
+    USED(CONTEXT + MIB);
     CHECK(gpu_map(f, 1, 0), OK_MAP_INFO);
     g_assert_cmphex(bar_word(bar, 0), ==, 0);
     memset(bar->base, 0x5a, MIB);
@@ -366,7 +407,8 @@ static void test_blobs(void)
     /* the last of it */
     OKAY(gpu_context_destroy(f, 1));
     g_assert_cmphex(bar_word(bar, 2 * MIB), ==, 0x5a5a5a5a);
-    USED(MIB);
+    OKAY(gpu_context_destroy(f, 2));
+    wait_used(f, MIB);
     OKAY(gpu_unref(f, 1));
     wait_used(f, 0);
     g_assert_cmphex(bar_word(bar, 2 * MIB), ==, 0);
@@ -504,7 +546,7 @@ static void test_killed(void)
     OKAY(gpu_blob_host(f, 2, 2, MIB));
     OKAY(gpu_context_detach(f, 1, 1));
     expect_lost(f, server, 1);
-    USED(2 * MIB);
+    USED(CONTEXT + 2 * MIB);
     OKAY(gpu_unref(f, 1));
     CHECK(gpu_map(f, 2, 0), OK_MAP_INFO);
     OKAY(gpu_unref(f, 2));
@@ -556,7 +598,7 @@ static void test_stopped(void)
     expect_log(f, "has not answered");
     wait_contexts(f, server, 1);
     OKAY(gpu_blob_host(f, 1, 1, PAGE));
-    USED(PAGE);
+    USED(CONTEXT + PAGE);
     CHECK(gpu_submit(f, 2, &(uint32_t){ 0 }, 1), ERR_PARAM);
 }
 
@@ -711,6 +753,8 @@ int main(int argc, char **argv)
         { "/venus/without-layer", test_without_layer },
         { "/venus/contexts", test_contexts },
         { "/venus/max-contexts", test_max_contexts },
+        { "/venus/many", test_many },
+        { "/venus/no-memory", test_no_memory },
         { "/venus/confined", test_confined },
         { "/venus/descriptors", test_descriptors },
         { "/venus/blobs", test_blobs },
