@@ -52,6 +52,11 @@ qemu_dir() {
     echo "$VGPU_CACHE/qemu-$(qemu_key)"
 }
 
+# where it is compiled
+qemu_build_dir() {
+    echo "$VGPU_CACHE/qemu-build-$(hash_of "tree:$(qemu_tree)" "${QEMU_CONFIGURE[*]}" "$TOOLBOX_SUITE")"
+}
+
 # copy_if_changed FROM TO: keeps the time of what has the same content
 copy_if_changed() {
     mkdir -p "$2"
@@ -85,7 +90,7 @@ qemu_make_locked() {
     tree=$(qemu_tree)
     out=$(qemu_dir)
     [ -x "$out/qemu-system-x86_64" ] && return 0
-    build=$VGPU_CACHE/qemu-build-$(hash_of "tree:$tree" "${QEMU_CONFIGURE[*]}" "$TOOLBOX_SUITE")
+    build=$(qemu_build_dir)
     qemu_sync "$tree" || return 1
     mkdir -p "$build"
     if [ ! -e "$build/build.ninja" ]; then

@@ -31,6 +31,20 @@
 #include "vgpu/stats.h"
 #include "vgpu/virtio.h"
 
+/* QEMU as a whole is built with --disable-werror; what is in our files is an error. */
+#pragma GCC diagnostic error "-Wall"
+#pragma GCC diagnostic error "-Wextra"
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#pragma GCC diagnostic ignored "-Wsign-compare"
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#pragma GCC diagnostic error "-Wshadow=local"
+#pragma GCC diagnostic error "-Wmissing-prototypes"
+#pragma GCC diagnostic error "-Wstrict-prototypes"
+#pragma GCC diagnostic error "-Wold-style-definition"
+#pragma GCC diagnostic error "-Wredundant-decls"
+#pragma GCC diagnostic error "-Wwrite-strings"
+#pragma GCC diagnostic error "-Wvla"
+
 #define TYPE_VGPU_DEVICE "vgpu-device"
 OBJECT_DECLARE_SIMPLE_TYPE(VgpuDevice, VGPU_DEVICE)
 
