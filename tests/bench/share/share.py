@@ -9,11 +9,15 @@ of the run.  What is compared is the kernel's figure: on software rendering the
 CPU time is the GPU time, and it is not vgpud that measured it.
 
 All clients may use all CPUs (cpus=all), so the leases alone divide the GPU.
+
+The part 'guests' does the same with two real guests in QEMU.
 """
 import argparse
 import glob
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -56,15 +60,22 @@ class Vgpud:
             self.log.seek(0)
             raise RuntimeError('vgpud ended: ' + self.log.read())
 
-    def get(self, path):
+    def get(self, path, method='GET', body=None):
+        text = json.dumps(body).encode() if body is not None else b''
+        head = f'{method} {path} HTTP/1.1\r\nHost: vgpud\r\nConnection: close\r\n'
+        if text:
+            head += f'Content-Type: application/json\r\nContent-Length: {len(text)}\r\n'
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(10)
             s.connect(self.api)
-            s.sendall(f'GET {path} HTTP/1.1\r\nHost: vgpud\r\nConnection: close\r\n\r\n'.encode())
+            s.sendall(head.encode() + b'\r\n' + text)
             data = b''
             while chunk := s.recv(65536):
                 data += chunk
-        return json.loads(data.split(b'\r\n\r\n', 1)[1])
+        answer = json.loads(data.split(b'\r\n\r\n', 1)[1])
+        if 'error' in answer:
+            raise RuntimeError(f"{method} {path}: {answer['error']}")
+        return answer
 
     def vms(self):
         return {vm['vm']: vm for vm in self.get('/v1/vms')}
@@ -111,6 +122,56 @@ class Client:
             elif words[0] == 'frame-us':
                 result['frames'] = [int(w) for w in words[1:]]
         return result
+
+
+class Guest:
+    """A real guest: Debian 13 with its stock driver and Mesa in our QEMU, whose
+    program (gl-load) has some draws of batch_us under way all the time.  It does
+    for watch() what a Client does."""
+
+    def __init__(self, vgpud, profile, batch_us):
+        Client.number += 1
+        self.name = f'guest{Client.number}'
+        self.vgpud = vgpud
+        self.work = f'{vgpud.folder.name}/{self.name}'
+        self.share = f'{self.work}/share'
+        os.makedirs(self.share)
+        shutil.copy(os.environ['VGPU_BUILD'] + '/tests/guest/programs/gl-load', self.share)
+        self.output = open(f'{self.work}/output', 'w+')
+        self.process = subprocess.Popen(
+            [os.environ['VGPU_TOP'] + '/tests/boot', '--name', self.name, '--dir', self.work, '--share', self.share,
+             '--timeout', '400', '--memory', '1G', '--device',
+             f'vgpu-pci,profile={profile},socket={vgpud.socket},name={self.name}', '--run',
+             f'/share/gl-load --batch-us {batch_us} --ready /share/ready --go /share/go --stop /share/stop 2>&1'],
+            stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, start_new_session=True)
+
+    def said(self):
+        self.output.seek(0)
+        return self.output.read()
+
+    def wait(self, seconds=200):
+        """Until its program knows how much work a batch is."""
+        end = time.monotonic() + seconds
+        while not os.path.exists(f'{self.share}/ready'):
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f'{self.name} did not get ready: {self.said()[-2000:]}')
+            time.sleep(0.2)
+        self.pid = self.vgpud.vms()[self.name]['pid']
+
+    def say(self, word):
+        open(f'{self.share}/{word}', 'w').close()
+
+    def end(self):
+        self.say('stop')
+        if self.process.wait(100):
+            raise RuntimeError(f'{self.name} ended with status {self.process.returncode}: {self.said()[-2000:]}')
+        return dict(re.findall(r'^(batches|batch-us)=(\d+)', self.said(), re.M))
+
+    def kill(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.output.close()
 
 
 def cpu_ns(pid):
@@ -211,6 +272,54 @@ def fixed(idle, seconds):
                   max(errors, default=None), ('<=', 1.0))
 
 
+def guests(batch_us=10000):
+    """Two real guests: with equal shares, and with 10 and 90 %."""
+    with Vgpud(profiles={'even': {'share': '50%'}}) as vgpud:
+        both = [Guest(vgpud, 'even', batch_us), Guest(vgpud, 'even', batch_us)]
+        try:
+            for g in both:
+                g.wait()
+            equal = watch(vgpud, both, 30)
+            for g, share in zip(both, (0.1, 0.9)):
+                vgpud.get(f'/v1/vms/{g.name}', 'PATCH', {'share': share})
+            uneven = watch(vgpud, both, 20)
+            ended = [g.end() for g in both]
+        finally:
+            for g in both:
+                g.kill()
+    print(f"two guests: batches of {', '.join(e['batch-us'] for e in ended)} us, {', '.join(e['batches'] for e in ended)} "
+          'of them', file=sys.stderr)
+    ratios = [w[1] / w[0] for w in windows(uneven, 10) if w[0]]
+    return [figure('share_two_guests_equal_in_20s', 'min/max', worst_fairness(equal, 20), ('>=', 0.97)),
+            figure('share_two_guests_equal_in_1s', 'min/max', worst_fairness(equal, 1)),
+            figure('share_two_guests_10_to_90_in_10s', 'ratio', max(ratios, key=lambda r: abs(r - 9), default=None),
+                   ('in', 8.7, 9.3))]
+
+
+def thread_figures(pid):
+    """How often its threads have slept, and their CPU time, ns."""
+    slept = 0
+    for path in glob.glob(f'/proc/{pid}/task/*/status'):
+        with open(path) as f:
+            slept += int(re.search(r'^voluntary_ctxt_switches:\s+(\d+)', f.read(), re.M)[1])
+    return slept, cpu_ns(pid)
+
+
+def idle(seconds, vms=4):
+    """vgpud with VMs attached that do nothing."""
+    with Vgpud(profiles={'even': {'share': '5%'}}) as vgpud:
+        clients = [Client(vgpud, 'even', clears=4) for _ in range(vms)]
+        time.sleep(10)                      # they were at work a moment ago
+        before = thread_figures(vgpud.process.pid)
+        time.sleep(seconds)
+        after = thread_figures(vgpud.process.pid)
+        for c in clients:
+            c.say('go')
+            c.end()
+    return [figure(f'vgpud_idle_wakeups_in_{seconds}s', 'count', after[0] - before[0], ('<=', 0)),
+            figure(f'vgpud_idle_cpu_in_{seconds}s', 'us', (after[1] - before[1]) / 1000, ('<=', 0))]
+
+
 def p99(values):
     return sorted(values)[max(0, -(-99 * len(values) // 100) - 1)] if values else None
 
@@ -261,7 +370,7 @@ def in_turns(one, other, turns=60, turn_s=0.1):
     return rates[0] / rates[1]
 
 
-# Starts the renderer as vgpud would, without what gives it a lease.
+# Starts a renderer as vgpud would, without what gives it a lease.
 NO_LEASE = """#!/bin/bash
 args=()
 for a in "$@"; do
@@ -272,17 +381,19 @@ exec "$VGPU_BENCH_RENDERER" "${args[@]}"
 
 
 def cost(clears, label, rounds=5):
-    """One VM's throughput on its CPU time (which is the GPU here) with a lease
-    against the same without, in turns.  Both without the sandbox, in which there
-    is no shell to leave the lease out."""
+    """One VM's throughput on its CPU time (which is the GPU here) with quota and
+    lease against a renderer that was built without either (bare.c), in turns.
+    Both without the sandbox, in which there is no shell to leave the lease out."""
     ratios = []
+    renderers = {'with': (NO_LEASE.replace('--lease-*', '--none'), os.environ['VGPU_RENDERER']),
+                 'without': (NO_LEASE, os.environ['VGPU_BUILD'] + '/tests/bench/share/bench-share-bare')}
     with tempfile.TemporaryDirectory(prefix='vgpu-share.') as folder:
-        for name, text in (('with', NO_LEASE.replace('--lease-*', '--none')), ('without', NO_LEASE)):
+        for name, (text, _) in renderers.items():
             with open(f'{folder}/{name}', 'w') as f:
                 f.write(text)
             os.chmod(f'{folder}/{name}', 0o755)
-        conf = {name: f"path = {folder}/{name}\nenvironment = VGPU_BENCH_RENDERER={os.environ['VGPU_RENDERER']}\n"
-                for name in ('with', 'without')}
+        conf = {name: f'path = {folder}/{name}\nenvironment = VGPU_BENCH_RENDERER={path}\n'
+                for name, (_, path) in renderers.items()}
         env = {k: v for k, v in os.environ.items() if k != 'VGPU_RENDERER'}
         profiles = {'even': {'share': '100%'}}
         with Vgpud(profiles=profiles, conf=conf['with'], env=env, vgpud='sandbox = off\n') as one, \
@@ -310,9 +421,19 @@ def vulkan(kind, goal=None):
     return figure(f'vulkan_layer_{kind}', 'ratio', float(out[1]), goal and ('>=', goal))
 
 
+def decision():
+    """With 1,000 VMs that all want the GPU: the scheduler's part of a turn, and
+    all that vgpud's thread does for one, its system calls among it."""
+    found = micro()
+    return [figure('sched_decision_of_1000', 'us', found['decision-us'][0], ('<=', 5)),
+            figure('lease_turn_cpu_of_1000', 'us', found['turn-us'][0])]
+
+
 PARTS = {
     'acquire_release': lambda s: figure('lease_acquire_release', 'ns', micro()['acquire-release-ns'][0], ('<=', 200)),
     'handover': lambda s: figure('lease_handover_p50', 'us', micro()['handover-us'][0], ('<=', 50)),
+    'decision': lambda s: decision(),
+    'idle': lambda s: idle(s(30)),
     'cost_small': lambda s: cost(2, 'small_submits'),
     'cost_2ms': lambda s: cost(40, 'large_submits'),
     'vulkan_16ms': lambda s: vulkan('frames_16ms', 0.99),
@@ -329,6 +450,7 @@ PARTS = {
     'fixed_idle': lambda s: fixed(True, s(15)),
     'fixed_busy': lambda s: fixed(False, s(15)),
     'light': lambda s: light(s(10)),
+    'guests': lambda s: guests(),
 }
 
 
@@ -357,11 +479,13 @@ def main():
             continue
         print(f'{name} ...', file=sys.stderr, flush=True)
         runs = [part(lambda seconds: seconds) for _ in range(opts.rounds)]
-        values = [r['ours'] for r in runs if r['ours'] is not None]
-        row = dict(runs[0], ours=median(values) if values else None)
-        if row['goal']:
-            row['holds'] = sum(bool(r['holds']) for r in runs) * 2 > len(runs)
-        rows.append(row)
+        runs = [run if isinstance(run, list) else [run] for run in runs]
+        for same in zip(*runs):
+            values = [r['ours'] for r in same if r['ours'] is not None]
+            row = dict(same[0], ours=median(values) if values else None)
+            if row['goal']:
+                row['holds'] = sum(bool(r['holds']) for r in same) * 2 > len(same)
+            rows.append(row)
     show(rows)
     if opts.json:
         with open(opts.json, 'w') as f:

@@ -47,7 +47,10 @@
     F(PFNGLUNIFORM4FPROC, Uniform4f)                                                                         \
     F(PFNGLGENVERTEXARRAYSPROC, GenVertexArrays)                                                             \
     F(PFNGLBINDVERTEXARRAYPROC, BindVertexArray)                                                             \
-    F(PFNGLDRAWARRAYSPROC, DrawArrays)
+    F(PFNGLDRAWARRAYSPROC, DrawArrays)                                                                       \
+    F(PFNGLFENCESYNCPROC, FenceSync)                                                                         \
+    F(PFNGLCLIENTWAITSYNCPROC, ClientWaitSync)                                                               \
+    F(PFNGLDELETESYNCPROC, DeleteSync)
 
 struct gl_functions {
 #define GL_FIELD(type, name) type name;
