@@ -56,7 +56,7 @@ typedef struct Child {
     cpu_set_t cpus;
     bool pinned;
     rlim_t processes; /* and threads */
-    rlim_t file; /* bytes */
+    rlim_t file;      /* bytes */
 } Child;
 
 uint32_t launcher_cpus_online(void)

@@ -127,7 +127,8 @@ static void test_hoard(gconstpointer way)
     g_assert_true(attach_receive(fd, &p, NULL, SOON));
     g_assert_cmpuint(p.hdr.type, ==, VGPU_ATTACH_EVENT);
     g_test_message("%s", p.event.message);
-    g_assert_nonnull(strstr(p.event.message, "MiB of host memory, more than its limit of 128 MiB and 64 MiB"));
+    g_assert_nonnull(
+        strstr(p.event.message, "MiB of host memory, more than its limit of 128 MiB and 64 MiB"));
     f->dead = true;
     close(fd);
 }

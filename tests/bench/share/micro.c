@@ -67,8 +67,10 @@ static Leases *leases_of_its_own(void)
 /* The descriptors for vgpud's side are copies: leases_add takes what it gets. */
 static Member member_new(Leases *l, pid_t pid, const Member *fds)
 {
-    LeaseSettings settings = { .params = { .share_ppm = 500000, .priority = SCHED_PRIORITY_NORMAL, .width = 1 },
-                               .hang_timeout_ns = 10000000000u };
+    LeaseSettings settings = {
+        .params = { .share_ppm = 500000, .priority = SCHED_PRIORITY_NORMAL, .width = 1 },
+        .hang_timeout_ns = 10000000000u
+    };
     g_autoptr(GError) error = NULL;
     Member m = *fds;
 
