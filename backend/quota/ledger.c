@@ -19,6 +19,7 @@
 #include "ledger.h"
 
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 
 static uint64_t load(const uint64_t *word)
@@ -93,19 +94,36 @@ bool ledger_charge_shared(Ledger *l, uint64_t bytes)
     return true;
 }
 
+/* Around what changes both words: see ledger_settle_shared. */
+static void begin(Ledger *l)
+{
+    __atomic_fetch_add(&l->begun, 1, __ATOMIC_SEQ_CST);
+}
+
+static void end(Ledger *l)
+{
+    __atomic_fetch_add(&l->ended, 1, __ATOMIC_SEQ_CST);
+}
+
 bool ledger_charge(Ledger *l, uint64_t bytes)
 {
-    if (!ledger_charge_shared(l, bytes)) {
-        return false;
+    bool charged;
+
+    begin(l);
+    charged = ledger_charge_shared(l, bytes);
+    if (charged) {
+        __atomic_fetch_add(&l->own, bytes, __ATOMIC_SEQ_CST);
     }
-    __atomic_fetch_add(&l->own, bytes, __ATOMIC_SEQ_CST);
-    return true;
+    end(l);
+    return charged;
 }
 
 void ledger_carry(Ledger *l, uint64_t bytes)
 {
+    begin(l);
     __atomic_fetch_add(used_word(l), bytes, __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&l->own, bytes, __ATOMIC_SEQ_CST);
+    end(l);
 }
 
 /* Books that wrapped would refuse this VM for ever: they end at floor. */
@@ -127,8 +145,10 @@ static void take_off(Ledger *l, uint64_t *word, uint64_t bytes, uint64_t floor)
 
 void ledger_refund(Ledger *l, uint64_t bytes)
 {
+    begin(l);
     take_off(l, &l->own, bytes, 0);
     take_off(l, used_word(l), bytes, 0);
+    end(l);
 }
 
 void ledger_refund_shared(Ledger *l, uint64_t bytes)
@@ -136,15 +156,33 @@ void ledger_refund_shared(Ledger *l, uint64_t bytes)
     take_off(l, used_word(l), bytes, load(&l->own));
 }
 
+/* The two words as they are while no other thread is between them.  False: one was. */
+static bool look(const Ledger *l, uint64_t *used, uint64_t *own)
+{
+    uint64_t ended = load(&l->ended), begun = load(&l->begun);
+
+    *used = ledger_used(l);
+    *own = load(&l->own);
+    return begun == ended && load(&l->begun) == begun;
+}
+
+/*
+ * A step of another thread that begins after the look has not changed used when
+ * the swap succeeds, and changes own and used by the same.
+ */
 uint64_t ledger_settle_shared(Ledger *l, uint64_t bytes)
 {
-    uint64_t used = ledger_used(l), right;
+    uint64_t used, own, right;
 
     do {
-        if (__builtin_add_overflow(load(&l->own), bytes, &right)) {
+        while (!look(l, &used, &own)) {
+            sched_yield();
+        }
+        if (__builtin_add_overflow(own, bytes, &right)) {
             right = UINT64_MAX;
         }
-    } while (!swap(used_word(l), &used, right));
+    } while (
+        !__atomic_compare_exchange_n(used_word(l), &used, right, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
     return used > right ? used - right : right - used;
 }
 

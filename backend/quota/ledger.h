@@ -26,6 +26,7 @@ typedef struct Ledger {
     uint64_t used;            /* atomic; bytes; without a page */
     uint64_t own;             /* atomic; bytes of used that this process refunds itself */
     uint64_t faults;          /* atomic; refunds of more than there was */
+    uint64_t begun, ended;    /* atomic; steps that change used and own */
     struct vgpu_stats *stats; /* borrowed; with a page, limit and used are there */
 } Ledger;
 
@@ -58,8 +59,8 @@ void ledger_refund(Ledger *l, uint64_t bytes);
 bool ledger_charge_shared(Ledger *l, uint64_t bytes);
 void ledger_refund_shared(Ledger *l, uint64_t bytes);
 /*
- * Nobody but this process and this thread charges now, and this is all that is
- * shared: what a killed process left is put right.  Returns how much that was,
+ * No other process charges now, and this is all that is shared: what a killed
+ * process left is put right.  Returns how much that was,
  * in either direction.
  */
 uint64_t ledger_settle_shared(Ledger *l, uint64_t bytes);

@@ -296,6 +296,45 @@ static gpointer crowd_member(gpointer opaque)
     return NULL;
 }
 
+typedef struct Churn {
+    Ledger l;
+    gint running; /* atomic */
+} Churn;
+
+static gpointer churn(gpointer data)
+{
+    Churn *c = data;
+
+    for (unsigned i = 0; i < 300000; i++) {
+        g_assert_true(ledger_charge(&c->l, 1 + i % 7));
+        ledger_refund(&c->l, 1 + i % 7);
+    }
+    g_atomic_int_add(&c->running, -1);
+    return NULL;
+}
+
+/* While other threads of this process charge and refund, what is settled is theirs and what is shared. */
+static void test_settle_busy(void)
+{
+    struct vgpu_stats stats = { 0 };
+    GThread *threads[2];
+    Churn c = { .running = G_N_ELEMENTS(threads) };
+
+    ledger_init(&c.l, 1024 * MIB, &stats);
+    g_assert_true(ledger_charge_shared(&c.l, MIB));
+    for (unsigned i = 0; i < G_N_ELEMENTS(threads); i++) {
+        threads[i] = g_thread_new("churn", churn, &c);
+    }
+    while (g_atomic_int_get(&c.running)) {
+        g_assert_cmpuint(ledger_settle_shared(&c.l, MIB), ==, 0);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(threads); i++) {
+        g_thread_join(threads[i]);
+    }
+    g_assert_cmpuint(ledger_used(&c.l), ==, MIB);
+    g_assert_cmpuint(c.l.own, ==, 0);
+}
+
 /* 8 threads, room for at most 4 of their charges. */
 static void test_threads(void)
 {
@@ -409,6 +448,7 @@ int main(int argc, char **argv)
     g_test_add_func("/quota/ledger/join", test_join);
     g_test_add_func("/quota/ledger/claims-are-bounded", test_claims_are_bounded);
     g_test_add_func("/quota/ledger/settle", test_settle);
+    g_test_add_func("/quota/ledger/settle-busy", test_settle_busy);
     g_test_add_func("/quota/ledger/refund-too-much", test_refund_too_much);
     g_test_add_func("/quota/ledger/threads", test_threads);
     g_test_add_func("/quota/ledger/threads-last-bytes", test_threads_last_bytes);
