@@ -6,7 +6,9 @@
  * thread for each device waits for the newest fence of each queue, so that it
  * wakes as often as the GPU catches up and not for each submit, and leaves the
  * lease when all have signalled.  While the lease is held, a submit costs a mutex
- * that nobody else wants and a look at the page.
+ * that nobody else wants and a look at the page.  Where work ends more often than
+ * once in REST_NS that thread would cost as much as small work does: then it looks
+ * that often, and the lease goes back so much later, unless others wait for it.
  *
  * When the slice is over (lease_over) no more work begins: submits wait until
  * what is in flight has ended and the lease has been left, and ask for the next
@@ -40,6 +42,8 @@
 #define TICK_NS     (20 * MS)
 #define WAIT_FENCES 32 /* queues waited for at a time; of others we hear each tick */
 #define EARLY_NS    (1000 * MS)
+#define REST_NS     MS /* how late the end of work may be seen where it ends more often than that */
+#define DENSE       4  /* after so many ends in a row */
 
 typedef struct GateQueue {
     struct GateQueue *next;
@@ -54,6 +58,13 @@ static uint64_t now_ns(void)
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * 1000 * MS + (uint64_t)ts.tv_nsec;
+}
+
+static struct timespec in_ns(uint64_t ns)
+{
+    uint64_t t = now_ns() + ns;
+
+    return (struct timespec){ .tv_sec = (time_t)(t / (1000 * MS)), .tv_nsec = (long)(t % (1000 * MS)) };
 }
 
 void gate_init(Gate *g)
@@ -121,10 +132,12 @@ static bool is_stalled(Device *d)
 
 static void sleep_moved(Gate *g)
 {
-    uint64_t until = now_ns() + TICK_NS;
-    struct timespec ts = { .tv_sec = (time_t)(until / (1000 * MS)), .tv_nsec = (long)(until % (1000 * MS)) };
+    struct timespec until = in_ns(TICK_NS);
 
-    pthread_cond_timedwait(&g->moved, &g->lock, &ts);
+    if (g->resting) {
+        pthread_cond_signal(&g->work);
+    }
+    pthread_cond_timedwait(&g->moved, &g->lock, &until);
 }
 
 /* Returns with the lease held, and its slice not over. */
@@ -252,19 +265,42 @@ static uint32_t newest_fences(const Gate *g, VkFence *fences)
     return n;
 }
 
+/* Gate locked: the waiter sleeps a little, or until somebody is in a hurry. */
+static void rest(Gate *g)
+{
+    struct timespec until = in_ns(REST_NS);
+
+    g->resting = true;
+    pthread_cond_timedwait(&g->work, &g->lock, &until);
+    g->resting = false;
+}
+
+/* Work ends so often that it is enough to look now and then, while nobody else wants the GPU. */
+static bool is_dense(Gate *g, bool rested, uint32_t retired, uint64_t elapsed)
+{
+    if (elapsed >= 2 * REST_NS || retired < (rested ? 2 : 1) ||
+        (g->held && lease_over(process.lease, g->ticket))) {
+        g->dense = 0;
+    } else if (g->dense < DENSE) {
+        g->dense++;
+    }
+    return g->dense == DENSE;
+}
+
 static void *waiter(void *opaque)
 {
     Device *d = opaque;
     Gate *g = &d->gate;
     uint64_t last = now_ns();
+    bool dense = false;
 
     pthread_setname_np(pthread_self(), "vgpu-waiter");
     pthread_mutex_lock(&g->lock);
     while (g->works || !g->quit) {
         VkFence fences[WAIT_FENCES];
         uint32_t retired, n = newest_fences(g, fences);
+        VkResult result = VK_SUCCESS;
         uint64_t now;
-        VkResult result;
 
         if (!n) {
             g->asleep = true;
@@ -273,11 +309,16 @@ static void *waiter(void *opaque)
             last = now_ns();
             continue;
         }
-        pthread_mutex_unlock(&g->lock);
-        result = d->next.WaitForFences(d->handle, n, fences, VK_FALSE, TICK_NS);
+        if (dense) {
+            rest(g);
+        } else {
+            pthread_mutex_unlock(&g->lock);
+            result = d->next.WaitForFences(d->handle, n, fences, VK_FALSE, TICK_NS);
+            pthread_mutex_lock(&g->lock);
+        }
         now = now_ns();
-        pthread_mutex_lock(&g->lock);
         retired = retire(d, result == VK_ERROR_DEVICE_LOST);
+        dense = is_dense(g, dense, retired, now - last);
         if (!g->works && !g->begun && g->held) {
             lease_progress(process.lease, retired - 1); /* leaving counts one */
             leave_lease(g);

@@ -40,8 +40,10 @@ typedef struct Gate {
     Work *spare;
 
     pthread_t waiter;
-    bool has_waiter, asleep, quit;
-    uint64_t over_ns; /* how long work has gone on past the end of the slice */
+    bool has_waiter, quit;
+    bool asleep, resting; /* the waiter: until there is work; for a moment */
+    uint32_t dense;       /* so many ends of work in short order */
+    uint64_t over_ns;     /* how long work has gone on past the end of the slice */
 } Gate;
 
 void gate_init(Gate *g);
