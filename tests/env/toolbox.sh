@@ -24,7 +24,7 @@ TOOLBOX_PACKAGES=(
     # tests and benchmarks
     promtool openssl glib-networking
     xvfb socat gdb strace procps iproute2 e2fsprogs file python3-pil python3-yaml
-    bubblewrap shellcheck curl jq mandoc zsh
+    bubblewrap shellcheck curl jq mandoc zsh libvirt-common libxml2-utils
 )
 
 # Packages that start a service wherever they are installed: never on a host
