@@ -246,8 +246,8 @@ static void grant(Client *c, const struct vgpu_attach_request *r, const char *uu
     vm->uuid_given = !books_uuid_is_nil(r->uuid);
     vm->no_3d = hangs_off(c->daemon->books->hangs, vm);
     if (vm->no_3d) {
-        g_warning("%s: its work hung too often on %s: its 3D is off until `vgpuctl allow %s`", vm->name, vm->gpu,
-                  vm->name);
+        g_warning("%s: its work hung too often on %s: its 3D is off until `vgpuctl allow %s`", vm->name,
+                  vm->gpu, vm->name);
     }
     client_take(c, vm);
     if (departed) {

@@ -36,8 +36,8 @@ char *audit_bucket_tell(AuditBucket *b)
     g_string_printf(s, "%" G_GUINT64_FORMAT " more refusal%s not written down: ", (guint64)b->left_out,
                     b->left_out == 1 ? " was" : "s were");
     for (unsigned i = 0; i < AUDIT_KINDS && b->kinds[i].what; i++) {
-        g_string_append_printf(s, "%s%" G_GUINT64_FORMAT " of %s", i ? ", " : "", (guint64)b->kinds[i].left_out,
-                               b->kinds[i].what);
+        g_string_append_printf(s, "%s%" G_GUINT64_FORMAT " of %s", i ? ", " : "",
+                               (guint64)b->kinds[i].left_out, b->kinds[i].what);
         others -= b->kinds[i].left_out;
     }
     if (others) {

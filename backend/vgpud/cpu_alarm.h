@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Rings when a process has used some CPU time: a watch over one that sleeps, which costs nothing as long as it does. */
+/* Rings when a process has used some CPU time: a watch over one that sleeps, which costs nothing as long as
+ * it does. */
 #ifndef VGPUD_CPU_ALARM_H
 #define VGPUD_CPU_ALARM_H
 

@@ -61,7 +61,7 @@ struct Lease {
     uint64_t wait_since;
     LeaseMeter meter;
     LeaseDriver driver;
-    uint64_t driver_busy; /* the GPU's, at the driver's last look */
+    uint64_t driver_busy;     /* the GPU's, at the driver's last look */
     bool warm;                /* its CPU time counts: it has begun to work, not only to start */
     uint64_t contended, busy; /* the GPU's at the last charge */
     uint64_t held_ns;         /* how long it was held, but for now */

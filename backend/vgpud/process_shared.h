@@ -11,7 +11,8 @@
 typedef struct SharedOwner {
     uid_t uid;   /* of the renderer, on the host */
     uid_t other; /* of its QEMU: where it is another, a file's owner tells whose it is */
-    pid_t qemu;  /* else what this process has open is its guest's memory, and not counted; 0: nothing is known */
+    pid_t qemu; /* else what this process has open is its guest's memory, and not counted; 0: nothing is known
+                 */
 } SharedOwner;
 
 /*

@@ -48,8 +48,8 @@ bool sandbox_enter(const Sandbox *box, const char **what);
  */
 bool sandbox_limit(rlim_t processes, const char **what);
 
-/* Child: no file gets longer, memory that is shared included; and when the host has no memory left, it goes before a
- * QEMU does. */
+/* Child: no file gets longer, memory that is shared included; and when the host has no memory left, it goes
+ * before a QEMU does. */
 bool sandbox_limit_memory(rlim_t file, const char **what);
 
 #endif

@@ -56,9 +56,10 @@ static void drop_capabilities(const char *unit)
     static const struct {
         const char *name;
         int number;
-    } kept[] = { { "CAP_CHOWN", 0 },      { "CAP_SETGID", 6 },      { "CAP_SETUID", 7 },
-                 { "CAP_SYS_ADMIN", 21 }, { "CAP_SYS_PTRACE", 19 }, { "CAP_SYS_NICE", 23 },
-                 { "CAP_SETFCAP", 31 },   { "CAP_CHECKPOINT_RESTORE", 40 } };
+    } kept[] = { { "CAP_CHOWN", 0 },       { "CAP_SETGID", 6 },
+                 { "CAP_SETUID", 7 },      { "CAP_SYS_ADMIN", 21 },
+                 { "CAP_SYS_PTRACE", 19 }, { "CAP_SYS_NICE", 23 },
+                 { "CAP_SETFCAP", 31 },    { "CAP_CHECKPOINT_RESTORE", 40 } };
     g_auto(GStrv) keep = values_of(unit, "CapabilityBoundingSet");
     unsigned found = 0;
 

@@ -23,7 +23,7 @@
 #include "vgpud/vm.h"
 #include "vgpud/wire.h"
 
-#define QEMUS 4
+#define QEMUS        4
 #define RENDERER_PID (1 << 30) /* no process */
 
 typedef struct Input {
@@ -210,7 +210,8 @@ static void check_packet(const void *data, size_t size, unsigned fds)
     const struct vgpu_attach_event *event = data;
     const struct vgpu_attach_accepted *accepted = data;
 
-    FUZZ_ASSERT(size >= sizeof(*hdr) && hdr->magic == VGPU_ATTACH_MAGIC && hdr->version == VGPU_ATTACH_VERSION);
+    FUZZ_ASSERT(size >= sizeof(*hdr) && hdr->magic == VGPU_ATTACH_MAGIC &&
+                hdr->version == VGPU_ATTACH_VERSION);
     FUZZ_ASSERT(hdr->size == size && hdr->fd_count == fds);
     switch (hdr->type) {
     case VGPU_ATTACH_ACCEPTED:
@@ -300,7 +301,8 @@ static void request(unsigned i, Input *in)
 {
     static const char *const profiles[] = { "", "full", "quarter", "sixteenth", "half", "none" };
     uint8_t who = next(in), how = next(in), changes = next(in) % 8;
-    struct vgpu_attach_request r = { .max_outputs = 1 + who / 16, .flags = how & 1 ? VGPU_ATTACH_F_REJOIN : 0 };
+    struct vgpu_attach_request r = { .max_outputs = 1 + who / 16,
+                                     .flags = how & 1 ? VGPU_ATTACH_F_REJOIN : 0 };
 
     wire_header(&r.hdr, VGPU_ATTACH_REQUEST, sizeof(r), 0);
     g_strlcpy(r.profile, profiles[how / 2 % G_N_ELEMENTS(profiles)], sizeof(r.profile));
@@ -401,7 +403,8 @@ static void idle_changed(Daemon *unused)
 {
 }
 
-static GLogWriterOutput say_nothing(GLogLevelFlags level, const GLogField *fields, gsize count, gpointer unused)
+static GLogWriterOutput say_nothing(GLogLevelFlags level, const GLogField *fields, gsize count,
+                                    gpointer unused)
 {
     FUZZ_ASSERT(!(level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL)));
     return G_LOG_WRITER_HANDLED;
@@ -425,7 +428,8 @@ static void set_up(void)
     address_size = (socklen_t)(G_STRUCT_OFFSET(struct sockaddr_un, sun_path) + 1 +
                                (size_t)g_snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1,
                                                   "vgpu-fuzz-%d", (int)getpid()));
-    FUZZ_ASSERT(bind(listening, (struct sockaddr *)&address, address_size) == 0 && listen(listening, 16) == 0);
+    FUZZ_ASSERT(bind(listening, (struct sockaddr *)&address, address_size) == 0 &&
+                listen(listening, 16) == 0);
     attach_serve(d, listening);
     for (unsigned i = 0; i < QEMUS; i++) {
         qemu[i] = -1;

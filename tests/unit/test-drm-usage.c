@@ -12,11 +12,12 @@
 /* As Linux 6.12's i915 writes it; the rest of the file comes first, as in any fdinfo. */
 static char *i915(unsigned client, uint64_t render, uint64_t copy, uint64_t video)
 {
-    return g_strdup_printf("pos:\t0\nflags:\t02100002\nmnt_id:\t25\nino:\t422\ndrm-driver:\ti915\n"
-                           "drm-client-id:\t%u\ndrm-pdev:\t0000:00:02.0\ndrm-total-system0:\t3456 KiB\n"
-                           "drm-engine-render:\t%" G_GUINT64_FORMAT " ns\ndrm-engine-copy:\t%" G_GUINT64_FORMAT
-                           " ns\ndrm-engine-video:\t%" G_GUINT64_FORMAT " ns\ndrm-engine-capacity-video:\t2\n",
-                           client, (guint64)render, (guint64)copy, (guint64)video);
+    return g_strdup_printf(
+        "pos:\t0\nflags:\t02100002\nmnt_id:\t25\nino:\t422\ndrm-driver:\ti915\n"
+        "drm-client-id:\t%u\ndrm-pdev:\t0000:00:02.0\ndrm-total-system0:\t3456 KiB\n"
+        "drm-engine-render:\t%" G_GUINT64_FORMAT " ns\ndrm-engine-copy:\t%" G_GUINT64_FORMAT
+        " ns\ndrm-engine-video:\t%" G_GUINT64_FORMAT " ns\ndrm-engine-capacity-video:\t2\n",
+        client, (guint64)render, (guint64)copy, (guint64)video);
 }
 
 static uint64_t look(DrmUsage *u, char **texts)
@@ -71,8 +72,10 @@ static void test_texts(void)
         { "drm-driver:\tamdgpu\ndrm-client-id:\t3\ndrm-pdev:\t0000:03:00.0\npasid:\t32772\n"
           "drm-engine-gfx:\t1000 ns\ndrm-engine-compute:\t4000 ns\n",
           true, 4000 },
-        { "drm-client-id:\t3\ndrm-engine-gpu:\t77 ns\ndrm-cycles-gpu:\t9\ndrm-maxfreq-gpu:\t8 Hz\n", true, 77 },
-        { "drm-client-id:\t3\ndrm-pdev:\t0000:04:00.0\ndrm-engine-gfx:\t1000 ns\n", false, 0 }, /* another GPU */
+        { "drm-client-id:\t3\ndrm-engine-gpu:\t77 ns\ndrm-cycles-gpu:\t9\ndrm-maxfreq-gpu:\t8 Hz\n", true,
+          77 },
+        { "drm-client-id:\t3\ndrm-pdev:\t0000:04:00.0\ndrm-engine-gfx:\t1000 ns\n", false,
+          0 }, /* another GPU */
         { "drm-client-id:\t3\ndrm-pdev:\t0000:03:00.\ndrm-engine-gfx:\t1000 ns\n", false, 0 },
         { "drm-client-id:\tx\ndrm-engine-gfx:\t1000 ns\n", false, 0 },
         { "drm-driver:\tgfx\ndrm-engine-gfx:\t1000 ns\n", false, 0 }, /* no client: it cannot be told apart */
@@ -82,7 +85,8 @@ static void test_texts(void)
         { "drm-client-id:\t3\ndrm-engine-:\t5 ns\n", true, 0 },
         { "drm-client-id:\t3\ndrm-engine-a:\t5 ns\ndrm-engine-capacity-a:\t0\n", true, 5 },
         { "drm-client-id:\t3\ndrm-engine-a:\t8 ns\ndrm-engine-capacity-a:\t99999999\n", true, 8 },
-        { "drm-client-id:\t3\ndrm-cycles-rcs:\t28257900\ndrm-total-cycles-rcs:\t7655183225\n", true, 0 }, /* xe */
+        { "drm-client-id:\t3\ndrm-cycles-rcs:\t28257900\ndrm-total-cycles-rcs:\t7655183225\n", true,
+          0 },                                                 /* xe */
         { "drm-client-id:\t3\ndrm-engine-a:\t5 ns", true, 5 }, /* cut */
         { "drm-client-id:\t3\ndrm-engine-a:", true, 0 },
     };

@@ -137,13 +137,14 @@ static void test_restart(void)
 
 static void test_damaged(void)
 {
-    static const char good[] = "[hangs 0]\nvm=uuid " UUID_A "\ndevice=vgpu0\nowner=1000\noff=true\nat-0=3000000\n"
-                               "at-1=2000000\nat-2=1000000\n";
+    static const char good[] =
+        "[hangs 0]\nvm=uuid " UUID_A "\ndevice=vgpu0\nowner=1000\noff=true\nat-0=3000000\n"
+        "at-1=2000000\nat-2=1000000\n";
     static const struct {
         const char *from, *to;
     } damages[] = {
-        { "vm=uuid", "vm=" },          { "vm=uuid", "wm=" },       { "device=vgpu0", "device=" },
-        { "owner=1000", "owner=-1" },  { "owner=1000", "" },       { "at-2=1000000", "at-2=x" },
+        { "vm=uuid", "vm=" },          { "vm=uuid", "wm=" },          { "device=vgpu0", "device=" },
+        { "owner=1000", "owner=-1" },  { "owner=1000", "" },          { "at-2=1000000", "at-2=x" },
         { "at-1=2000000", "at-1=-1" }, { "owner=1000", "owner=1e3" },
     };
 

@@ -255,14 +255,14 @@ static void test_driver(void)
     static const struct {
         uint64_t seen, charged, excess;
     } looks[] = {
-        { 500, 40, 0 },      /* what was before is nobody's business */
-        { 600, 140, 0 },     /* honest */
-        { 710, 240, 0 },     /* the figures are of slightly different times */
+        { 500, 40, 0 },  /* what was before is nobody's business */
+        { 600, 140, 0 }, /* honest */
+        { 710, 240, 0 }, /* the figures are of slightly different times */
         { 800, 340, 0 },
-        { 1800, 340, 980 },  /* a second without a lease, less what times may be apart */
-        { 1800, 1320, 0 },   /* the caller has charged that */
+        { 1800, 340, 980 }, /* a second without a lease, less what times may be apart */
+        { 1800, 1320, 0 },  /* the caller has charged that */
         { 1900, 1420, 0 },
-        { 1900, 11420, 0 },  /* ten seconds held while others waited, and not used: no credit */
+        { 1900, 11420, 0 }, /* ten seconds held while others waited, and not used: no credit */
         { 2900, 11420, 960 },
     };
     LeaseDriver d = { 0 };
