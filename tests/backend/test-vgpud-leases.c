@@ -130,6 +130,32 @@ static bool may_nice(void)
     return setpriority(PRIO_PROCESS, 0, value - 1) == 0 && setpriority(PRIO_PROCESS, 0, value) == 0;
 }
 
+/* The liar's threads come after all others', until it has made up for what it took. */
+static void expect_last(Vgpud *d, Load *l, pid_t liar, unsigned cpus)
+{
+    int before = getpriority(PRIO_PROCESS, 0);
+    int64_t start = g_get_monotonic_time();
+    uint64_t burnt = cpu_ns(liar);
+    double part;
+
+    for (unsigned i = 0; i < 100 && nice_value(liar) != 19; i++) {
+        pump(l, 2, 100);
+    }
+    part = (double)(cpu_ns(liar) - burnt) / (double)(g_get_monotonic_time() - start) / 1000 / cpus;
+    if (nice_value(liar) != 19 && part < 0.2) { /* a tenth is its own, and some more is let pass */
+        g_test_skip("this machine gave it too little CPU time to be too much");
+        return;
+    }
+    g_assert_cmpint(nice_value(liar), ==, 19);
+    g_assert_cmpint(nice_value(vgpud_renderer_pid(d, "b")), ==, before);
+    for (unsigned i = 0; i < 100 && nice_value(liar) == 19; i++) {
+        frontend_collect(l[0].f, NULL);
+        frontend_collect(l[1].f, NULL);
+        g_usleep(100000);
+    }
+    g_assert_cmpint(nice_value(liar), ==, before);
+}
+
 /*
  * A renderer that does not wait for its turns and claims nothing: its CPU time
  * is charged all the same; and as it has more than its share of it, its threads
@@ -158,17 +184,7 @@ static void test_liar(void)
     g_assert_cmpfloat((double)used, >, 0.8 * (double)burnt / cpus);
     g_assert_cmpint(vm_number(d, "liar", "understated_ns"), >, 0);
     if (may_nice() && cpus <= 4) { /* of more, its one thread has no more than its share */
-        for (unsigned i = 0; i < 100 && nice_value(pid) != 19; i++) {
-            pump(l, 2, 100);
-        }
-        g_assert_cmpint(nice_value(pid), ==, 19);
-        g_assert_cmpint(nice_value(vgpud_renderer_pid(d, "b")), ==, getpriority(PRIO_PROCESS, 0));
-        for (unsigned i = 0; i < 100 && nice_value(pid) == 19; i++) {
-            frontend_collect(l[0].f, NULL);
-            frontend_collect(l[1].f, NULL);
-            g_usleep(100000);
-        }
-        g_assert_cmpint(nice_value(pid), ==, getpriority(PRIO_PROCESS, 0));
+        expect_last(d, l, pid, cpus);
     }
     load_end(&l[0]);
     load_end(&l[1]);
