@@ -236,7 +236,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     figures = g_array_new(false, false, sizeof(Figure));
 
-    d = duel_new(DUEL_FEATURES);
+    d = duel_new(DUEL_FEATURES, NULL);
     for (i = 0; i < G_N_ELEMENTS(sizes); i++) {
         orders(d, sizes[i]);
     }

@@ -16,7 +16,7 @@
 /* The same with a renderer that keeps to the contract: so the others fail for what they say. */
 static void honest(Gpu *none)
 {
-    Duel *d = duel_new(DUEL_FEATURES);
+    Duel *d = duel_new(DUEL_FEATURES, NULL);
 
     g_assert_cmpuint(fake_window(d->fake), ==, DUEL_WINDOW);
     duel_map_well(d, 0, PAGE);
@@ -34,7 +34,7 @@ static void honest(Gpu *none)
 
 static void no_blobs_no_window(Gpu *none)
 {
-    Duel *d = duel_new(1ull << VIRTIO_GPU_F_EDID);
+    Duel *d = duel_new(1ull << VIRTIO_GPU_F_EDID, NULL);
 
     g_assert_false(gpu_has(d->gpu, VIRTIO_GPU_F_RESOURCE_BLOB));
     g_assert_cmpuint(window_capability(d->gpu), ==, 0);
@@ -52,7 +52,7 @@ static void no_blobs_no_window(Gpu *none)
 /* The window is as large as on the first day, whatever a later vgpud says. */
 static void window_is_kept(Gpu *none)
 {
-    Duel *d = duel_new(DUEL_FEATURES);
+    Duel *d = duel_new(DUEL_FEATURES, NULL);
 
     fake_set_options(d->fake, (FakeOptions){ .features = DUEL_FEATURES, .hostmem = 4096 * MIB });
     fake_send_bytes(d->fake, "nonsense, and enough of it", 24, NULL, 0);
@@ -65,7 +65,7 @@ static void window_is_kept(Gpu *none)
 
 static void wrong_descriptors(Gpu *none)
 {
-    Duel *d = duel_new(DUEL_FEATURES);
+    Duel *d = duel_new(DUEL_FEATURES, NULL);
     enum { SEALED = F_SEAL_SHRINK };
     g_autofree char *path = g_build_filename(g_get_tmp_dir(), "file", NULL);
     const char *what;
@@ -170,7 +170,7 @@ static void wrong_descriptors(Gpu *none)
 /* A page that a file ends in is there in whole: lavapipe's memory is such files. */
 static void last_page_in_part(Gpu *none)
 {
-    Duel *d = duel_new(DUEL_FEATURES);
+    Duel *d = duel_new(DUEL_FEATURES, NULL);
     struct vgpu_channel_blob_map m = duel_map_of(d, 0, 4 * PAGE);
     int fd = memfd_create("short", MFD_ALLOW_SEALING);
     uint32_t word = DUEL_MARK;
@@ -189,7 +189,7 @@ static void last_page_in_part(Gpu *none)
 /* Memory that is all right but that the host will not map so: an answer, not the end. */
 static void cannot_be_mapped(Gpu *none)
 {
-    Duel *d = duel_new(DUEL_FEATURES);
+    Duel *d = duel_new(DUEL_FEATURES, NULL);
     struct vgpu_channel_blob_map m;
     int fd = duel_memory(PAGE, F_SEAL_SHRINK | F_SEAL_WRITE), sealed = duel_memory(PAGE, F_SEAL_SHRINK);
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", sealed);
@@ -214,7 +214,7 @@ static void cannot_be_mapped(Gpu *none)
 
 static void wrong_fields(Gpu *none)
 {
-    Duel *d = duel_new(DUEL_FEATURES);
+    Duel *d = duel_new(DUEL_FEATURES, NULL);
     const struct {
         const char *what;
         uint64_t offset, size;
@@ -254,7 +254,7 @@ static void wrong_fields(Gpu *none)
 
 static void wrong_unmaps(Gpu *none)
 {
-    Duel *d = duel_new(DUEL_FEATURES);
+    Duel *d = duel_new(DUEL_FEATURES, NULL);
     const struct {
         const char *what;
         uint64_t offset, size;
@@ -289,7 +289,7 @@ static void wrong_unmaps(Gpu *none)
 /* Of before a reset, or of no time at all: no map, no answer, whatever else it says. */
 static void wrong_generation(Gpu *none)
 {
-    Duel *d = duel_new(DUEL_FEATURES);
+    Duel *d = duel_new(DUEL_FEATURES, NULL);
     uint32_t now = fake_generation(d->fake);
     const uint32_t wrong[] = { 0, now - 1, now + 1, UINT32_MAX };
     int fd = duel_memory(PAGE, F_SEAL_SHRINK);
@@ -324,7 +324,7 @@ static void wrong_generation(Gpu *none)
 /* As many as the contract has, and one more. */
 static void too_many(Gpu *none)
 {
-    Duel *d = duel_new(DUEL_FEATURES);
+    Duel *d = duel_new(DUEL_FEATURES, NULL);
     int fd = duel_memory(PAGE, F_SEAL_SHRINK);
     struct vgpu_channel_blob_map m;
     unsigned i;
@@ -352,7 +352,7 @@ static void too_many(Gpu *none)
 
 static void half_messages(Gpu *none)
 {
-    Duel *d = duel_new(DUEL_FEATURES);
+    Duel *d = duel_new(DUEL_FEATURES, NULL);
     int fd = duel_memory(PAGE, F_SEAL_SHRINK), two[2] = { fd, fd };
     struct {
         struct vgpu_channel_hdr hdr;
@@ -443,7 +443,7 @@ static gpointer talk(gpointer opaque)
 
 static void flood_of(uint64_t size)
 {
-    Duel *d = duel_new(DUEL_FEATURES);
+    Duel *d = duel_new(DUEL_FEATURES, NULL);
     Talker t = { .duel = d, .fd = duel_memory(size, F_SEAL_SHRINK), .size = size };
     int64_t worst = 0, start = g_get_monotonic_time(), end = start + 3 * G_USEC_PER_SEC;
     GThread *thread = g_thread_new("talker", talk, &t);
@@ -480,7 +480,7 @@ static void flood_of_large_maps(Gpu *none)
 /* One that does not listen to the answers is not waited for. */
 static void flood_unread(Gpu *none)
 {
-    Duel *d = duel_new(DUEL_FEATURES);
+    Duel *d = duel_new(DUEL_FEATURES, NULL);
     unsigned said = 0;
 
     while (said < 100000 && duel_send_unmap(d, 0, PAGE)) {
@@ -500,7 +500,7 @@ static void flood_unread(Gpu *none)
 /* Memory that is mapped cannot be taken away: reading it is never a SIGBUS. */
 static void cannot_shrink(Gpu *none)
 {
-    Duel *d = duel_new(DUEL_FEATURES);
+    Duel *d = duel_new(DUEL_FEATURES, NULL);
     struct vgpu_channel_blob_map m = duel_map_of(d, 0, 4 * PAGE);
     int fd = duel_memory(4 * PAGE, F_SEAL_SHRINK);
 

@@ -20,7 +20,7 @@ static void duel_driver(Duel *d)
     fake_drain(d->fake);
 }
 
-Duel *duel_new(uint64_t features)
+Duel *duel_new(uint64_t features, const char *args)
 {
     Duel *d = g_new0(Duel, 1);
     g_autofree char *device = NULL, *redirect = NULL;
@@ -28,7 +28,7 @@ Duel *duel_new(uint64_t features)
     d->fake = fake_new((FakeOptions){ .features = features, .hostmem = 512 * MIB });
     d->log = g_build_filename(g_get_tmp_dir(), "qemu.log", NULL);
     device = g_strdup_printf("vgpu-pci,id=gpu0,hostmem=64M,socket=%s", fake_socket(d->fake));
-    redirect = g_strdup_printf("2> %s", d->log);
+    redirect = g_strdup_printf("%s 2> %s", args ?: "", d->log);
     d->vm = vm_start(device, redirect);
     fake_wait_renderer(d->fake, ++d->renderers);
     duel_driver(d);

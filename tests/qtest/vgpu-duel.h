@@ -22,8 +22,8 @@ typedef struct Duel {
     uint64_t serial;
 } Duel;
 
-/* A VM with its driver at work; features are the renderer's. */
-Duel *duel_new(uint64_t features);
+/* A VM with its driver at work; features are the renderer's, args more of QEMU's or NULL. */
+Duel *duel_new(uint64_t features, const char *args);
 void duel_free(Duel *d);
 /* The VM is reset, and another renderer has its try. */
 void duel_next_renderer(Duel *d);
