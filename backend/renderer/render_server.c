@@ -29,6 +29,7 @@
 
 struct RenderServer {
     int socket; /* virglrenderer's end; -1: given away */
+    int cut;    /* another descriptor of the same, to shut it down by */
     int hello;
     int log;
     int pidfd;
@@ -189,6 +190,7 @@ static bool start(RenderServer *s, const RenderServerConfig *config, GError **er
         pid = fork_server(&in, error);
     }
     s->socket = socket[0];
+    s->cut = fcntl(socket[0], F_DUPFD_CLOEXEC, 3);
     s->hello = hello[0];
     s->log = log[0];
     s->wake = wake[1];
@@ -208,7 +210,7 @@ RenderServer *render_server_start(const RenderServerConfig *config, GError **err
 {
     RenderServer *s = g_new0(RenderServer, 1);
 
-    s->socket = s->hello = s->log = s->pidfd = s->wake = -1;
+    s->socket = s->cut = s->hello = s->log = s->pidfd = s->wake = -1;
     if (!start(s, config, error)) {
         render_server_free(s);
         return NULL;
@@ -224,6 +226,7 @@ void render_server_free(RenderServer *s)
     /* It ends when nobody is at the other end of its socket. */
     close_fd(&s->wake);
     close_fd(&s->socket);
+    close_fd(&s->cut);
     close_fd(&s->hello);
     close_fd(&s->log);
     close_fd(&s->pidfd);
@@ -246,6 +249,11 @@ int render_server_take_socket(RenderServer *s)
     return fd;
 }
 
+int render_server_socket(const RenderServer *s)
+{
+    return s->cut;
+}
+
 int render_server_fd(const RenderServer *s)
 {
     return s->pidfd;
@@ -264,7 +272,7 @@ static bool readable(int fd, int timeout_ms)
 
 bool render_server_alive(const RenderServer *s)
 {
-    return !readable(s->pidfd, 0);
+    return !render_server_has_hung_up(s->cut) && !readable(s->pidfd, 0);
 }
 
 /* ---- its log ---- */
@@ -351,9 +359,9 @@ bool render_server_hello(RenderServer *s, int timeout_ms, uint32_t *slot, int *l
     return *leash >= 0;
 }
 
-bool render_server_has_hung_up(int leash)
+bool render_server_has_hung_up(int fd)
 {
-    struct pollfd p = { .fd = leash };
+    struct pollfd p = { .fd = fd };
 
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
 }

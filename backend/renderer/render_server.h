@@ -47,8 +47,12 @@ void render_server_wake(RenderServer *s);
 /* virglrenderer's end of its socket; the caller's.  -1: it was taken already. */
 int render_server_take_socket(RenderServer *s);
 
+/* The same socket: shut down, it ends the waiting of who waits for the server. */
+int render_server_socket(const RenderServer *s);
+
 /* Readable once it has ended. */
 int render_server_fd(const RenderServer *s);
+/* And talks to us. */
 bool render_server_alive(const RenderServer *s);
 
 /* Readable when there is something to read for render_server_log. */
@@ -62,7 +66,7 @@ void render_server_log(RenderServer *s);
  */
 bool render_server_hello(RenderServer *s, int timeout_ms, uint32_t *slot, int *leash);
 
-/* Whether the process at the other end of a leash has ended. */
-bool render_server_has_hung_up(int leash);
+/* Whether nobody is at the other end, of a leash say. */
+bool render_server_has_hung_up(int fd);
 
 #endif

@@ -164,6 +164,20 @@ static void process_gone(Renderer *r, VenusProcess *p)
     }
 }
 
+/* They would end by themselves, if they can. */
+static void end_all_processes(Venus *v)
+{
+    GHashTableIter iter;
+    gpointer process;
+
+    g_hash_table_iter_init(&iter, v->processes);
+    while (g_hash_table_iter_next(&iter, &process, NULL)) {
+        if (write(((VenusProcess *)process)->leash, "", 1) < 0) {
+            continue; /* it has ended */
+        }
+    }
+}
+
 static void server_gone(Renderer *r)
 {
     Venus *v = r->venus;
@@ -175,6 +189,7 @@ static void server_gone(Renderer *r)
     }
     v->gone = true;
     log_say("the render server has ended: VM '%s' has no Vulkan until it gets another renderer", r->vm_name);
+    end_all_processes(v);
     for (GList *l = contexts; l; l = l->next) {
         VenusContext *ctx = l->data;
 
@@ -332,8 +347,10 @@ uint32_t venus_context_create(Renderer *r, uint32_t ctx_id, const char *name, ui
     virgl_set_name(ctx->name, sizeof(ctx->name), name, name_len);
     render_server_wake(r->venus->server);
     forget_hellos(r->venus);
+    venus_guard_enter_server(&r->venus->guard, r->venus->server);
     ret = virgl_renderer_context_create_with_flags(ctx_id, VIRTIO_GPU_CAPSET_VENUS,
                                                    (uint32_t)strlen(ctx->name), ctx->name);
+    venus_guard_leave(&r->venus->guard);
     if (ret) {
         context_free(ctx);
         ledger_refund(r->ledger, PROCESS_BYTES);

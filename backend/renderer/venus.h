@@ -24,7 +24,7 @@
  * for room in their sockets.  Work that does not end is ended by the layer, with
  * its process.  But a process may also wait for the guest, for ever (a ring that
  * waits for a command that never comes), so a thread here, the guard, watches how
- * long the render thread has been waiting and ends who keeps it: venus_guard.c.
+ * long the render thread has been waiting and ends who keeps it (venus_guard.c).
  */
 #ifndef VGPU_RENDERER_VENUS_H
 #define VGPU_RENDERER_VENUS_H
@@ -62,7 +62,8 @@ typedef struct VenusGuard {
     GThread *thread;
     bool quit;
     unsigned processes; /* while there are none it sleeps */
-    int leash;          /* of the process that the render thread is with; -1: none */
+    int fd;             /* of the process that the render thread is with; -1: none */
+    bool socket;        /* it is to be shut down, not written to */
     int64_t since;      /* monotonic, us */
     uint64_t (*patience)(void *opaque);
     void *opaque;
@@ -119,6 +120,7 @@ void venus_fences_finish_context(VenusFences *f, uint32_t ctx_id);
 bool venus_guard_start(VenusGuard *g, uint64_t (*patience)(void *opaque), void *opaque, GError **error);
 void venus_guard_stop(VenusGuard *g);
 void venus_guard_enter(VenusGuard *g, const VenusContext *ctx);
+void venus_guard_enter_server(VenusGuard *g, const RenderServer *s);
 void venus_guard_leave(VenusGuard *g);
 void venus_guard_count(VenusGuard *g, int more);
 

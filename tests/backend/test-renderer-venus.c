@@ -598,8 +598,39 @@ static void test_stopped(void)
     expect_log(f, "has not answered");
     wait_contexts(f, server, 1);
     OKAY(gpu_blob_host(f, 1, 1, PAGE));
-    USED(CONTEXT + PAGE);
+    wait_used(f, CONTEXT + PAGE);
     CHECK(gpu_submit(f, 2, &(uint32_t){ 0 }, 1), ERR_PARAM);
+}
+
+/* The same of the server: Vulkan is over, and nothing else. */
+static void test_server_stopped(void)
+{
+    g_autofree char *layer = layer_option();
+    const char *args[] = { layer, NULL };
+    FrontendOptions o = { .renderer = "virgl", .memory = 64 * MIB, .args = args };
+    g_autoptr(Leased) v = leased_new(&o, true);
+    Frontend *f = v->f;
+    pid_t server = server_of(f);
+    g_autoptr(Pending) p = NULL;
+
+    __atomic_store_n(&v->h.page->hang_timeout_ns, 1500ull * 1000 * 1000, __ATOMIC_RELAXED);
+    g_atomic_int_set(&v->generous, 1);
+    OKAY(gpu_context_create(f, 1, VENUS));
+    OKAY(gpu_blob_host(f, 1, 1, PAGE));
+    kill(server, SIGSTOP);
+    kill(context_of(server), SIGSTOP);
+    p = fenced(f, 1, 1, 1);
+    CHECK(gpu_context_create(f, 2, VENUS), ERR_UNSPEC);
+    expect_log(f, "has not answered");
+    expect_log(f, "has no Vulkan until");
+    g_assert_true(frontend_wait(f, p, SOON));
+    CHECK(gpu_context_create(f, 2, VENUS), ERR_UNSPEC);
+    OKAY(gpu_context_create(f, 3, 2));
+    OKAY(gpu_context_destroy(f, 3));
+    OKAY(gpu_context_destroy(f, 1));
+    OKAY(gpu_unref(f, 1));
+    wait_contexts(f, server, 0);
+    wait_used(f, 0);
 }
 
 static void test_server_killed(void)
@@ -763,6 +794,7 @@ int main(int argc, char **argv)
         { "/venus/killed", test_killed },
         { "/venus/garbage", test_garbage },
         { "/venus/stopped", test_stopped },
+        { "/venus/server-stopped", test_server_stopped },
         { "/venus/server-killed", test_server_killed },
         { "/venus/reset", test_reset },
         { "/venus/box", test_box },
