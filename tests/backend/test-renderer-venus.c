@@ -1,127 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Vulkan contexts: the real renderer with virglrenderer's render server and our
- * layer in it, on whatever Vulkan driver there is.  What a guest could do
- * wrong, and what is left when a process of theirs dies.
+ * layer in it, on whatever Vulkan driver there is.  What a guest sees of them and
+ * what it could do wrong.
  */
-#include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "attach.h"
 #include "bar.h"
-#include "gpu_blob.h"
-#include "leased.h"
-
-#define MIB    (1ull << 20)
-#define PAGE   4096u
-#define WINDOW (64 * MIB)
-#define VENUS  VIRTIO_GPU_CAPSET_VENUS
-#define SOON   10000
-/* What a context is charged at: a process. */
-#define CONTEXT (4 * MIB)
-
-static char *layer_option(void)
-{
-    return g_strdup_printf("--vulkan-layer=%s", g_getenv("VGPU_VULKAN_LAYER"));
-}
-
-static Frontend *start(const char *more)
-{
-    g_autofree char *layer = layer_option();
-    const char *args[] = { layer, more, NULL };
-    FrontendOptions o = { .renderer = "virgl", .ram = 64 * MIB, .memory = 64 * MIB, .args = args };
-
-    return frontend_new(&o);
-}
-
-static void check(Frontend *f, const char *what, uint32_t got, uint32_t want)
-{
-    if (!f->dead && got != want) {
-        g_test_fail_printf("%s: response 0x%x, not 0x%x", what, got, want);
-    }
-}
-
-#define CHECK(call, want) check(f, #call, call, want)
-#define OKAY(call)        CHECK(call, OK_NODATA)
-#define USED(want)        g_assert_cmpuint(frontend_used(f), ==, want)
-
-static void expect_log(Frontend *f, const char *text)
-{
-    g_autofree char *log = frontend_log(f);
-
-    if (!strstr(log, text)) {
-        g_test_fail_printf("the log does not say '%s'", text);
-    }
-}
-
-/* ---- their processes ---- */
-
-static pid_t child_of(pid_t pid)
-{
-    g_autoptr(GArray) c = proc_children(pid);
-
-    g_assert_cmpuint(c->len, ==, 1);
-    return g_array_index(c, pid_t, 0);
-}
-
-static pid_t server_of(Frontend *f)
-{
-    return child_of(f->pid);
-}
-
-static unsigned contexts_of(pid_t server)
-{
-    g_autoptr(GArray) c = proc_children(server);
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < c->len; i++) {
-        n += proc_alive(g_array_index(c, pid_t, i));
-    }
-    return n;
-}
-
-/* Where there is one only. */
-static pid_t context_of(pid_t server)
-{
-    g_autoptr(GArray) c = proc_children(server);
-
-    for (unsigned i = 0; i < c->len; i++) {
-        if (proc_alive(g_array_index(c, pid_t, i))) {
-            return g_array_index(c, pid_t, i);
-        }
-    }
-    g_assert_not_reached();
-}
-
-static void wait_contexts(Frontend *f, pid_t server, unsigned want)
-{
-    int64_t deadline = g_get_monotonic_time() + SOON * 1000ll;
-
-    while (contexts_of(server) != want && g_get_monotonic_time() < deadline) {
-        g_usleep(1000);
-        frontend_collect(f, NULL);
-    }
-    g_assert_cmpuint(contexts_of(server), ==, want);
-}
-
-/* The renderer hears of a death a moment after it. */
-static void wait_used(Frontend *f, uint64_t want)
-{
-    int64_t deadline = g_get_monotonic_time() + SOON * 1000ll;
-
-    while (frontend_used(f) != want && g_get_monotonic_time() < deadline) {
-        g_usleep(1000);
-        frontend_collect(f, NULL);
-    }
-    USED(want);
-}
+#include "venus.h"
 
 /* ---- what a guest sees ---- */
 
 static void test_capset(void)
 {
-    g_autoptr(Frontend) f = start(NULL);
+    g_autoptr(Frontend) f = venus_start(NULL);
     struct virtio_gpu_resp_capset_info info;
     uint32_t caps[64];
 
@@ -140,7 +32,7 @@ static void test_capset(void)
 
 static void test_not_allowed(void)
 {
-    g_autoptr(Frontend) f = start("--apis=gl");
+    g_autoptr(Frontend) f = venus_start("--apis=gl");
     struct virtio_gpu_resp_capset_info info;
     g_autoptr(GArray) children = proc_children(f->pid);
 
@@ -152,7 +44,7 @@ static void test_not_allowed(void)
 
 static void test_alone(void)
 {
-    g_autoptr(Frontend) f = start("--apis=vulkan");
+    g_autoptr(Frontend) f = venus_start("--apis=vulkan");
     struct virtio_gpu_resp_capset_info info;
 
     g_assert_true(gpu_find_capset(f, VENUS, &info));
@@ -166,7 +58,7 @@ static void test_alone(void)
 
 static void missing(const char *option, const char *says)
 {
-    g_autofree char *layer = layer_option();
+    g_autofree char *layer = venus_option();
     const char *args[] = { layer, option, NULL };
     FrontendOptions o = { .renderer = "virgl", .args = args };
     g_autoptr(Frontend) f = frontend_new(&o);
@@ -181,8 +73,8 @@ static void missing(const char *option, const char *says)
 /* Nobody wants Vulkan: what is there is a child of the renderer's that waits. */
 static void test_unused(void)
 {
-    g_autoptr(Frontend) f = start(NULL);
-    pid_t server = server_of(f);
+    g_autoptr(Frontend) f = venus_start(NULL);
+    pid_t server = venus_server(f);
     g_autofree char *before = proc_status(server, "Name"), *after = NULL;
 
     g_assert_cmpstr(before, ==, "vgpu-vulkan");
@@ -207,17 +99,17 @@ static void test_without_layer(void)
     g_autoptr(Frontend) f = frontend_new(&o);
 
     CHECK(gpu_context_create(f, 1, VENUS), ERR_UNSPEC);
-    expect_log(f, "does not say hello");
+    venus_expect_log(f, "does not say hello");
     OKAY(gpu_context_create(f, 1, 2));
-    wait_contexts(f, server_of(f), 0);
+    venus_wait_contexts(f, venus_server(f), 0);
 }
 
 /* ---- contexts ---- */
 
 static void test_contexts(void)
 {
-    g_autoptr(Frontend) f = start(NULL);
-    pid_t server = server_of(f);
+    g_autoptr(Frontend) f = venus_start(NULL);
+    pid_t server = venus_server(f);
     unsigned fds, base_fds;
 
     OKAY(gpu_context_create(f, 7, VENUS));
@@ -225,10 +117,10 @@ static void test_contexts(void)
     CHECK(gpu_context_create(f, 7, 2), ERR_CONTEXT);
     OKAY(gpu_context_create(f, 8, 2));
     CHECK(gpu_context_create(f, 8, VENUS), ERR_CONTEXT);
-    g_assert_cmpuint(contexts_of(server), ==, 1);
+    g_assert_cmpuint(venus_contexts(server), ==, 1);
     OKAY(gpu_context_destroy(f, 7));
     CHECK(gpu_context_destroy(f, 7), ERR_CONTEXT);
-    wait_contexts(f, server, 0);
+    venus_wait_contexts(f, server, 0);
     base_fds = proc_fd_count(f->pid);
     for (unsigned i = 0; i < 50 && !f->dead; i++) {
         OKAY(gpu_context_create(f, 100 + i % 3, VENUS));
@@ -236,9 +128,9 @@ static void test_contexts(void)
         OKAY(gpu_context_destroy(f, 100 + i % 3));
         OKAY(gpu_unref(f, 1));
     }
-    wait_contexts(f, server, 0);
+    venus_wait_contexts(f, server, 0);
     OKAY(gpu_context_destroy(f, 8));
-    wait_used(f, 0);
+    venus_wait_used(f, 0);
     gpu_still_works(f);
     fds = proc_fd_count(f->pid);
     g_assert_cmpuint(fds, <=, base_fds);
@@ -248,7 +140,7 @@ static void test_contexts(void)
 
 static void test_max_contexts(void)
 {
-    g_autoptr(Frontend) f = start("--max-contexts=3");
+    g_autoptr(Frontend) f = venus_start("--max-contexts=3");
 
     OKAY(gpu_context_create(f, 1, VENUS));
     OKAY(gpu_context_create(f, 2, 2));
@@ -262,46 +154,46 @@ static void test_max_contexts(void)
 /* As many as there can be processes, and as many again at once. */
 static void test_many(void)
 {
-    g_autofree char *layer = layer_option();
+    g_autofree char *layer = venus_option();
     const char *args[] = { layer, NULL };
     FrontendOptions o = { .renderer = "virgl", .memory = 1024 * MIB, .args = args };
     g_autoptr(Frontend) f = frontend_new(&o);
-    pid_t server = server_of(f);
+    pid_t server = venus_server(f);
 
     for (unsigned round = 0; round < 2 && !f->dead; round++) {
         for (unsigned i = 1; i <= 128; i++) {
             OKAY(gpu_context_create(f, i, VENUS));
         }
         CHECK(gpu_context_create(f, 129, VENUS), ERR_MEMORY);
-        g_assert_cmpuint(contexts_of(server), ==, 128);
+        g_assert_cmpuint(venus_contexts(server), ==, 128);
         USED(128 * CONTEXT);
         for (unsigned i = 1; i <= 128; i++) {
             OKAY(gpu_context_destroy(f, i));
         }
     }
-    wait_contexts(f, server, 0);
-    wait_used(f, 0);
+    venus_wait_contexts(f, server, 0);
+    venus_wait_used(f, 0);
 }
 
 /* A process costs something, whatever it does. */
 static void test_no_memory(void)
 {
-    g_autoptr(Frontend) f = start(NULL);
+    g_autoptr(Frontend) f = venus_start(NULL);
 
     for (unsigned i = 1; i <= 16; i++) {
         OKAY(gpu_context_create(f, i, VENUS));
     }
     CHECK(gpu_context_create(f, 17, VENUS), ERR_MEMORY);
     OKAY(gpu_context_destroy(f, 16));
-    wait_used(f, 15 * CONTEXT);
+    venus_wait_used(f, 15 * CONTEXT);
     OKAY(gpu_context_create(f, 17, VENUS));
 }
 
 /* Each has two filters: the server's, and its own on top. */
 static void test_confined(void)
 {
-    g_autoptr(Frontend) f = start(NULL);
-    pid_t server = server_of(f);
+    g_autoptr(Frontend) f = venus_start(NULL);
+    pid_t server = venus_server(f);
     g_autofree char *mode = NULL, *filters = NULL, *more = NULL;
     int64_t deadline = g_get_monotonic_time() + SOON * 1000ll;
 
@@ -314,7 +206,7 @@ static void test_confined(void)
     filters = proc_status(server, "Seccomp_filters");
     do { /* it says hello first */
         g_free(more);
-        more = proc_status(context_of(server), "Seccomp_filters");
+        more = proc_status(venus_context(server), "Seccomp_filters");
     } while (g_strcmp0(more, "3") != 0 && g_get_monotonic_time() < deadline);
     g_assert_cmpstr(mode, ==, "2");
     g_assert_cmpstr(filters, ==, "2");
@@ -363,9 +255,9 @@ static unsigned shared_sockets(Frontend *f, pid_t server, unsigned *pages)
 /* They have none of the renderer's descriptors but those meant for them. */
 static void test_descriptors(void)
 {
-    g_autoptr(Frontend) f = start(NULL);
+    g_autoptr(Frontend) f = venus_start(NULL);
     int64_t deadline = g_get_monotonic_time() + SOON * 1000ll;
-    pid_t server = server_of(f);
+    pid_t server = venus_server(f);
     unsigned pages;
 
     g_assert_cmpuint(shared_sockets(f, server, &pages), ==, 0);
@@ -383,7 +275,7 @@ static void test_descriptors(void)
 
 static void test_blobs(void)
 {
-    g_autoptr(Frontend) f = start(NULL);
+    g_autoptr(Frontend) f = venus_start(NULL);
     g_autoptr(Bar) bar = bar_new(f, WINDOW);
 
     OKAY(gpu_context_create(f, 1, VENUS));
@@ -408,15 +300,15 @@ static void test_blobs(void)
     OKAY(gpu_context_destroy(f, 1));
     g_assert_cmphex(bar_word(bar, 2 * MIB), ==, 0x5a5a5a5a);
     OKAY(gpu_context_destroy(f, 2));
-    wait_used(f, MIB);
+    venus_wait_used(f, MIB);
     OKAY(gpu_unref(f, 1));
-    wait_used(f, 0);
+    venus_wait_used(f, 0);
     g_assert_cmphex(bar_word(bar, 2 * MIB), ==, 0);
 }
 
 static void test_blob_fields(void)
 {
-    g_autoptr(Frontend) f = start(NULL);
+    g_autoptr(Frontend) f = venus_start(NULL);
     struct virtio_gpu_mem_entry e = { .addr = ram_alloc(f->ram, PAGE), .length = PAGE };
     const struct {
         const char *what;
@@ -440,7 +332,7 @@ static void test_blob_fields(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
         uint64_t before = frontend_used(f);
 
-        check(f, bad[i].what, gpu_blob(f, &bad[i].ask), bad[i].want);
+        venus_check(f, bad[i].what, gpu_blob(f, &bad[i].ask), bad[i].want);
         CHECK(gpu_unref(f, 1), ERR_RESOURCE);
         USED(before);
     }
@@ -451,323 +343,39 @@ static void test_blob_fields(void)
     OKAY(gpu_create_texture(f, 3, BGRA, 64, 64));
     CHECK(gpu_transfer_3d(f, true, 1, 3, 0, &(struct virtio_gpu_box){ 0, 0, 0, 1, 1, 1 }, 4), ERR_UNSPEC);
     OKAY(gpu_context_detach(f, 1, 3));
-    g_assert_cmpuint(contexts_of(server_of(f)), ==, 1);
+    g_assert_cmpuint(venus_contexts(venus_server(f)), ==, 1);
 }
 
 /* ---- fences ---- */
 
-static Pending *fenced(Frontend *f, uint32_t ctx, unsigned ring, uint64_t fence)
-{
-    return gpu_submit_ring(f, ctx, (uint8_t)ring, NULL, 0, fence);
-}
-
 static void test_rings(void)
 {
-    g_autoptr(Frontend) f = start(NULL);
+    g_autoptr(Frontend) f = venus_start(NULL);
 
     OKAY(gpu_context_create(f, 1, VENUS));
     for (unsigned i = 0; i < 200 && !f->dead; i++) {
-        g_autoptr(Pending) p = fenced(f, 1, 0, i + 1);
+        g_autoptr(Pending) p = venus_fenced(f, 1, 0, i + 1);
 
         g_assert_true(frontend_wait(f, p, SOON));
         CHECK(gpu_response(p), OK_NODATA);
     }
     for (unsigned ring = 64; ring < 256; ring += 48) {
-        g_autoptr(Pending) p = fenced(f, 1, ring, 1000 + ring);
+        g_autoptr(Pending) p = venus_fenced(f, 1, ring, 1000 + ring);
 
         g_assert_true(frontend_wait(f, p, SOON));
         CHECK(gpu_response(p), ERR_PARAM);
     }
-    g_assert_cmpuint(contexts_of(server_of(f)), ==, 1);
+    g_assert_cmpuint(venus_contexts(venus_server(f)), ==, 1);
     /* a ring that its process has no queue for: that is the end of it, not of its fences */
     for (unsigned ring = 1; ring < 64; ring++) {
-        g_autoptr(Pending) p = fenced(f, 1, ring, 2000 + ring);
+        g_autoptr(Pending) p = venus_fenced(f, 1, ring, 2000 + ring);
 
         g_assert_true(frontend_wait(f, p, SOON));
         CHECK(gpu_response(p), OK_NODATA);
     }
-    wait_contexts(f, server_of(f), 0);
+    venus_wait_contexts(f, venus_server(f), 0);
     OKAY(gpu_context_destroy(f, 1));
     OKAY(gpu_context_create(f, 1, VENUS));
-}
-
-/* ---- their end ---- */
-
-/* What is left of context 1, whose process is gone: nothing, and nobody else minds. */
-static void expect_lost(Frontend *f, pid_t server, unsigned others)
-{
-    uint32_t nothing[4] = { 0 };
-
-    wait_contexts(f, server, others);
-    gpu_still_works(f);
-    CHECK(gpu_submit(f, 1, nothing, 4), ERR_PARAM);
-    CHECK(gpu_blob_host(f, 99, 1, PAGE), ERR_PARAM);
-    OKAY(gpu_context_destroy(f, 1));
-}
-
-static void lose(Frontend *f, Bar *bar, pid_t server)
-{
-    Pending *p[64];
-
-    OKAY(gpu_context_create(f, 1, VENUS));
-    OKAY(gpu_blob_host(f, 1, 1, MIB));
-    CHECK(gpu_map(f, 1, 0), OK_MAP_INFO);
-    memset(bar->base, 0x5a, MIB);
-    kill(context_of(server), SIGSTOP);
-    for (unsigned i = 0; i < G_N_ELEMENTS(p); i++) {
-        p[i] = fenced(f, 1, i, i + 1);
-    }
-    gpu_still_works(f);
-    for (unsigned i = 0; i < G_N_ELEMENTS(p); i++) {
-        g_assert_false(p[i]->done);
-    }
-    kill(context_of(server), SIGKILL);
-    for (unsigned i = 0; i < G_N_ELEMENTS(p); i++) {
-        g_assert_true(frontend_wait(f, p[i], SOON));
-        pending_free(p[i]);
-    }
-    wait_contexts(f, server, 0);
-    g_assert_true(bar_wait(bar, 1, 1, SOON));
-    g_assert_cmphex(bar_word(bar, 0), ==, 0);
-    OKAY(gpu_unmap(f, 1));
-    CHECK(gpu_map(f, 1, 0), ERR_UNSPEC);
-    CHECK(gpu_unmap(f, 1), ERR_UNSPEC);
-    expect_log(f, "its process has ended");
-}
-
-static void test_killed(void)
-{
-    g_autoptr(Frontend) f = start(NULL);
-    g_autoptr(Bar) bar = bar_new(f, WINDOW);
-    pid_t server = server_of(f);
-
-    lose(f, bar, server);
-    OKAY(gpu_context_create(f, 2, VENUS));
-    OKAY(gpu_blob_host(f, 2, 2, MIB));
-    OKAY(gpu_context_detach(f, 1, 1));
-    expect_lost(f, server, 1);
-    USED(CONTEXT + 2 * MIB);
-    OKAY(gpu_unref(f, 1));
-    CHECK(gpu_map(f, 2, 0), OK_MAP_INFO);
-    OKAY(gpu_unref(f, 2));
-    OKAY(gpu_context_destroy(f, 2));
-    wait_used(f, 0);
-    OKAY(gpu_context_create(f, 1, VENUS));
-}
-
-/* Commands that mean nothing, in its own stream or more of them than it takes: its own end only. */
-static void test_garbage(void)
-{
-    g_autoptr(Frontend) f = start(NULL);
-    pid_t server = server_of(f);
-    g_autofree uint32_t *noise = g_malloc(128 * 1024);
-    static const unsigned dwords[] = { 1, 2, 64, 65, 1000, 16384, 16385, 32768 };
-
-    OKAY(gpu_context_create(f, 2, VENUS));
-    for (unsigned i = 0; i < G_N_ELEMENTS(dwords) && !f->dead; i++) {
-        for (unsigned k = 0; k < 32768; k++) {
-            noise[k] = g_test_rand_int();
-        }
-        OKAY(gpu_context_create(f, 1, VENUS));
-        gpu_submit(f, 1, noise, dwords[i]);
-        expect_lost(f, server, 1);
-        CHECK(gpu_unref(f, 1), ERR_RESOURCE);
-    }
-    OKAY(gpu_blob_host(f, 1, 2, PAGE));
-}
-
-/* A process that does not answer: the render thread waits for it, and somebody watches that. */
-static void test_stopped(void)
-{
-    g_autofree char *layer = layer_option();
-    const char *args[] = { layer, NULL };
-    FrontendOptions o = { .renderer = "virgl", .memory = 64 * MIB, .args = args };
-    g_autoptr(Leased) v = leased_new(&o, true);
-    Frontend *f = v->f;
-    pid_t server = server_of(f);
-    int64_t begun;
-
-    __atomic_store_n(&v->h.page->hang_timeout_ns, 1500ull * 1000 * 1000, __ATOMIC_RELAXED);
-    g_atomic_int_set(&v->generous, 1);
-    OKAY(gpu_context_create(f, 2, VENUS));
-    OKAY(gpu_context_create(f, 1, VENUS));
-    kill(context_of(server), SIGSTOP); /* the first of them: context 2's */
-    begun = g_get_monotonic_time();
-    CHECK(gpu_blob_host(f, 1, 2, PAGE), ERR_UNSPEC);
-    g_assert_cmpint(g_get_monotonic_time() - begun, <, 5 * G_USEC_PER_SEC);
-    expect_log(f, "has not answered");
-    wait_contexts(f, server, 1);
-    OKAY(gpu_blob_host(f, 1, 1, PAGE));
-    wait_used(f, CONTEXT + PAGE);
-    CHECK(gpu_submit(f, 2, &(uint32_t){ 0 }, 1), ERR_PARAM);
-}
-
-/* The same of the server: Vulkan is over, and nothing else. */
-static void test_server_stopped(void)
-{
-    g_autofree char *layer = layer_option();
-    const char *args[] = { layer, NULL };
-    FrontendOptions o = { .renderer = "virgl", .memory = 64 * MIB, .args = args };
-    g_autoptr(Leased) v = leased_new(&o, true);
-    Frontend *f = v->f;
-    pid_t server = server_of(f);
-    g_autoptr(Pending) p = NULL;
-
-    __atomic_store_n(&v->h.page->hang_timeout_ns, 1500ull * 1000 * 1000, __ATOMIC_RELAXED);
-    g_atomic_int_set(&v->generous, 1);
-    OKAY(gpu_context_create(f, 1, VENUS));
-    OKAY(gpu_blob_host(f, 1, 1, PAGE));
-    kill(server, SIGSTOP);
-    kill(context_of(server), SIGSTOP);
-    p = fenced(f, 1, 1, 1);
-    CHECK(gpu_context_create(f, 2, VENUS), ERR_UNSPEC);
-    expect_log(f, "has not answered");
-    expect_log(f, "has no Vulkan until");
-    g_assert_true(frontend_wait(f, p, SOON));
-    CHECK(gpu_context_create(f, 2, VENUS), ERR_UNSPEC);
-    OKAY(gpu_context_create(f, 3, 2));
-    OKAY(gpu_context_destroy(f, 3));
-    OKAY(gpu_context_destroy(f, 1));
-    OKAY(gpu_unref(f, 1));
-    wait_contexts(f, server, 0);
-    wait_used(f, 0);
-}
-
-static void test_server_killed(void)
-{
-    g_autoptr(Frontend) f = start(NULL);
-    g_autoptr(Bar) bar = bar_new(f, WINDOW);
-    g_autoptr(Pending) p = NULL;
-    g_autoptr(GArray) left = NULL;
-    pid_t server = server_of(f);
-
-    OKAY(gpu_context_create(f, 1, VENUS));
-    OKAY(gpu_context_create(f, 3, 2));
-    OKAY(gpu_blob_host(f, 1, 1, MIB));
-    CHECK(gpu_map(f, 1, 0), OK_MAP_INFO);
-    kill(context_of(server), SIGSTOP);
-    p = fenced(f, 1, 5, 1);
-    kill(server, SIGKILL);
-    g_assert_true(frontend_wait(f, p, SOON));
-    g_assert_true(bar_wait(bar, 1, 1, SOON));
-    CHECK(gpu_context_create(f, 2, VENUS), ERR_UNSPEC);
-    expect_log(f, "has no Vulkan until");
-    CHECK(gpu_context_create(f, 2, VENUS), ERR_UNSPEC);
-    OKAY(gpu_create_texture(f, 9, BGRA, 64, 64));
-    OKAY(gpu_context_attach(f, 3, 9));
-    OKAY(gpu_unref(f, 9));
-    OKAY(gpu_context_destroy(f, 3));
-    OKAY(gpu_context_destroy(f, 1));
-    OKAY(gpu_unref(f, 1));
-    wait_used(f, 0);
-    left = proc_children(f->pid);
-    g_assert_cmpuint(left->len, ==, 0);
-    g_assert_true(gpu_still_works(f));
-}
-
-/* With the renderer ends all that it started, whatever that is doing. */
-static void test_renderer_killed(gconstpointer signal)
-{
-    Frontend *f = start(NULL);
-    pid_t server = server_of(f), context;
-    int64_t deadline = g_get_monotonic_time() + SOON * 1000ll;
-
-    OKAY(gpu_context_create(f, 1, VENUS));
-    context = context_of(server);
-    kill(context, SIGSTOP);
-    if (signal) {
-        kill(f->pid, SIGKILL);
-        f->exit_unchecked = true;
-    }
-    frontend_free(f);
-    while ((proc_alive(server) || proc_alive(context)) && g_get_monotonic_time() < deadline) {
-        g_usleep(1000);
-    }
-    g_assert_false(proc_alive(server));
-    g_assert_false(proc_alive(context));
-}
-
-static void test_reset(void)
-{
-    g_autoptr(Frontend) f = start(NULL);
-    g_autoptr(Bar) bar = bar_new(f, WINDOW);
-    pid_t server = server_of(f);
-
-    for (unsigned i = 0; i < 5 && !f->dead; i++) {
-        OKAY(gpu_context_create(f, 1, VENUS));
-        OKAY(gpu_context_create(f, 2, VENUS));
-        OKAY(gpu_blob_host(f, 1, 1, MIB));
-        CHECK(gpu_map(f, 1, 0), OK_MAP_INFO);
-        kill(context_of(server), SIGSTOP);
-        pending_free(fenced(f, 1, 1, 1));
-        pending_free(fenced(f, 2, 1, 1));
-        bar_revoke(bar);
-        g_assert_true(frontend_reset(f));
-        OKAY(gpu_create_2d(f, 999, BGRX, 1, 1));
-        OKAY(gpu_unref(f, 999));
-        wait_contexts(f, server, 0);
-        wait_used(f, 0);
-    }
-}
-
-/*
- * As vgpud starts it: in namespaces of its own, where the renderer is process 1
- * and there is no /proc but its own.
- */
-static void test_box(void)
-{
-    g_autoptr(Vgpud) d = NULL;
-    Frontend *f;
-    pid_t renderer, server;
-    int fd;
-
-    if (!g_getenv("VGPUD") || !g_getenv("VGPUCTL")) {
-        g_test_skip("built without vgpud");
-        return;
-    }
-    d = vgpud_new("virgl", NULL);
-    f = attach_vm(d, "quarter", "boxed", 1, &fd);
-    g_assert_nonnull(f);
-    renderer = vgpud_renderer_pid(d, "boxed");
-    OKAY(gpu_context_create(f, 1, VENUS));
-    OKAY(gpu_context_create(f, 2, 2));
-    OKAY(gpu_blob_host(f, 1, 1, MIB));
-    server = child_of(renderer);
-    if (!proc_same_namespace(renderer, "pid")) {
-        g_assert_false(proc_same_namespace(context_of(server), "mnt"));
-        g_assert_false(proc_same_namespace(context_of(server), "net"));
-        g_assert_false(proc_same_namespace(context_of(server), "pid"));
-    }
-    kill(context_of(server), SIGKILL);
-    wait_contexts(f, server, 0);
-    gpu_still_works(f);
-    CHECK(gpu_submit(f, 1, &(uint32_t){ 0 }, 1), ERR_PARAM);
-    OKAY(gpu_context_destroy(f, 1));
-    OKAY(gpu_unref(f, 1));
-    OKAY(gpu_context_destroy(f, 2));
-    wait_used(f, 0);
-    OKAY(gpu_context_create(f, 1, VENUS));
-    close(fd);
-    frontend_free(f);
-}
-
-/* No Vulkan on this host, or a build without the layer: there is nothing to test. */
-static char *venus_missing(void)
-{
-    FrontendOptions o = { .renderer = "auto" };
-    g_autofree char *layer = NULL;
-    const char *args[] = { NULL, NULL };
-    struct virtio_gpu_resp_capset_info info;
-    g_autoptr(Frontend) f = NULL;
-
-    if (!g_getenv("VGPU_VULKAN_LAYER")) {
-        return g_strdup("there is no Vulkan layer (VGPU_VULKAN_LAYER)");
-    }
-    layer = layer_option();
-    args[0] = layer;
-    o.args = args;
-    f = frontend_new(&o);
-    return gpu_find_capset(f, VENUS, &info) ? NULL : g_strdup_printf("no Vulkan here: %s", f->hello.warning);
 }
 
 int main(int argc, char **argv)
@@ -776,28 +384,14 @@ int main(int argc, char **argv)
         const char *path;
         GTestFunc func;
     } tests[] = {
-        { "/venus/capset", test_capset },
-        { "/venus/not-allowed", test_not_allowed },
-        { "/venus/alone", test_alone },
-        { "/venus/unused", test_unused },
-        { "/venus/missing", test_missing },
-        { "/venus/without-layer", test_without_layer },
-        { "/venus/contexts", test_contexts },
-        { "/venus/max-contexts", test_max_contexts },
-        { "/venus/many", test_many },
-        { "/venus/no-memory", test_no_memory },
-        { "/venus/confined", test_confined },
-        { "/venus/descriptors", test_descriptors },
-        { "/venus/blobs", test_blobs },
-        { "/venus/blob-fields", test_blob_fields },
+        { "/venus/capset", test_capset },     { "/venus/not-allowed", test_not_allowed },
+        { "/venus/alone", test_alone },       { "/venus/unused", test_unused },
+        { "/venus/missing", test_missing },   { "/venus/without-layer", test_without_layer },
+        { "/venus/contexts", test_contexts }, { "/venus/max-contexts", test_max_contexts },
+        { "/venus/many", test_many },         { "/venus/no-memory", test_no_memory },
+        { "/venus/confined", test_confined }, { "/venus/descriptors", test_descriptors },
+        { "/venus/blobs", test_blobs },       { "/venus/blob-fields", test_blob_fields },
         { "/venus/rings", test_rings },
-        { "/venus/killed", test_killed },
-        { "/venus/garbage", test_garbage },
-        { "/venus/stopped", test_stopped },
-        { "/venus/server-stopped", test_server_stopped },
-        { "/venus/server-killed", test_server_killed },
-        { "/venus/reset", test_reset },
-        { "/venus/box", test_box },
     };
     char *none;
 
@@ -811,7 +405,5 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < G_N_ELEMENTS(tests); i++) {
         g_test_add_func(tests[i].path, tests[i].func);
     }
-    g_test_add_data_func("/venus/renderer-ends", NULL, test_renderer_killed);
-    g_test_add_data_func("/venus/renderer-killed", GINT_TO_POINTER(1), test_renderer_killed);
     return g_test_run();
 }
