@@ -278,7 +278,7 @@ static void rest(Gate *g)
 /* Work ends so often that it is enough to look now and then, while nobody else wants the GPU. */
 static bool is_dense(Gate *g, bool rested, uint32_t retired, uint64_t elapsed)
 {
-    if (elapsed >= 2 * REST_NS || retired < (rested ? 2 : 1) ||
+    if (!retired || (!rested && elapsed >= 2 * REST_NS) ||
         (g->held && lease_over(process.lease, g->ticket))) {
         g->dense = 0;
     } else if (g->dense < DENSE) {
