@@ -117,11 +117,12 @@ static DIR *open_tasks(pid_t pid)
 static bool look_at(Look *look, pid_t pid)
 {
     DIR *tasks = open_tasks(pid);
+    int folder = tasks ? dirfd(tasks) : -1;
     const struct dirent *e;
     bool ok = true;
 
-    while (ok && tasks && (e = readdir(tasks))) {
-        ok = !g_ascii_isdigit(*e->d_name) || add_children(look, dirfd(tasks), e->d_name);
+    while (ok && folder >= 0 && (e = readdir(tasks))) {
+        ok = !g_ascii_isdigit(*e->d_name) || add_children(look, folder, e->d_name);
     }
     if (tasks) {
         closedir(tasks);
