@@ -327,46 +327,6 @@ static void test_yields_with_nothing_in_flight(gconstpointer fenced)
     claim_becomes(&v->h.page->busy_ns, COST_US * 1000ull, UINT64_MAX);
 }
 
-/* A context in a process of its own, which takes the lease itself: nothing here waits for it. */
-static void test_remote(void)
-{
-    enum { COST_US = 500 * 1000 };
-    g_autoptr(Leased) v = start("--null-submit-how=async");
-    g_autoptr(Pending) plain = NULL, first = NULL;
-    uint32_t none = 0;
-    uint64_t sent;
-
-    g_assert_cmphex(gpu_context_create(v->f, 2, VIRTIO_GPU_CAPSET_VENUS), ==, OK_NODATA);
-    g_assert_cmphex(gpu_submit(v->f, 2, &none, 1), ==, OK_NODATA);
-    for (unsigned ring = 0; ring < 256; ring++) {
-        g_autoptr(Pending) p = gpu_submit_ring(v->f, 2, (uint8_t)ring, &none, 1, ring + 1);
-
-        g_assert_true(frontend_wait(v->f, p, FRONTEND_COMMAND_DEADLINE));
-        g_assert_cmphex(gpu_response(p), ==, ring < 64 ? OK_NODATA : ERR_PARAM);
-    }
-    g_assert_cmphex(gpu_context_destroy(v->f, 2), ==, OK_NODATA);
-    g_assert_cmphex(gpu_context_create(v->f, 2, VIRTIO_GPU_CAPSET_VENUS), ==, OK_NODATA);
-    g_assert_cmphex(state(&v->h), ==, 0);
-    /* a fence of the device's comes after the GPU's other work */
-    plain = gpu_submit_fenced(v->f, 2, &none, 1, 300);
-    leased_wait(v, UINT32_MAX, WANTED);
-    leased_barrier(v);
-    g_assert_false(frontend_collect(v->f, plain));
-    grant(&v->h);
-    g_assert_true(answered(v, plain));
-
-    /* between two commands that need it: it is not held for that */
-    g_assert_cmphex(gpu_context_create(v->f, 1, 0), ==, OK_NODATA);
-    sent = now_ns();
-    first = submit(v, COST_US, 0);
-    g_assert_true(answered(v, first));
-    ask_back(&v->h, 0);
-    g_assert_cmphex(gpu_submit(v->f, 2, &none, 1), ==, OK_NODATA);
-    g_assert_cmpuint(now_ns() - sent, <, COST_US * 1000ull);
-    leased_wait(v, GRANTED, 0);
-    g_assert_cmphex(gpu_submit(v->f, 2, &none, 1), ==, OK_NODATA);
-}
-
 /* Before the slice ends it is used, after the end one command at most is finished. */
 static void test_slices(void)
 {
@@ -702,7 +662,6 @@ int main(int argc, char **argv)
                          test_yields_with_nothing_in_flight);
     g_test_add_data_func("/lease/yields-with-nothing-in-flight/unfenced", GINT_TO_POINTER(0),
                          test_yields_with_nothing_in_flight);
-    g_test_add_func("/lease/remote", test_remote);
     g_test_add_func("/lease/slices", test_slices);
     g_test_add_func("/lease/slice-not-over", test_slice_not_over);
     g_test_add_func("/lease/stopped-and-revoked", test_stopped_and_revoked);
