@@ -106,11 +106,13 @@ static void all_bytes(Gpu *g, uint8_t byte)
     unsigned i;
 
     for (i = 0; i < G_N_ELEMENTS(commands); i++) {
+        bool scanout = commands[i].type == VIRTIO_GPU_CMD_SET_SCANOUT ||
+                       commands[i].type == VIRTIO_GPU_CMD_SET_SCANOUT_BLOB;
+
         fill(&commands[i], req, byte);
-        /* all zeroes in SET_SCANOUT switches scanout 0 off; all else has an id or a size that is none */
+        /* all zeroes switch scanout 0 off; all else has an id or a size that is none */
         gpu_expect_ours(g, gpu_do(g, req, commands[i].size),
-                        !byte && commands[i].type == VIRTIO_GPU_CMD_SET_SCANOUT ? VIRTIO_GPU_RESP_OK_NODATA
-                                                                                : GPU_ANY_ERROR);
+                        !byte && scanout ? VIRTIO_GPU_RESP_OK_NODATA : GPU_ANY_ERROR);
     }
 }
 
