@@ -289,7 +289,8 @@ static void deadline_as_configured(Gpu *none)
     static const int deadlines[] = { 100, 400, 1000, 1700 };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(deadlines); i++) {
-        g_autofree char *device = g_strdup_printf("vgpu-pci,id=gpu0,deadline-ms=%d", deadlines[i]);
+        g_autofree char *device =
+            g_strdup_printf("vgpu-pci,id=gpu0,profile=sixteenth,deadline-ms=%d", deadlines[i]);
         GpuVm *vm = vm_start(device, NULL);
         Gpu *g = gpu_find(vm, "gpu0", 0);
         int wall;
