@@ -48,6 +48,7 @@ typedef struct Options {
     char *config;
     char *socket;
     char *kind;
+    char *devices; /* of tests */
     gboolean autostart, check, version;
 } Options;
 
@@ -116,7 +117,8 @@ static bool load(Main *m, GError **error)
         g_free(d->config->kind);
         d->config->kind = g_strdup(m->options.kind);
     }
-    d->gpus = gpu_find_all("/dev", "/sys", gpu_host_memory(), d->config->gpus);
+    d->gpus = gpu_find_all(m->options.devices ? m->options.devices : "/dev", "/sys", gpu_host_memory(),
+                           d->config->gpus);
     config_apply(d->config, d->gpus);
     for (guint i = 0; i < d->gpus->len; i++) {
         largest = MAX(largest, ((Gpu *)d->gpus->pdata[i])->memory);
@@ -411,6 +413,8 @@ int main(int argc, char **argv)
           "go to the background once it listens, leave after the last VM (QEMU starts it so)", NULL },
         { "renderer", 0, 0, G_OPTION_ARG_STRING, &m.options.kind, "kind of renderer: auto, virgl, 2d or null",
           "KIND" },
+        { "devices", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_FILENAME, &m.options.devices,
+          "look for render nodes in DIR/dri (tests)", "DIR" },
         { "check", 0, 0, G_OPTION_ARG_NONE, &m.options.check,
           "read the configuration, show the GPUs and exit", NULL },
         { "version", 0, 0, G_OPTION_ARG_NONE, &m.options.version, "show the version and exit", NULL },

@@ -19,7 +19,8 @@
 
 typedef struct Vgpud {
     char *folder, *socket, *config;
-    GPid pid; /* 0: not running */
+    const char *argument; /* one more for vgpud_run(), or NULL */
+    GPid pid;             /* 0: not running */
     int log_fd;
 } Vgpud;
 

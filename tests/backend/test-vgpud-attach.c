@@ -539,6 +539,39 @@ static void test_not_a_tenant(void)
     g_assert_cmpint(stranger(d, in, 1, 0, half), ==, ANSWER_ACCEPTED);
 }
 
+/* The only render node is full: the CPUs have to do, and the log says so. */
+static void test_last_resort(void)
+{
+    static const char conf[] = "[renderer]\nkind = null\n[vgpud]\ngpus = all\nsandbox = off\n"
+                               "[gpu gpu0]\nmemory = 1G\n[gpu software0]\nmemory = 1G\n";
+    g_autoptr(Vgpud) d = vgpud_new("null", NULL);
+    g_autofree char *dri = g_build_filename(d->folder, "dri", NULL);
+    g_autofree char *node = g_build_filename(dri, "renderD128", NULL);
+    g_autofree char *file = g_build_filename(d->config, "vgpud.conf", NULL);
+    g_autofree char *argument = g_strdup_printf("--devices=%s", d->folder);
+    struct vgpu_attach_request first = attach_request("full", "first", 1);
+    struct vgpu_attach_request second = attach_request("full", "second", 2);
+    int fd[2];
+
+    vgpud_end(d, SIGTERM);
+    g_assert_cmpint(g_mkdir(dri, 0700), ==, 0);
+    g_assert_true(g_file_set_contents(node, "", 0, NULL));
+    g_assert_true(g_file_set_contents(file, conf, -1, NULL));
+    d->argument = argument;
+    g_assert_true(vgpud_run(d));
+    fd[0] = attach_connect(d);
+    g_assert_true(attach_send(fd[0], &first, sizeof(first), NULL, 0));
+    g_assert_true(accepted(fd[0]));
+    g_assert_false(log_has(d, "no render node has room"));
+    fd[1] = attach_connect(d);
+    g_assert_true(attach_send(fd[1], &second, sizeof(second), NULL, 0));
+    g_assert_true(accepted(fd[1]));
+    g_assert_true(log_has(d, "second: no render node has room for profile 'full': the CPUs render for it "
+                             "(software0), which is slow"));
+    close(fd[0]);
+    close(fd[1]);
+}
+
 /* A state file that is somebody else's, or a way to somebody else's, puts no VM into the books. */
 static void test_foreign_state_file(void)
 {
@@ -593,6 +626,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vgpud-attach/connections-of-one-user", test_connections_of_one_user);
     g_test_add_func("/vgpud-attach/profile-for-a-group", test_profile_for_a_group);
     g_test_add_func("/vgpud-attach/not-a-tenant", test_not_a_tenant);
+    g_test_add_func("/vgpud-attach/last-resort", test_last_resort);
     g_test_add_func("/vgpud-attach/foreign-state-file", test_foreign_state_file);
     return g_test_run();
 }

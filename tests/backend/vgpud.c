@@ -45,7 +45,7 @@ bool vgpud_run(Vgpud *d)
 {
     g_autofree char *socket = g_strdup_printf("--socket=%s", d->socket);
     g_autofree char *config = g_strdup_printf("--config=%s", d->config);
-    const char *argv[] = { g_getenv("VGPUD"), socket, config, NULL };
+    const char *argv[] = { g_getenv("VGPUD"), socket, config, d->argument, NULL };
     g_autoptr(GError) error = NULL;
     int64_t end = g_get_monotonic_time() + ATTACH_DEADLINE * 1000ll;
     int fd = -1;
