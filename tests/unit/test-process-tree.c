@@ -170,7 +170,7 @@ static void test_memory(void)
     process_tree_look(t);
     g_assert_true(process_tree_memory(t, &owner, &bytes));
     g_assert_cmpuint(bytes, >=, 64 * MIB);
-    g_assert_cmpuint(bytes, <, 80 * MIB);
+    g_assert_cmpuint(bytes, <, 95 * MIB); /* with a sanitizer; what they share twice would be 96 */
     family_end(&f);
     for (unsigned i = 0; i < 2000 && process_tree_memory(t, &owner, &bytes); i++) {
         g_usleep(1000); /* its children die a moment later */
