@@ -131,6 +131,14 @@ static void forget_renderer(Vm *vm)
     vm->held = 0;
 }
 
+static void forget_qemu(Vm *vm)
+{
+    if (vm->qemu_source) {
+        clear_source(&vm->qemu_source);
+        close(vm->qemu_pidfd);
+    }
+}
+
 /* Out of the books; its renderer is dead. */
 static void vm_remove(Vm *vm)
 {
@@ -139,6 +147,7 @@ static void vm_remove(Vm *vm)
     g_message("%s: leaves, %" G_GUINT64_FORMAT " MiB of %s are free again", vm->name,
               (guint64)(vm->memory / MIB), vm->gpu);
     clear_source(&vm->again_timer);
+    forget_qemu(vm);
     forget_renderer(vm);
     books_depart(d->books, vm);
     changed(d);
@@ -368,6 +377,7 @@ void vm_client_gone(Vm *vm)
 {
     bool starting = vm->state == VM_STARTING;
 
+    forget_qemu(vm);
     vm->client = NULL;
     vm->again = false;
     clear_source(&vm->again_timer);
@@ -480,6 +490,29 @@ static struct vgpu_stats *adopt_page(int pidfd)
     return page == MAP_FAILED ? NULL : page;
 }
 
+static gboolean on_qemu_end(gint pidfd, GIOCondition condition, gpointer opaque)
+{
+    Vm *vm = opaque;
+
+    if (!vm->client) { /* else its connection tells */
+        vm_client_gone(vm);
+    } else {
+        forget_qemu(vm);
+    }
+    return G_SOURCE_CONTINUE; /* it was removed */
+}
+
+/* Its connection went with the vgpud before. */
+static void watch_qemu(Vm *vm)
+{
+    int fd = vm->qemu_pid ? process_open(vm->qemu_pid, vm->qemu_start) : -1;
+
+    if (fd >= 0) {
+        vm->qemu_pidfd = fd;
+        vm->qemu_source = g_unix_fd_add(fd, G_IO_IN, on_qemu_end, vm);
+    }
+}
+
 void vm_adopt_all(Daemon *d)
 {
     for (guint i = 0; i < d->books->vms->len;) {
@@ -501,6 +534,7 @@ void vm_adopt_all(Daemon *d)
             vgpu_stats_set(&vm->page->memory_limit, vm->memory);
         }
         vm->pid_source = g_unix_fd_add(vm->pidfd, G_IO_IN, on_renderer_end, vm);
+        watch_qemu(vm);
         if (!vm_lease_adopt(d, vm, &no_lease)) {
             g_autofree char *why = g_strdup_printf("its lease cannot be taken back: %s", no_lease->message);
 

@@ -12,8 +12,8 @@
  * timer: no guest uses the GPU, and a renderer that does something all the same
  * (2D pictures, or harm) uses CPU time, which its alarm tells of.  What it can
  * take until the alarm rings is what it can write in ALARM_NS.  Only with
- * renderers whose QEMU we have no connection to, or where the kernel has no such
- * alarms, there is a look every IDLE_S.
+ * renderers whose QEMU is not known, or where the kernel has no such alarms,
+ * there is a look every IDLE_S.
  * The first call of a renderer wakes the pace up again.
  */
 #include "vm_watch.h"
@@ -181,7 +181,7 @@ static guint idle_pace(const Daemon *d)
     for (guint i = 0; i < d->books->vms->len; i++) {
         const Vm *vm = d->books->vms->pdata[i];
 
-        look |= !set_alarms(vm) || (!vm->client && vm->state == VM_RUNNING);
+        look |= !set_alarms(vm) || (!vm->client && !vm->qemu_source && vm->state == VM_RUNNING);
     }
     return look ? IDLE_S : 0;
 }

@@ -289,6 +289,27 @@ static void test_idle(void)
     load_end(&l);
 }
 
+/* The same after a restart, when no connection tells what becomes of the VM's QEMU: its end is seen at once. */
+static void test_idle_adopted(void)
+{
+    g_autoptr(Vgpud) d = new_vgpud("burn", NULL);
+    Qemu *q = qemu_new(d);
+    Load l = { .fd = qemu_connect(q), .us = 1000 };
+
+    l.f = attach_vm_over(l.fd, "even", "a", 1);
+    g_assert_true(l.f && gpu_context_create(l.f, 1, 0) == OK_NODATA);
+    pump(&l, 1, 200);
+    vgpud_end(d, SIGKILL);
+    g_assert_true(vgpud_run(d));
+    g_assert_true(sleeps(d, &l, 11000));
+    g_assert_true(vgpud_wait_vms(d, 1, SOON));
+    qemu_free(q);
+    g_assert_true(vgpud_wait_vms(d, 0, 8000)); /* the renderer has three seconds to go by itself */
+    l.f->exit_unchecked = true;
+    l.f->dead = true;
+    load_end(&l);
+}
+
 /* A renderer that was idle and takes memory all at once, without a word to vgpud, is seen at once. */
 static void test_idle_hoard(void)
 {
@@ -319,6 +340,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vgpud/lease-life/restart-without-lease", test_restart_without_lease);
     g_test_add_func("/vgpud/lease-life/hang", test_hang);
     g_test_add_func("/vgpud/lease-life/idle/quiet", test_idle);
+    g_test_add_func("/vgpud/lease-life/idle/adopted", test_idle_adopted);
     g_test_add_func("/vgpud/lease-life/idle/hoard", test_idle_hoard);
     return load_run_tests();
 }
