@@ -83,8 +83,8 @@ typedef struct Vm {
 
     /* vm.c's and attach.c's */
     guint pid_source, timer;
-    guint qemu_source; /* tells that the QEMU of an adopted renderer has ended; 0: nothing does */
-    int qemu_pidfd;    /* with qemu_source */
+    guint qemu_source;  /* tells that the QEMU of an adopted renderer has ended; 0: nothing does */
+    int qemu_pidfd;     /* with qemu_source */
     bool again;         /* another renderer is to start as soon as this one is dead */
     guint again_timer;  /* it is not, or not for long enough */
     int64_t starts_due; /* monotonic, us: renderers started so far, at the rate allowed, last until then */

@@ -289,7 +289,8 @@ static void test_idle(void)
     load_end(&l);
 }
 
-/* The same after a restart, when no connection tells what becomes of the VM's QEMU: its end is seen at once. */
+/* The same after a restart, when no connection tells what becomes of the VM's QEMU: its end is seen at once.
+ */
 static void test_idle_adopted(void)
 {
     g_autoptr(Vgpud) d = new_vgpud("burn", NULL);
