@@ -8,8 +8,12 @@
 
 #include "device.h"
 
-/* Commands without a fence before one of ours: what vgpud sees of a GPU's progress. */
-#define UNFENCED_MAX 64
+/*
+ * Commands without a fence before one of ours, and how long they may take: what
+ * vgpud sees of a GPU's progress, to tell much work from work that hangs.
+ */
+#define UNFENCED_MAX    64
+#define UNFENCED_MAX_US (250 * G_TIME_SPAN_MILLISECOND)
 
 /* Where vgpud says nothing of hangs. */
 #define PATIENCE_NS (30ull * 1000 * 1000 * 1000)
@@ -164,11 +168,17 @@ void gpu_time_worked(Device *d, bool async)
 {
     GpuTime *g = &d->gpu_time;
 
-    if (g->leased) {
-        g->in_flight |= async;
-        if (++g->unfenced >= UNFENCED_MAX) {
-            gpu_time_fence(d);
-        }
+    int64_t now;
+
+    if (!g->leased) {
+        return;
+    }
+    g->in_flight |= async;
+    now = g_get_monotonic_time();
+    if (!g->unfenced++) {
+        g->unfenced_since = now;
+    } else if (g->unfenced >= UNFENCED_MAX || now - g->unfenced_since >= UNFENCED_MAX_US) {
+        gpu_time_fence(d);
     }
 }
 

@@ -46,11 +46,12 @@ typedef struct GpuTime {
     uint64_t hold;      /* atomic: ticket << 32 | by how many it is held */
 
     /* Render thread only. */
-    bool entered;      /* it is one of them */
-    bool in_flight;    /* work that no fence covers */
-    unsigned unfenced; /* commands since the last fence */
-    bool brief;        /* the next command may do without the lease */
-    uint64_t brief_ns; /* when the last one did; CLOCK_MONOTONIC */
+    bool entered;           /* it is one of them */
+    bool in_flight;         /* work that no fence covers */
+    unsigned unfenced;      /* commands since the last fence */
+    int64_t unfenced_since; /* when the first of them was done, us */
+    bool brief;             /* the next command may do without the lease */
+    uint64_t brief_ns;      /* when the last one did; CLOCK_MONOTONIC */
 } GpuTime;
 
 /* The id of our own fences in the renderer's fence_done: no guest's is 0. */
