@@ -268,7 +268,8 @@ static void grant(Client *c, const struct vgpu_attach_request *r, const char *uu
 
 static bool same_process(const Client *c, const Vm *vm)
 {
-    return vm->qemu_pid == (c->start ? c->who.pid : 0) && vm->qemu_start == c->start;
+    /* who is not known (of another pid namespace) is nobody */
+    return c->start && vm->qemu_pid == c->who.pid && vm->qemu_start == c->start;
 }
 
 /* Its last QEMU is gone, or as good as: only its process is still being cleared away. */

@@ -101,7 +101,7 @@ bool listen_prepare_folder(const Listen *l, const char *group, GError **error)
     }
     /* e.g. a folder that somebody else made in /tmp under our name */
     if (!S_ISDIR(st.st_mode) || (st.st_uid != geteuid() && st.st_uid != 0) ||
-        ((st.st_mode & 0002) && !(st.st_mode & S_ISVTX))) {
+        ((st.st_mode & 0022) && !(st.st_mode & S_ISVTX))) {
         g_set_error(error, VGPUD_ERROR, 0,
                     "%s is not a folder that only this user can write: remove it, or give another --socket",
                     folder);

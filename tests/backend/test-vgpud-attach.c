@@ -572,6 +572,28 @@ static void test_last_resort(void)
     close(fd[1]);
 }
 
+/* Who may write the folder could put another's file in the place of the state. */
+static void test_foreign_folder(void)
+{
+    static const unsigned bad[] = { 0770, 0707, 0777 };
+    g_autofree char *folder = g_dir_make_tmp("vgpud-folder-XXXXXX", NULL);
+    g_autofree char *socket = g_strdup_printf("--socket=%s/vgpud.sock", folder);
+    g_autofree char *config = g_strdup_printf("--config=%s", folder);
+    char *argv[] = { (char *)g_getenv("VGPUD"), socket, config, NULL };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autofree char *err = NULL;
+        int status = 0;
+
+        g_assert_cmpint(chmod(folder, bad[i]), ==, 0);
+        g_assert_true(g_spawn_sync(NULL, argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL, &err,
+                                   &status, NULL));
+        g_assert_cmpint(status, !=, 0);
+        g_assert_nonnull(strstr(err, "is not a folder that only this user can write"));
+    }
+    g_assert_cmpint(g_rmdir(folder), ==, 0); /* it wrote nothing there */
+}
+
 /* A state file that is somebody else's, or a way to somebody else's, puts no VM into the books. */
 static void test_foreign_state_file(void)
 {
@@ -627,6 +649,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vgpud-attach/profile-for-a-group", test_profile_for_a_group);
     g_test_add_func("/vgpud-attach/not-a-tenant", test_not_a_tenant);
     g_test_add_func("/vgpud-attach/last-resort", test_last_resort);
+    g_test_add_func("/vgpud-attach/foreign-folder", test_foreign_folder);
     g_test_add_func("/vgpud-attach/foreign-state-file", test_foreign_state_file);
     return g_test_run();
 }
