@@ -95,6 +95,8 @@ static void take_lease(Gate *g, uint32_t ticket)
 static void leave_lease(Gate *g)
 {
     g->held = false;
+    lease_progress(process.lease, g->ended ? g->ended - 1 : 0); /* leaving counts one */
+    g->ended = 0;
     lease_leave(process.lease, g->ticket, 0);
     if (!lease_is_loose(g->ticket)) {
         vulkan_books_lease_left(&process.books, process.slot, g->ticket);
@@ -178,8 +180,11 @@ static void spare(Gate *g, Work *w)
     g->spare = w;
 }
 
-/* Takes off what has ended.  lost: the device is, and all has.  Returns how many. */
-static uint32_t retire(Device *d, bool lost)
+/*
+ * Takes off what has ended.  lost: the device is, and all has.  Not while the
+ * waiter is in the driver with these fences.
+ */
+static void retire(Device *d, bool lost)
 {
     Gate *g = &d->gate;
     uint32_t retired = 0;
@@ -196,7 +201,7 @@ static uint32_t retire(Device *d, bool lost)
         }
     }
     g->works -= retired;
-    return retired;
+    g->ended += retired;
 }
 
 static uint64_t patience(void)
@@ -276,10 +281,9 @@ static void rest(Gate *g)
 }
 
 /* Work ends so often that it is enough to look now and then, while nobody else wants the GPU. */
-static bool is_dense(Gate *g, bool rested, uint32_t retired, uint64_t elapsed)
+static bool is_dense(Gate *g, bool rested, uint32_t ended, uint64_t elapsed)
 {
-    if (!retired || (!rested && elapsed >= 2 * REST_NS) ||
-        (g->held && lease_over(process.lease, g->ticket))) {
+    if (!ended || (!rested && elapsed >= 2 * REST_NS) || (g->held && lease_over(process.lease, g->ticket))) {
         g->dense = 0;
     } else if (g->dense < DENSE) {
         g->dense++;
@@ -298,7 +302,7 @@ static void *waiter(void *opaque)
     pthread_mutex_lock(&g->lock);
     while (g->works || !g->quit) {
         VkFence fences[WAIT_FENCES];
-        uint32_t retired, n = newest_fences(g, fences);
+        uint32_t ended, n = newest_fences(g, fences);
         VkResult result = VK_SUCCESS;
         uint64_t now;
 
@@ -317,18 +321,19 @@ static void *waiter(void *opaque)
             pthread_mutex_lock(&g->lock);
         }
         now = now_ns();
-        retired = retire(d, result == VK_ERROR_DEVICE_LOST);
-        dense = is_dense(g, dense, retired, now - last);
+        retire(d, result == VK_ERROR_DEVICE_LOST);
+        ended = g->ended;
+        dense = is_dense(g, dense, ended, now - last);
         if (!g->works && !g->begun && g->held) {
-            lease_progress(process.lease, retired - 1); /* leaving counts one */
             leave_lease(g);
         } else {
-            lease_progress(process.lease, retired);
+            lease_progress(process.lease, ended);
+            g->ended = 0;
         }
         if (g->works) {
-            watch(d, retired > 0, now - last);
+            watch(d, ended > 0, now - last);
         }
-        if (retired) {
+        if (ended) {
             pthread_cond_broadcast(&g->moved);
         }
         last = now;
@@ -384,6 +389,9 @@ Work *gate_begin(Device *d)
     Work *w = NULL;
 
     pthread_mutex_lock(&g->lock);
+    if (g->resting) {
+        retire(d, false); /* its fence is at hand, and the driver need not keep what that stands for */
+    }
     if (start_waiter(d)) {
         w = work_new(d);
     }

@@ -36,6 +36,7 @@ typedef struct Gate {
     uint32_t ticket;
     uint32_t begun; /* calls that are in the driver now */
     uint32_t works; /* in flight, over all queues */
+    uint32_t ended; /* that the waiter has not counted yet */
     struct GateQueue *queues;
     Work *spare;
 

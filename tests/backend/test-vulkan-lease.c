@@ -195,9 +195,9 @@ static void test_devices(void)
         vulkan_host_ended(h, pids[i]);
     }
     g_assert_true(vulkan_host_wait_state(h, USERS, 0));
-    /* All but the last ones of a tenure for which a busy host kept our vgpud away. */
+    /* Leaving counts one, unless a busy host kept our vgpud away; a stale one now and then. */
     g_assert_cmpuint(h->lease.page->batches, >=, 1100);
-    g_assert_cmpuint(h->lease.page->batches, <=, 2 * 3 * 200);
+    g_assert_cmpuint(h->lease.page->batches, <=, 1300);
     for (int slot = 0; slot < 2; slot++) {
         g_assert_cmpuint(vulkan_host_bury(h, slot).lease_users, ==, 0);
     }
