@@ -19,6 +19,7 @@ static void expect_lost(Frontend *f, pid_t server, unsigned others)
 
     venus_wait_contexts(f, server, others);
     gpu_still_works(f);
+    g_assert_cmphex(gpu_submit(f, 1, nothing, 4), !=, OK_NODATA); /* it may be the first to notice */
     CHECK(gpu_submit(f, 1, nothing, 4), ERR_PARAM);
     CHECK(gpu_blob_host(f, 99, 1, PAGE), ERR_PARAM);
     OKAY(gpu_context_destroy(f, 1));
@@ -260,6 +261,7 @@ static void test_box(void)
     kill(venus_context(server), SIGKILL);
     venus_wait_contexts(f, server, 0);
     gpu_still_works(f);
+    g_assert_cmphex(gpu_submit(f, 1, &(uint32_t){ 0 }, 1), !=, OK_NODATA); /* it may be the first to notice */
     CHECK(gpu_submit(f, 1, &(uint32_t){ 0 }, 1), ERR_PARAM);
     OKAY(gpu_context_destroy(f, 1));
     OKAY(gpu_unref(f, 1));
