@@ -285,12 +285,12 @@ static void rejoin(Host *h, Vm *v)
     FrontendOptions o = { .ram = 32ull << 20 };
     AttachPacket p;
     FrontendFds fds;
-    Frontend *f;
+    Frontend *f, *old;
 
     g_mutex_lock(&h->lock);
-    if (v->f) {
-        v->f->dead = true; /* as its QEMU sees it */
-        g_clear_pointer(&v->f, frontend_free);
+    old = g_steal_pointer(&v->f);
+    if (old) {
+        old->dead = true; /* as its QEMU sees it */
     }
     g_mutex_unlock(&h->lock);
     r.flags = VGPU_ATTACH_F_REJOIN;
@@ -300,6 +300,8 @@ static void rejoin(Host *h, Vm *v)
         g_test_fail_printf("%s gets no renderer: %s", v->name, p.refused.message);
         return;
     }
+    g_clear_pointer(
+        &old, frontend_free); /* not before: a renderer that ends while nobody is connected is forgotten */
     f = frontend_adopt(&o, &fds);
     g_assert_cmphex(gpu_context_create(f, 1, 0), ==, OK_NODATA);
     v->pid = vgpud_renderer_pid(h->d, v->name);
