@@ -3,7 +3,6 @@
  * The end of Vulkan contexts and of what serves them: fences are answered, maps
  * revoked, books right, and nobody else minds.
  */
-#include <stdio.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -287,13 +286,9 @@ int main(int argc, char **argv)
         { "/venus-end/reset", test_reset },
         { "/venus-end/box", test_box },
     };
-    char *none;
 
     g_test_init(&argc, &argv, NULL);
-    none = venus_missing();
-    if (none) {
-        printf("1..0 # SKIP %s\n", none);
-        g_free(none);
+    if (venus_skipped()) {
         return 0;
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(tests); i++) {
