@@ -167,7 +167,6 @@ static void gpu_time_fence(Device *d)
 void gpu_time_worked(Device *d, bool async)
 {
     GpuTime *g = &d->gpu_time;
-
     int64_t now;
 
     if (!g->leased) {
