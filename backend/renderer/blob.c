@@ -12,6 +12,7 @@
 
 #include "format.h"
 #include "iov.h"
+#include "late.h"
 #include "log.h"
 
 #define PAGE 4096u
@@ -55,7 +56,7 @@ static uint32_t blob_check(Device *d, const struct virtio_gpu_resource_create_bl
                   (uint64_t)in->size, sum);
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
-    if (host && !d->ops->blob_create) {
+    if (host && (!late_start(d) || !d->ops->blob_create)) {
         log_guest("blob %u: a %s renderer has no host memory for blobs", in->resource_id, d->ops->name);
         return VIRTIO_GPU_RESP_ERR_UNSPEC;
     }
@@ -125,6 +126,14 @@ uint32_t blob_create(Device *d, const struct virtio_gpu_resource_create_blob *in
     }
     resource_publish(d, r);
     return code;
+}
+
+bool blob_is_made(Device *d, const struct virtio_gpu_resource_create_blob *in)
+{
+    const Resource *r = resource_find(d, in->resource_id);
+
+    return r && r->blob && r->blob->mem == in->blob_mem && r->blob->flags == in->blob_flags &&
+           r->blob->size == in->size;
 }
 
 /* ---- the window ---- */

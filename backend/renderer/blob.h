@@ -18,6 +18,9 @@
 uint32_t blob_create(Device *d, const struct virtio_gpu_resource_create_blob *in,
                      const struct virtio_gpu_mem_entry *entries);
 
+/* Whether there is such a blob already. */
+bool blob_is_made(Device *d, const struct virtio_gpu_resource_create_blob *in);
+
 /* r is a blob.  The command's answer is to wait for QEMU: see window.h. */
 uint32_t blob_map(Device *d, Resource *r, uint64_t offset, uint32_t *map_info);
 uint32_t blob_unmap(Device *d, Resource *r);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "late.h"
 #include "vgpu/virtio.h"
 
 #define CAPSET_VENUS 4 /* in virtio_gpu.h of newer kernels */
@@ -27,7 +28,7 @@ static bool renderer_capset(Device *d, uint32_t index, uint32_t *count, uint32_t
                             uint32_t *size)
 {
     *count = 0;
-    for (uint32_t i = 0; d->ops->capset_info(d->renderer, i, id, version, size); i++) {
+    for (uint32_t i = 0; late_capset_info(d, i, id, version, size); i++) {
         if (capset_allowed(d, *id) && (*count)++ == index) {
             return true;
         }
@@ -49,6 +50,19 @@ bool capset_has_3d(Device *d)
     return d->options->gl || capset_count(d) > 1;
 }
 
+/* VGPU_API_*: of which there are capsets. */
+static uint32_t capset_apis(Device *d)
+{
+    uint32_t apis = 0, count, id, version, size;
+
+    for (uint32_t i = 0; renderer_capset(d, i, &count, &id, &version, &size); i++) {
+        apis |= id == CAPSET_VENUS                                                ? VGPU_API_VULKAN
+                : id == VIRTIO_GPU_CAPSET_VIRGL || id == VIRTIO_GPU_CAPSET_VIRGL2 ? VGPU_API_GL
+                                                                                  : 0;
+    }
+    return apis;
+}
+
 bool capset_info(Device *d, uint32_t index, uint32_t *id, uint32_t *version, uint32_t *size)
 {
     uint32_t count;
@@ -65,6 +79,26 @@ bool capset_info(Device *d, uint32_t index, uint32_t *id, uint32_t *version, uin
     return false;
 }
 
+/* As vgpud has it now; the option is what it was when we were started. */
+static void capset_profile(Device *d, char profile[64])
+{
+    const struct vgpu_stats *page = d->stats;
+
+    for (unsigned tries = 0; tries < 1000; tries++) {
+        uint64_t serial = __atomic_load_n(&page->profile_serial, __ATOMIC_ACQUIRE);
+
+        memcpy(profile, page->profile, sizeof(page->profile));
+        profile[sizeof(page->profile) - 1] = 0;
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (!(serial & 1) && __atomic_load_n(&page->profile_serial, __ATOMIC_RELAXED) == serial) {
+            break;
+        }
+    }
+    if (!*profile) { /* a page that no vgpud writes */
+        g_strlcpy(profile, d->options->profile, sizeof(page->profile));
+    }
+}
+
 bool capset_fill(Device *d, uint32_t id, uint32_t version, void *data, uint32_t size)
 {
     struct vgpu_capset caps = {
@@ -73,17 +107,22 @@ bool capset_fill(Device *d, uint32_t id, uint32_t version, void *data, uint32_t 
         .memory_limit = ledger_limit(&d->ledger),
         .max_contexts = (uint32_t)d->options->max_contexts,
         .max_outputs = (uint32_t)d->options->max_outputs,
+        .apis = capset_apis(d),
     };
 
     if (id != VGPU_CAPSET_ID) {
+        late_start(d);
         return d->ops->capset(d->renderer, id, version, data, size);
     }
     if (size != sizeof(caps)) {
         return false;
     }
-    g_strlcpy(caps.profile, d->options->profile, sizeof(caps.profile));
+    capset_profile(d, caps.profile);
     g_strlcpy(caps.gpu, d->options->gpu, sizeof(caps.gpu));
-    g_strlcpy(caps.renderer, d->ops->description(d->renderer), sizeof(caps.renderer));
+    g_strlcpy(caps.renderer, late_description(d), sizeof(caps.renderer));
+    if (late_gl_version(d)) {
+        g_strlcpy(caps.gl_version, late_gl_version(d), sizeof(caps.gl_version));
+    }
     g_strlcpy(caps.host_version, VGPU_VERSION, sizeof(caps.host_version));
     memcpy(data, &caps, sizeof(caps));
     return true;

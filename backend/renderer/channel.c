@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* See channel.h for the theory. */
-#include "channel.h"
+#include "channel_private.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -14,57 +14,6 @@
 #define DEFAULT_WIDTH  1024
 #define DEFAULT_HEIGHT 768
 #define FATAL_WAIT_MS  200
-
-typedef struct ChannelScanout {
-    bool off_pending; /* say SCANOUT 0x0 */
-    bool shm_pending; /* say shm, with shm_fd */
-    struct vgpu_channel_shm_scanout shm;
-    int shm_fd;
-    bool outstanding; /* an update was not answered yet */
-    uint32_t serial;
-    Rect damage; /* empty: none */
-    bool pos_pending, pos_visible;
-    struct vgpu_channel_cursor_pos pos;
-    struct vgpu_channel_cursor_update *cursor; /* NULL: nothing to say */
-    struct vgpu_channel_edid edid;             /* size 0: none yet */
-} ChannelScanout;
-
-/* One of the two, not sent yet. */
-typedef struct ChannelOrder {
-    bool is_map;
-    union {
-        struct vgpu_channel_blob_map map;
-        struct vgpu_channel_blob_unmap unmap;
-    };
-    int fd; /* of a map */
-} ChannelOrder;
-
-struct Channel {
-    int fd;
-    unsigned outputs;
-    ChannelCallbacks call;
-
-    GMutex lock; /* guards all below but in */
-    bool failed;
-    bool muted;    /* between a RESET and the end of what was shown before */
-    bool poll_out; /* the socket is full */
-    struct vgpu_channel_hello *hello;
-    bool hello_sent;
-    bool pong_pending;
-    struct vgpu_channel_ping pong;
-    uint32_t generation; /* of the last RESET */
-    GQueue orders;       /* of ChannelOrder */
-    ChannelScanout scanout[VGPU_CHANNEL_MAX_SCANOUTS];
-    unsigned next_scanout; /* whose turn it is */
-    struct vgpu_channel_display_info info;
-
-    size_t out_size, out_done; /* one message on its way */
-    int out_fd;
-    uint8_t out[sizeof(struct vgpu_channel_hdr) + VGPU_CHANNEL_MAX_PAYLOAD];
-
-    size_t in_size; /* front thread only */
-    uint8_t in[sizeof(struct vgpu_channel_hdr) + VGPU_CHANNEL_MAX_PAYLOAD];
-};
 
 static void channel_put(Channel *c, uint32_t request, const void *payload, uint32_t size, int fd)
 {
@@ -150,6 +99,23 @@ static bool channel_put_next(Channel *c)
         channel_put(c, VGPU_CHANNEL_PONG, &c->pong, sizeof(c->pong), -1);
         return true;
     }
+    if (c->hello_sent && c->judged) {
+        channel_put(c, VGPU_CHANNEL_JUDGED, c->judged, sizeof(*c->judged), -1);
+        g_clear_pointer(&c->judged, g_free);
+        return true;
+    }
+    if (c->hello_sent && c->contexts_pending) {
+        struct vgpu_channel_contexts contexts = { .count = c->contexts };
+
+        c->contexts_pending = false;
+        channel_put(c, VGPU_CHANNEL_CONTEXTS, &contexts, sizeof(contexts), -1);
+        return true;
+    }
+    if (c->hello_sent && c->adopted_pending) {
+        c->adopted_pending = false;
+        channel_put(c, VGPU_CHANNEL_ADOPTED, &c->adopted, sizeof(c->adopted), -1);
+        return true;
+    }
     if (c->hello_sent && !g_queue_is_empty(&c->orders)) {
         channel_put_order(c);
         return true;
@@ -203,7 +169,7 @@ static bool channel_send(Channel *c)
     return true;
 }
 
-static void channel_pump(Channel *c)
+void channel_pump(Channel *c)
 {
     bool was = c->poll_out;
 
@@ -226,7 +192,7 @@ Channel *channel_new(int fd, unsigned outputs, const ChannelCallbacks *callbacks
     c->fd = fd;
     c->outputs = outputs;
     c->call = *callbacks;
-    c->out_fd = -1;
+    c->out_fd = c->in_fd = -1;
     g_queue_init(&c->orders);
     for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
         c->scanout[i].shm_fd = -1;
@@ -400,7 +366,7 @@ void channel_blob_unmap(Channel *c, const struct vgpu_channel_blob_unmap *m)
     channel_order(c, (ChannelOrder){ .unmap = *m, .fd = -1 });
 }
 
-static void channel_drop_orders(Channel *c)
+void channel_drop_orders(Channel *c)
 {
     ChannelOrder *o;
 
@@ -412,9 +378,40 @@ static void channel_drop_orders(Channel *c)
     }
 }
 
-void channel_fatal(Channel *c, const char *message)
+void channel_adopted(Channel *c, const struct vgpu_channel_adopted *m)
 {
-    struct vgpu_channel_fatal fatal = { 0 };
+    g_mutex_lock(&c->lock);
+    c->adopted = *m;
+    c->adopted_pending = true;
+    channel_pump(c);
+    g_mutex_unlock(&c->lock);
+}
+
+void channel_judged(Channel *c, const char *message)
+{
+    struct vgpu_channel_judged *m = g_new0(struct vgpu_channel_judged, 1);
+
+    m->ok = !message;
+    g_strlcpy(m->message, message ? message : "", sizeof(m->message));
+    g_mutex_lock(&c->lock);
+    g_free(c->judged);
+    c->judged = m;
+    channel_pump(c);
+    g_mutex_unlock(&c->lock);
+}
+
+void channel_contexts(Channel *c, uint32_t count)
+{
+    g_mutex_lock(&c->lock);
+    c->contexts_pending |= !count != !c->contexts;
+    c->contexts = count;
+    channel_pump(c);
+    g_mutex_unlock(&c->lock);
+}
+
+void channel_fatal(Channel *c, enum vgpu_fatal_cause cause, const char *message)
+{
+    struct vgpu_channel_fatal fatal = { .cause = cause };
     struct pollfd pfd = { .fd = c->fd, .events = POLLOUT };
 
     g_strlcpy(fatal.message, message, sizeof(fatal.message));
@@ -425,7 +422,9 @@ void channel_fatal(Channel *c, const char *message)
             c->failed = true;
         }
     }
-    channel_put(c, VGPU_CHANNEL_FATAL, &fatal, sizeof(fatal), -1);
+    if (!c->failed) {
+        channel_put(c, VGPU_CHANNEL_FATAL, &fatal, sizeof(fatal), -1);
+    }
     while (!c->failed && c->out_done < c->out_size) {
         if (!channel_send(c) && poll(&pfd, 1, FATAL_WAIT_MS) <= 0) {
             c->failed = true;
@@ -451,195 +450,4 @@ bool channel_edid(Channel *c, unsigned scanout, struct vgpu_channel_edid *out)
     has = out->size > 0;
     g_mutex_unlock(&c->lock);
     return has;
-}
-
-/* Requests. */
-
-static bool channel_take_display_info(Channel *c, const void *payload)
-{
-    const struct vgpu_channel_display_info *info = payload;
-
-    if (!info->count || info->count > VGPU_CHANNEL_MAX_SCANOUTS) {
-        return false;
-    }
-    g_mutex_lock(&c->lock);
-    c->info = *info;
-    g_mutex_unlock(&c->lock);
-    return true;
-}
-
-static bool channel_take_edid(Channel *c, const void *payload)
-{
-    const struct vgpu_channel_edid *edid = payload;
-
-    if (edid->scanout_id >= VGPU_CHANNEL_MAX_SCANOUTS || edid->size > VGPU_CHANNEL_EDID_MAX) {
-        return false;
-    }
-    g_mutex_lock(&c->lock);
-    c->scanout[edid->scanout_id].edid = *edid;
-    g_mutex_unlock(&c->lock);
-    return true;
-}
-
-static bool channel_take_reset(Channel *c, const void *payload)
-{
-    const struct vgpu_channel_reset *reset = payload;
-
-    g_mutex_lock(&c->lock);
-    c->muted = true;
-    c->generation = reset->generation;
-    channel_drop_orders(c);
-    for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
-        ChannelScanout *s = &c->scanout[i];
-
-        /* QEMU still shows the picture, and may owe us an UPDATE_DONE for it. */
-        s->damage = (Rect){ 0 };
-        s->pos_pending = false;
-        g_clear_pointer(&s->cursor, g_free);
-    }
-    g_mutex_unlock(&c->lock);
-    c->call.reset(c->call.opaque, reset->generation);
-    return true;
-}
-
-static bool channel_take_ping(Channel *c, const void *payload)
-{
-    g_mutex_lock(&c->lock);
-    memcpy(&c->pong, payload, sizeof(c->pong));
-    c->pong_pending = true;
-    channel_pump(c);
-    g_mutex_unlock(&c->lock);
-    return true;
-}
-
-static bool channel_take_update_done(Channel *c, const void *payload)
-{
-    const struct vgpu_channel_update_done *done = payload;
-    ChannelScanout *s;
-    bool idle = false;
-
-    if (done->scanout_id >= VGPU_CHANNEL_MAX_SCANOUTS) {
-        return false;
-    }
-    s = &c->scanout[done->scanout_id];
-    g_mutex_lock(&c->lock);
-    if (s->outstanding && s->serial == done->serial) {
-        s->outstanding = false;
-        channel_pump(c);
-        idle = true;
-    }
-    g_mutex_unlock(&c->lock);
-    if (idle) {
-        c->call.idle(c->call.opaque);
-    }
-    return true;
-}
-
-static bool channel_take_window(Channel *c, const void *payload)
-{
-    const struct vgpu_channel_window *w = payload;
-
-    c->call.window(c->call.opaque, w->size);
-    return true;
-}
-
-static bool channel_take_blob_done(Channel *c, const void *payload)
-{
-    const struct vgpu_channel_blob_done *done = payload;
-
-    c->call.blob_done(c->call.opaque, done->serial, done->status);
-    return true;
-}
-
-static const struct {
-    uint32_t request, size;
-    bool (*take)(Channel *c, const void *payload);
-} channel_requests[] = {
-    { VGPU_CHANNEL_DISPLAY_INFO, sizeof(struct vgpu_channel_display_info), channel_take_display_info },
-    { VGPU_CHANNEL_EDID, sizeof(struct vgpu_channel_edid), channel_take_edid },
-    { VGPU_CHANNEL_RESET, sizeof(struct vgpu_channel_reset), channel_take_reset },
-    { VGPU_CHANNEL_PING, sizeof(struct vgpu_channel_ping), channel_take_ping },
-    { VGPU_CHANNEL_UPDATE_DONE, sizeof(struct vgpu_channel_update_done), channel_take_update_done },
-    { VGPU_CHANNEL_WINDOW, sizeof(struct vgpu_channel_window), channel_take_window },
-    { VGPU_CHANNEL_BLOB_DONE, sizeof(struct vgpu_channel_blob_done), channel_take_blob_done },
-};
-
-/* Takes whole messages off the front of c->in. */
-static bool channel_take(Channel *c)
-{
-    struct vgpu_channel_hdr hdr;
-
-    while (c->in_size >= sizeof(hdr)) {
-        unsigned i;
-        size_t whole;
-
-        memcpy(&hdr, c->in, sizeof(hdr));
-        for (i = 0; i < G_N_ELEMENTS(channel_requests); i++) {
-            if (channel_requests[i].request == hdr.request) {
-                break;
-            }
-        }
-        if (i == G_N_ELEMENTS(channel_requests) || channel_requests[i].size != hdr.size || hdr.flags) {
-            log_say("gpu channel: request 0x%x with %u bytes is not one", hdr.request, hdr.size);
-            return false;
-        }
-        whole = sizeof(hdr) + hdr.size;
-        if (c->in_size < whole) {
-            break;
-        }
-        /* The payload is aligned for its 64-bit fields by this copy. */
-        {
-            union {
-                uint64_t align;
-                uint8_t bytes[sizeof(struct vgpu_channel_edid)];
-            } payload;
-
-            G_STATIC_ASSERT(sizeof(struct vgpu_channel_edid) >= sizeof(struct vgpu_channel_display_info));
-            memcpy(payload.bytes, c->in + sizeof(hdr), hdr.size);
-            if (!channel_requests[i].take(c, payload.bytes)) {
-                log_say("gpu channel: a field of request 0x%x is out of range", hdr.request);
-                return false;
-            }
-        }
-        memmove(c->in, c->in + whole, c->in_size - whole);
-        c->in_size -= whole;
-    }
-    return true;
-}
-
-bool channel_read(Channel *c)
-{
-    for (;;) {
-        union {
-            char buf[CMSG_SPACE(8 * sizeof(int))];
-            struct cmsghdr align;
-        } control;
-        struct iovec iov = { .iov_base = c->in + c->in_size, .iov_len = sizeof(c->in) - c->in_size };
-        struct msghdr mh = {
-            .msg_iov = &iov,
-            .msg_iovlen = 1,
-            .msg_control = control.buf,
-            .msg_controllen = sizeof(control.buf),
-        };
-        ssize_t n = recvmsg(c->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0 && errno == EAGAIN) {
-            return true;
-        }
-        if (n <= 0) {
-            return false;
-        }
-        for (struct cmsghdr *cm = CMSG_FIRSTHDR(&mh); cm; cm = CMSG_NXTHDR(&mh, cm)) {
-            /* No request to us carries a descriptor. */
-            log_say("gpu channel: descriptors came with a request that has none");
-            return false;
-        }
-        c->in_size += n;
-        if (!channel_take(c)) {
-            return false;
-        }
-    }
 }

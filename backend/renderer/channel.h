@@ -34,13 +34,15 @@
 typedef struct Channel Channel;
 
 /*
- * reset, window and blob_done are called by channel_read, wake_poll whenever
+ * reset, window, adopt, save and blob_done are called by channel_read, wake_poll whenever
  * channel_events() may have changed, idle when channel_idle() became true.
  */
 typedef struct ChannelCallbacks {
     void (*reset)(void *opaque, uint32_t generation);
     void (*window)(void *opaque, uint64_t size);
-    void (*blob_done)(void *opaque, uint64_t serial, uint32_t status); /* enum vgpu_blob_status */
+    void (*adopt)(void *opaque, int fd, const struct vgpu_channel_adopt *a); /* fd: ownership transferred */
+    void (*save)(void *opaque, int fd, const struct vgpu_channel_save *s);   /* the same */
+    void (*blob_done)(void *opaque, uint64_t serial, uint32_t status);       /* enum vgpu_blob_status */
     void (*wake_poll)(void *opaque);
     void (*idle)(void *opaque);
     void *opaque;
@@ -72,8 +74,13 @@ void channel_cursor_update(Channel *c, const struct vgpu_channel_cursor_update *
  */
 void channel_blob_map(Channel *c, const struct vgpu_channel_blob_map *m, int fd);
 void channel_blob_unmap(Channel *c, const struct vgpu_channel_blob_unmap *m);
+void channel_adopted(Channel *c, const struct vgpu_channel_adopted *m);
+/* message: NULL where the guest can go on from it. */
+void channel_judged(Channel *c, const char *message);
+/* How many there are; QEMU hears of the first and of the last. */
+void channel_contexts(Channel *c, uint32_t count);
 /* Last words, before the process ends; waits for the socket a moment. */
-void channel_fatal(Channel *c, const char *message);
+void channel_fatal(Channel *c, enum vgpu_fatal_cause cause, const char *message);
 
 /* What QEMU sent last; a default before that. */
 void channel_display_info(Channel *c, struct vgpu_channel_display_info *out);

@@ -37,9 +37,19 @@ typedef struct Command {
         struct virtio_gpu_set_scanout_blob set_scanout_blob;
         struct virtio_gpu_resource_map_blob map_blob;
         struct virtio_gpu_resource_unmap_blob unmap_blob;
+        struct {
+            struct virtio_gpu_ctrl_hdr hdr;
+            struct vgpu_submit body;
+        } queue_submit;
+        struct {
+            struct virtio_gpu_ctrl_hdr hdr;
+            struct vgpu_wait body;
+        } wait;
     } in;
-    void *data; /* what followed the struct; own, freed by dispatch */
+    unsigned queue; /* that it came on */
+    void *data;     /* what followed the struct; own, freed by dispatch */
     uint32_t data_size;
+    bool replay; /* a lost renderer took it: what it asks for may be done already, see adopt.h */
 
     union { /* out: all zero when the handler starts */
         struct virtio_gpu_ctrl_hdr hdr;
@@ -67,7 +77,8 @@ CommandHandler command_create_blob, command_set_scanout_blob, command_map_blob, 
 
 /* commands_3d.c */
 CommandHandler command_ctx_create, command_ctx_destroy, command_ctx_attach, command_ctx_detach,
-    command_create_3d, command_transfer_to_host_3d, command_transfer_from_host_3d, command_submit;
+    command_create_3d, command_transfer_to_host_3d, command_transfer_from_host_3d, command_submit,
+    command_queue_submit, command_wait;
 void contexts_init(Device *d);
 void contexts_forget(Device *d); /* the renderer is reset */
 

@@ -90,7 +90,12 @@ uint32_t command_create_2d(Device *d, Command *c)
         .array_size = 1,
         .flags = VIRTIO_GPU_RESOURCE_FLAG_Y_0_TOP,
     };
+    const Resource *r;
 
+    r = c->replay ? resource_find(d, c->in.create_2d.resource_id) : NULL;
+    if (r && r->is_2d && !memcmp(&r->shape, &shape, sizeof(shape))) {
+        return VIRTIO_GPU_RESP_OK_NODATA;
+    }
     /* The id is checked first: the answer then does not depend on two faults. */
     if (c->in.create_2d.resource_id && !resource_find(d, c->in.create_2d.resource_id) &&
         !format_fourcc(shape.format)) {
@@ -102,9 +107,13 @@ uint32_t command_create_2d(Device *d, Command *c)
 
 uint32_t command_unref(Device *d, Command *c)
 {
-    uint32_t code;
-    Resource *r = resource_of(d, c->in.unref.resource_id, &code);
+    uint32_t id = c->in.unref.resource_id, code;
+    Resource *r;
 
+    if (resource_forget_gone(d, id) || (c->replay && !resource_find(d, id))) {
+        return VIRTIO_GPU_RESP_OK_NODATA;
+    }
+    r = resource_of(d, id, &code);
     if (!r) {
         return code;
     }
@@ -168,6 +177,7 @@ uint32_t command_transfer_2d(Device *d, Command *c)
     }
     if (r->blob) {
         /* It is what the guest wrote; Linux asks all the same, for its cursors. */
+        scanout_cursor_written(d, r);
         return VIRTIO_GPU_RESP_OK_NODATA;
     }
     if (!r->has_backing) {
@@ -186,7 +196,11 @@ uint32_t command_transfer_2d(Device *d, Command *c)
             return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
         }
     }
-    return d->ops->transfer_to_host(d->renderer, &t);
+    code = d->ops->transfer_to_host(d->renderer, &t);
+    if (code == VIRTIO_GPU_RESP_OK_NODATA) {
+        scanout_cursor_written(d, r);
+    }
+    return code;
 }
 
 uint32_t command_attach_backing(Device *d, Command *c)
@@ -202,16 +216,26 @@ uint32_t command_attach_backing(Device *d, Command *c)
         return count > BACKING_ENTRIES_MAX ? VIRTIO_GPU_RESP_ERR_UNSPEC
                                            : VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
+    if (c->replay && r->has_backing && !r->blob) {
+        resource_detach(d, r);
+    }
     return resource_attach(d, r, c->data, count);
 }
 
 uint32_t command_detach_backing(Device *d, Command *c)
 {
     uint32_t code;
-    Resource *r = resource_of(d, c->in.detach.resource_id, &code);
+    Resource *r;
 
+    if (resource_is_gone(d, c->in.detach.resource_id)) {
+        return VIRTIO_GPU_RESP_OK_NODATA;
+    }
+    r = resource_of(d, c->in.detach.resource_id, &code);
     if (!r) {
         return code;
+    }
+    if (!r->has_backing && c->replay) {
+        return VIRTIO_GPU_RESP_OK_NODATA;
     }
     if (!r->has_backing) {
         log_guest("resource %u has no backing to detach", r->id);
@@ -268,13 +292,14 @@ uint32_t command_assign_uuid(Device *d, Command *c)
         return code;
     }
     if (!r->has_uuid) {
-        if (getrandom(r->uuid, sizeof(r->uuid), 0) != sizeof(r->uuid)) {
+        uint8_t uuid[sizeof(r->uuid)];
+
+        if (getrandom(uuid, sizeof(uuid), 0) != sizeof(uuid)) {
             return VIRTIO_GPU_RESP_ERR_UNSPEC;
         }
-        r->uuid[6] = (r->uuid[6] & 0x0f) | 0x40; /* RFC 9562, version 4 */
-        r->uuid[8] = (r->uuid[8] & 0x3f) | 0x80;
-        r->has_uuid = true;
-        table_resource_uuid(d->table, r->slot, r->uuid);
+        uuid[6] = (uuid[6] & 0x0f) | 0x40; /* RFC 9562, version 4 */
+        uuid[8] = (uuid[8] & 0x3f) | 0x80;
+        resource_set_uuid(d, r, uuid);
     }
     memcpy(c->out.uuid.uuid, r->uuid, sizeof(r->uuid));
     c->out_size = sizeof(c->out.uuid);
@@ -307,7 +332,6 @@ uint32_t command_move_cursor(Device *d, Command *c)
         return VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID;
     }
     /* The other fields are not for MOVE (virtio 1.2, 5.7.6.10): it hides nothing. */
-    channel_cursor_pos(d->channel, in->pos.scanout_id, in->pos.x, in->pos.y,
-                       d->scanout[in->pos.scanout_id].cursor_visible);
+    scanout_cursor_moved(d, in->pos.scanout_id, in->pos.x, in->pos.y);
     return VIRTIO_GPU_RESP_OK_NODATA;
 }

@@ -4,6 +4,8 @@
 #include <time.h>
 
 #include "command.h"
+#include "dirty.h"
+#include "late.h"
 #include "log.h"
 #include "resource.h"
 
@@ -16,10 +18,19 @@ void contexts_init(Device *d)
     d->contexts = g_hash_table_new(NULL, NULL);
 }
 
+/* QEMU wants to know: a VM with contexts cannot simply be moved. */
+static void contexts_tell(Device *d)
+{
+    uint32_t n = g_hash_table_size(d->contexts);
+
+    vgpu_stats_set(&d->stats->contexts, n);
+    channel_contexts(d->channel, n);
+}
+
 void contexts_forget(Device *d)
 {
     g_hash_table_remove_all(d->contexts);
-    vgpu_stats_set(&d->stats->contexts, 0);
+    contexts_tell(d);
 }
 
 static bool context_exists(Device *d, uint32_t id)
@@ -34,7 +45,7 @@ static bool context_exists(Device *d, uint32_t id)
 /* The renderer may have no 3D although a guest wrongly took the feature. */
 static bool renderer_is_3d(Device *d)
 {
-    return d->ops->context_create != NULL;
+    return late_start(d);
 }
 
 uint32_t command_ctx_create(Device *d, Command *c)
@@ -68,9 +79,17 @@ uint32_t command_ctx_create(Device *d, Command *c)
                                   (const char *)in->debug_name, in->nlen);
     if (code == VIRTIO_GPU_RESP_OK_NODATA) {
         g_hash_table_add(d->contexts, GUINT_TO_POINTER(id));
-        stats_add(&d->stats->contexts, 1);
+        contexts_tell(d);
     }
     return code;
+}
+
+static void context_end(Device *d, uint32_t id)
+{
+    d->ops->context_destroy(d->renderer, id);
+    timeline_finish_context(d->vhost, id);
+    g_hash_table_remove(d->contexts, GUINT_TO_POINTER(id));
+    contexts_tell(d);
 }
 
 uint32_t command_ctx_destroy(Device *d, Command *c)
@@ -80,13 +99,13 @@ uint32_t command_ctx_destroy(Device *d, Command *c)
     if (!renderer_is_3d(d)) {
         return VIRTIO_GPU_RESP_ERR_UNSPEC;
     }
+    if (c->replay && !g_hash_table_contains(d->contexts, GUINT_TO_POINTER(id))) {
+        return VIRTIO_GPU_RESP_OK_NODATA;
+    }
     if (!context_exists(d, id)) {
         return VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID;
     }
-    d->ops->context_destroy(d->renderer, id);
-    timeline_finish_context(d->vhost, id);
-    g_hash_table_remove(d->contexts, GUINT_TO_POINTER(id));
-    stats_add(&d->stats->contexts, -1);
+    context_end(d, id);
     return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
@@ -141,9 +160,14 @@ uint32_t command_create_3d(Device *d, Command *c)
         .nr_samples = in->nr_samples,
         .flags = in->flags,
     };
+    const Resource *r;
 
     if (!renderer_is_3d(d)) {
         return VIRTIO_GPU_RESP_ERR_UNSPEC;
+    }
+    r = c->replay ? resource_find(d, in->resource_id) : NULL;
+    if (r && !r->is_2d && !r->blob && !memcmp(&r->shape, &shape, sizeof(shape))) {
+        return VIRTIO_GPU_RESP_OK_NODATA;
     }
     return resource_create(d, in->resource_id, &shape, false);
 }
@@ -177,6 +201,7 @@ static uint32_t command_transfer_3d(Device *d, Command *c, bool to_host)
         .box = { in->box.x, in->box.y, in->box.z, in->box.w, in->box.h, in->box.d },
     };
     Resource *r;
+    uint32_t code;
 
     if (!renderer_is_3d(d)) {
         return VIRTIO_GPU_RESP_ERR_UNSPEC;
@@ -201,7 +226,12 @@ static uint32_t command_transfer_3d(Device *d, Command *c, bool to_host)
         log_guest("resource %u: a transfer that is not within it", r->id);
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
-    return to_host ? d->ops->transfer_to_host(d->renderer, &t) : d->ops->transfer_from_host(d->renderer, &t);
+    if (to_host) {
+        return d->ops->transfer_to_host(d->renderer, &t);
+    }
+    code = d->ops->transfer_from_host(d->renderer, &t);
+    dirty_backing(d->vhost, r->memory, r->iov, r->iov_count);
+    return code;
 }
 
 uint32_t command_transfer_to_host_3d(Device *d, Command *c)
@@ -214,7 +244,8 @@ uint32_t command_transfer_from_host_3d(Device *d, Command *c)
     return command_transfer_3d(d, c, false);
 }
 
-uint32_t command_submit(Device *d, Command *c)
+/* size: what the command says of itself. */
+static uint32_t submit(Device *d, Command *c, uint32_t size)
 {
     uint32_t code;
     struct timespec now;
@@ -225,8 +256,15 @@ uint32_t command_submit(Device *d, Command *c)
     if (!context_exists(d, c->in.hdr.ctx_id)) {
         return VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID;
     }
-    if (c->in.submit.size != c->data_size || c->data_size % 4) {
-        log_guest("a submit of %u bytes says it has %u", c->data_size, c->in.submit.size);
+    if (c->replay && c->data_size) {
+        /* It may be half done, or what the renderer was lost by: its context has a hole now. */
+        log_guest("a submit of context %u was lost with its renderer, and the context with it",
+                  c->in.hdr.ctx_id);
+        context_end(d, c->in.hdr.ctx_id);
+        return VIRTIO_GPU_RESP_ERR_UNSPEC;
+    }
+    if (size != c->data_size || size % 4) {
+        log_guest("a submit of %u bytes says it has %u", c->data_size, size);
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
     if (!c->data_size) {
@@ -236,7 +274,41 @@ uint32_t command_submit(Device *d, Command *c)
     if (code == VIRTIO_GPU_RESP_OK_NODATA) {
         stats_add(&d->stats->submits, 1);
         clock_gettime(CLOCK_MONOTONIC, &now);
-        vgpu_stats_set(&d->stats->last_submit_ns, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+        vgpu_stats_set(&d->stats->last_submit_ns, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec -
+                                                      (uint64_t)d->options->clock_base);
     }
     return code;
+}
+
+uint32_t command_submit(Device *d, Command *c)
+{
+    return submit(d, c, c->in.submit.size);
+}
+
+/* All they wait for is done, or there is something wrong with them: see order.h. */
+static bool wait_is_valid(const Command *c, uint32_t mask, uint32_t padding)
+{
+    if (padding || !order_mask_ok(mask, c->queue)) {
+        log_guest("queue %u: a request cannot wait for the submit queues 0x%x", c->queue, mask);
+        return false;
+    }
+    return true;
+}
+
+uint32_t command_queue_submit(Device *d, Command *c)
+{
+    const struct vgpu_submit *in = &c->in.queue_submit.body;
+
+    if (!wait_is_valid(c, in->wait_mask, in->padding)) {
+        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+    }
+    return submit(d, c, in->size);
+}
+
+uint32_t command_wait(Device *d, Command *c)
+{
+    const struct vgpu_wait *in = &c->in.wait.body;
+
+    return wait_is_valid(c, in->wait_mask, in->padding) ? VIRTIO_GPU_RESP_OK_NODATA
+                                                        : VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
 }

@@ -14,6 +14,9 @@ uint32_t command_create_blob(Device *d, Command *c)
         log_guest("blob %u: %u entries in %u bytes", in->resource_id, in->nr_entries, c->data_size);
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
+    if (c->replay && blob_is_made(d, in)) {
+        return VIRTIO_GPU_RESP_OK_NODATA;
+    }
     return blob_create(d, in, c->data);
 }
 
@@ -49,8 +52,12 @@ uint32_t command_map_blob(Device *d, Command *c)
 uint32_t command_unmap_blob(Device *d, Command *c)
 {
     uint32_t code;
-    Resource *r = blob_of(d, c->in.unmap_blob.resource_id, &code);
+    Resource *r;
 
+    if (resource_is_gone(d, c->in.unmap_blob.resource_id)) {
+        return VIRTIO_GPU_RESP_OK_NODATA; /* QEMU did that when the renderer was lost */
+    }
+    r = blob_of(d, c->in.unmap_blob.resource_id, &code);
     return r ? blob_unmap(d, r) : code;
 }
 

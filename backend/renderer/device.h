@@ -12,15 +12,21 @@
 
 #include "../quota/ledger.h"
 #include "../quota/vulkan_books.h"
+#include "adopt.h"
 #include "channel.h"
+#include "facts.h"
 #include "frame_limit.h"
 #include "gpu_time.h"
 #include "ops.h"
+#include "order.h"
 #include "rect.h"
 #include "render_server.h"
+#include "save.h"
 #include "table.h"
 #include "vhost.h"
 #include "window.h"
+
+typedef struct Recorder Recorder;
 
 /* The command line. */
 typedef struct Options {
@@ -28,6 +34,7 @@ typedef struct Options {
     int lease_fd, lease_call_fd, lease_wake_fd;          /* -1: no lease, everything runs at once */
     char *vm_name, *profile, *gpu;
     gint64 memory;              /* bytes */
+    gint64 clock_base;          /* what times in the statistics page are less, ns */
     char *renderer;             /* auto, virgl, 2d, null */
     char *render_node;          /* NULL: none */
     char *apis;                 /* --apis as it was written */
@@ -39,10 +46,14 @@ typedef struct Options {
     gint max_width, max_height; /* 0: no bound but VGPU_MAX_SIZE */
     gint threads;               /* 0: llvmpipe decides */
     gboolean no_sandbox;
+    gint record_fd; /* -1: nothing is recorded */
+    char *facts;    /* what --probe found, see late.h; NULL: nobody has tried */
+    gboolean probe;
     /* Of tests, for the null renderer. */
     gint64 null_submit_us; /* what a SUBMIT_3D costs; -1: as many as its first word says */
     char *null_submit_how; /* burn, sleep or async */
     gboolean null_lies;    /* works without the lease and claims nothing */
+    char *null_hostile;    /* see hostile.h; NULL: not */
 } Options;
 
 /* The channel's bound on a scanout's sides, pixels. */
@@ -56,7 +67,7 @@ typedef struct Scanout {
     uint64_t size;                          /* of map, bytes; charged to the ledger */
     uint32_t width, height, stride, fourcc; /* as QEMU was told */
     Rect unread;                            /* flushed by the guest, not read into map yet; in the picture */
-    bool cursor_visible;                    /* as the last UPDATE_CURSOR left it */
+    struct TableCursor cursor;              /* as the guest left it; its resource is 0 when that is gone */
     bool stale;                             /* shows another resource: read it all next time */
 } Scanout;
 
@@ -76,24 +87,34 @@ typedef struct Device {
     Vhost *vhost;
     Channel *channel;
     int front_wake_fd; /* eventfd: the front thread's poll set changed */
+    int drain_fd;      /* eventfd: another renderer is to take our place */
     gint quit;         /* atomic */
     Window window;     /* has a lock of its own */
     VulkanBooks books;
     RenderServer *render_server; /* NULL: no Vulkan */
 
     /* Render thread only. */
+    Recorder *recorder; /* NULL: nothing is recorded */
     const RendererOps *ops;
     Renderer *renderer;
+    Facts facts;              /* with late */
+    bool late;                /* virgl is to start when it is needed, see late.h */
     char warning[512];        /* for HELLO */
     GHashTable *resources;    /* id -> Resource, see resource.h */
+    GHashTable *gone;         /* ids: lost with a renderer before, and not given back yet */
     uint64_t backing_entries; /* of all resources */
     uint32_t memory_serial;   /* of the table the backings are translated with */
     GHashTable *contexts;     /* ids */
     Scanout scanout[VGPU_CHANNEL_MAX_SCANOUTS];
-    Batch taken;      /* commands of the control queue, from next on not run yet */
-    Batch pointer;    /* the same of the cursor queue */
+    Batch batch[VHOST_QUEUES]; /* commands of each queue, from next on not run yet */
+    uint32_t look;             /* bit q: submit queue q (an index of batch) may have some */
+    unsigned first;            /* of the submit queues, whose turn is next */
+    Order order;
     GpuTime gpu_time; /* fences of any thread too, see there */
     FrameLimit frame_limit;
+    Adoption adoption; /* its first field is the front thread's too */
+    Saving saving;     /* the same */
+    gint64 drain_end;  /* us: it makes room for another renderer by then; 0: it does not */
 } Device;
 
 /* Counters of the statistics page that the render thread alone writes. */

@@ -12,7 +12,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "late.h"
 #include "log.h"
+#include "recorder.h"
 #include "resource.h"
 #include "vgpu/virtio.h"
 
@@ -33,9 +35,9 @@ typedef struct CommandStart {
 
 typedef struct CommandType {
     uint32_t type;
-    uint16_t size;   /* of the struct */
-    uint8_t feature; /* that must be negotiated */
-    uint8_t queue;
+    uint16_t size;           /* of the struct */
+    uint8_t feature;         /* that must be negotiated */
+    uint8_t queue;           /* VHOST_QUEUE_SUBMIT: each of them */
     uint8_t work;            /* COMMAND_* */
     uint32_t data_max;       /* bytes that may follow */
     CommandHandler *handler; /* NULL: known, not served: ERR_UNSPEC */
@@ -45,6 +47,9 @@ typedef struct CommandType {
 #define CONTROL(type, in, feature, work, data_max, handler)                            \
     { VIRTIO_GPU_CMD_##type, sizeof(((Command *)0)->in), feature, VHOST_QUEUE_CONTROL, \
       work, data_max, handler }
+#define OURS(type, in, queue, work, data_max, handler)                                 \
+    { VGPU_CMD_##type, sizeof(((Command *)0)->in), VGPU_F_SUBMIT_QUEUES, queue, work,  \
+      data_max, handler }
 #define CURSOR(type, work, handler)                                                    \
     { VIRTIO_GPU_CMD_##type, sizeof(struct virtio_gpu_update_cursor), NO_FEATURE,      \
       VHOST_QUEUE_CURSOR, work, 0, handler }
@@ -81,6 +86,8 @@ static const CommandType command_types[] = {
     CONTROL(SUBMIT_3D, in.submit, VIRGL, SENT, COMMAND_SUBMIT_MAX, command_submit),
     CONTROL(RESOURCE_MAP_BLOB, in.map_blob, BLOB, 0, 0, command_map_blob),
     CONTROL(RESOURCE_UNMAP_BLOB, in.unmap_blob, BLOB, 0, 0, command_unmap_blob),
+    OURS(SUBMIT, in.queue_submit, VHOST_QUEUE_SUBMIT, SENT, COMMAND_SUBMIT_MAX, command_queue_submit),
+    OURS(WAIT, in.wait, VHOST_QUEUE_CONTROL, 0, 0, command_wait),
     CURSOR(UPDATE_CURSOR, COMMAND_BRIEF, command_update_cursor),
     CURSOR(MOVE_CURSOR, 0, command_move_cursor),
 };
@@ -112,8 +119,7 @@ static bool command_is_remote(Device *d, const CommandStart *in)
 {
     switch (in->hdr.type) {
     case VIRTIO_GPU_CMD_CTX_CREATE:
-        return d->ops->capset_is_remote &&
-               d->ops->capset_is_remote(d->renderer, in->word[1] & VIRTIO_GPU_CONTEXT_INIT_CAPSET_ID_MASK);
+        return late_capset_is_remote(d, in->word[1] & VIRTIO_GPU_CONTEXT_INIT_CAPSET_ID_MASK);
     case VIRTIO_GPU_CMD_RESOURCE_UNREF:
         return resource_is_remote(d, in->word[0]);
     case VIRTIO_GPU_CMD_CTX_DESTROY:
@@ -121,6 +127,7 @@ static bool command_is_remote(Device *d, const CommandStart *in)
     case VIRTIO_GPU_CMD_CTX_DETACH_RESOURCE:
     case VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB:
     case VIRTIO_GPU_CMD_SUBMIT_3D:
+    case VGPU_CMD_SUBMIT:
         return context_is_remote(d, in->hdr.ctx_id);
     default:
         return false;
@@ -167,7 +174,8 @@ static uint32_t command_decode(Device *d, const Element *e, Command *c, const Co
     const CommandType *t = command_type(opcode);
     uint64_t more;
 
-    if (!t || t->queue != e->queue || !t->handler ||
+    c->queue = e->queue;
+    if (!t || t->queue != MIN(e->queue, VHOST_QUEUE_SUBMIT) || !t->handler ||
         (t->feature != NO_FEATURE && !vhost_has_feature(d->vhost, t->feature))) {
         log_guest("command 0x%x is not served on queue %u", opcode, e->queue);
         return VIRTIO_GPU_RESP_ERR_UNSPEC;
@@ -311,6 +319,7 @@ static uint32_t command_run(Device *d, Command *c, const CommandType *type, bool
         log_guest("command 0x%x was another one when its turn on the GPU was asked for", type->type);
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
+    recorder_command(d->recorder, d, c, type->size, type->queue);
     code = type->handler(d, c);
     if (work & COMMAND_GPU) {
         gpu_time_worked(d, work & COMMAND_ASYNC);
@@ -327,7 +336,12 @@ Element *dispatch(Device *d, Element *e)
 
     if (element_read(e, 0, &c.in.hdr, sizeof(c.in.hdr))) {
         code = command_decode(d, e, &c, &type);
-        if (code == VIRTIO_GPU_RESP_OK_NODATA) {
+        if (code == VIRTIO_GPU_RESP_OK_NODATA && e->tries >= ADOPT_TRIES_MAX) {
+            log_say("command 0x%x was there when %u renderers were lost: it is not run again", type->type,
+                    e->tries);
+            code = VIRTIO_GPU_RESP_ERR_UNSPEC;
+        } else if (code == VIRTIO_GPU_RESP_OK_NODATA) {
+            c.replay = e->tries > 0;
             code = command_run(d, &c, type, on_gpu);
         }
     } else {

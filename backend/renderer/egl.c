@@ -23,7 +23,7 @@ struct Egl {
     EGLContext root;
     int node;               /* render node, -1: none */
     struct gbm_device *gbm; /* of the render node, NULL: surfaceless */
-    char *description;
+    char *description, *version;
 };
 
 static const char *egl_error_name(void)
@@ -66,10 +66,23 @@ static bool fail(GError **error, const char *format, ...)
     return false;
 }
 
+static int early_node = -1; /* of egl_prepare, until it is used */
+
+void egl_prepare(const char *render_node)
+{
+    if (!render_node) {
+        /* Else Mesa would take a GPU that nobody gave this VM. */
+        g_setenv("LIBGL_ALWAYS_SOFTWARE", "true", FALSE);
+    } else if (early_node < 0) {
+        early_node = open(render_node, O_RDWR | O_CLOEXEC);
+    }
+}
+
 /* The render node's own driver, by GBM: needs no device enumeration, so it works in the sandbox. */
 static bool open_node(Egl *egl, const char *path, GError **error)
 {
-    egl->node = open(path, O_RDWR | O_CLOEXEC);
+    egl->node = early_node >= 0 ? early_node : open(path, O_RDWR | O_CLOEXEC);
+    early_node = -1;
     if (egl->node < 0) {
         return fail(error,
                     "cannot open the render node '%s': %s; name another one, or none to "
@@ -93,8 +106,7 @@ static bool open_surfaceless(Egl *egl, GError **error)
         return fail(error, "EGL has no surfaceless platform here; install Mesa (libegl-mesa0, "
                            "libgl1-mesa-dri), or name a render node");
     }
-    /* Else Mesa would take a GPU that nobody gave this VM. */
-    g_setenv("LIBGL_ALWAYS_SOFTWARE", "true", FALSE);
+    egl_prepare(NULL);
     egl->display = eglGetPlatformDisplayEXT(EGL_PLATFORM_SURFACELESS_MESA, EGL_DEFAULT_DISPLAY, NULL);
     return true;
 }
@@ -160,6 +172,7 @@ Egl *egl_open(const char *render_node, GError **error)
         return NULL;
     }
     egl->description = g_strdup((const char *)glGetString(GL_RENDERER));
+    egl->version = g_strdup((const char *)glGetString(GL_VERSION));
     return egl;
 }
 
@@ -183,6 +196,7 @@ void egl_close(Egl *egl)
         close(egl->node);
     }
     g_free(egl->description);
+    g_free(egl->version);
     g_free(egl);
 }
 
@@ -194,6 +208,11 @@ EGLDisplay egl_display(const Egl *egl)
 const char *egl_description(const Egl *egl)
 {
     return egl->description ? egl->description : "";
+}
+
+const char *egl_version(const Egl *egl)
+{
+    return egl->version ? egl->version : "";
 }
 
 EGLContext egl_context_new(Egl *egl, int major, int minor, bool compatibility)

@@ -12,6 +12,9 @@
 
 typedef struct Egl Egl;
 
+/* Before there are threads and filters: what egl_open could do no more. */
+void egl_prepare(const char *render_node);
+
 /*
  * render_node: path, or NULL for software rendering on the surfaceless
  * platform.  NULL with *error set (a sentence with the remedy) when this host
@@ -26,6 +29,7 @@ EGLDisplay egl_display(const Egl *egl);
 
 /* GL_RENDERER of the host; lives as long as egl. */
 const char *egl_description(const Egl *egl);
+const char *egl_version(const Egl *egl); /* GL_VERSION, or "" */
 
 /* A context that shares objects with all others of egl; NULL when refused. */
 EGLContext egl_context_new(Egl *egl, int major, int minor, bool compatibility);

@@ -23,7 +23,18 @@ void front_reset(void *device, uint32_t generation)
 {
     Device *d = device;
 
+    adopt_forget_given(d); /* first: what the render thread took before, the reset makes it forget */
     vhost_reset(d->vhost, generation);
+}
+
+void front_adopt(void *device, int fd, const struct vgpu_channel_adopt *a)
+{
+    adopt_give(device, fd, a);
+}
+
+void front_save(void *device, int fd, const struct vgpu_channel_save *s)
+{
+    save_give(device, fd, s->leave_contexts);
 }
 
 void front_window(void *device, uint64_t size)
@@ -90,6 +101,7 @@ void *front_thread(void *device)
 
     front_serve(d);
     /* Nothing is worth waiting long for: a submit may run for 25 seconds more. */
+    vhost_let_go(d->vhost);
     g_atomic_int_set(&d->quit, TRUE);
     vhost_wake(d->vhost);
     g_usleep(QUIT_WAIT_US);

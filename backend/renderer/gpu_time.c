@@ -3,6 +3,7 @@
 #include "gpu_time.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include <linux/virtio_gpu.h>
 
@@ -15,11 +16,15 @@
 #define UNFENCED_MAX    64
 #define UNFENCED_MAX_US (250 * G_TIME_SPAN_MILLISECOND)
 
+#define NS_PER_S (1000ull * 1000 * 1000)
+
 /* Where vgpud says nothing of hangs. */
-#define PATIENCE_NS (30ull * 1000 * 1000 * 1000)
+#define PATIENCE_NS (30 * NS_PER_S)
 
 /* What a liar's work holds.  No ticket of the lease's has all bits set. */
 #define NO_TICKET UINT32_MAX
+
+#define AVERAGED 8 /* pieces of work */
 
 static uint32_t hold_ticket(uint64_t hold)
 {
@@ -65,13 +70,53 @@ static void give_back(GpuTime *g, uint32_t ticket)
     }
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+static uint32_t fences_in_flight(const GpuTime *g, uint64_t hold)
+{
+    return hold_count(hold) - g->entered;
+}
+
+/* Is there no time left for one more command? */
+static bool is_over(GpuTime *g, uint64_t hold)
+{
+    uint32_t fences = fences_in_flight(g, hold);
+    uint64_t left, passed, piece, rest;
+
+    if (hold_ticket(hold) == NO_TICKET) {
+        return false;
+    }
+    left = lease_left(g->lease, hold_ticket(hold));
+    if (left == UINT64_MAX || (left && !fences && !g->begun)) {
+        return false;
+    }
+    if (left) {
+        piece = __atomic_load_n(&g->piece_ns, __ATOMIC_RELAXED);
+        passed = now_ns() - __atomic_load_n(&g->since_ns, __ATOMIC_RELAXED);
+        rest = fences * piece;
+        rest -= MIN(rest, passed);
+        if (rest + piece / 2 <= left) {
+            return false;
+        }
+        lease_enough(g->lease);
+    }
+    lease_want(g->lease);
+    return true;
+}
+
 /* One more where there are some already. */
 static bool hold_join(GpuTime *g)
 {
     uint64_t old = hold_get(g);
 
     while (hold_count(old)) {
-        if (hold_ticket(old) != NO_TICKET && lease_over(g->lease, hold_ticket(old))) {
+        if (is_over(g, old)) {
             return false;
         }
         if (hold_swap(g, &old, old + 1)) {
@@ -86,6 +131,7 @@ static void hold_take(GpuTime *g, uint32_t ticket)
 {
     uint64_t old = hold_get(g);
 
+    g->begun = false;
     while (!hold_swap(g, &old, hold_make(ticket, hold_count(old) + 1))) {
         continue;
     }
@@ -113,21 +159,28 @@ static bool hold_drop(GpuTime *g)
     return false;
 }
 
+/* The thread is in; what it sends now is what the GPU does next, if it does nothing else. */
+static bool enter(GpuTime *g)
+{
+    g->entered = true;
+    if (g->leased && !fences_in_flight(g, hold_get(g))) {
+        __atomic_store_n(&g->since_ns, now_ns(), __ATOMIC_RELAXED);
+    }
+    return true;
+}
+
 bool gpu_time_enter(Device *d)
 {
     GpuTime *g = &d->gpu_time;
     uint32_t ticket;
 
     if (g->entered) {
-        uint32_t held = hold_ticket(hold_get(g));
-
-        if (held == NO_TICKET || !lease_over(g->lease, held)) {
-            return true;
+        if (!is_over(g, hold_get(g))) {
+            return enter(g);
         }
         gpu_time_leave(d);
     } else if (hold_join(g)) {
-        g->entered = true;
-        return true;
+        return enter(g);
     }
     if (lease_try(g->lease, &ticket) != LEASE_HELD) {
         if (!g->lies) {
@@ -136,14 +189,13 @@ bool gpu_time_enter(Device *d)
         ticket = NO_TICKET;
     }
     hold_take(g, ticket);
-    g->entered = true;
-    return true;
+    return enter(g);
 }
 
 bool gpu_time_brief(Device *d)
 {
     GpuTime *g = &d->gpu_time;
-    uint64_t now = (uint64_t)g_get_monotonic_time() * 1000;
+    uint64_t now = now_ns();
 
     if (!g->entered && g->leased && now - g->brief_ns >= GPU_TIME_BRIEF_MS * 1000000ull) {
         g->brief = true;
@@ -172,6 +224,7 @@ void gpu_time_worked(Device *d, bool async)
     if (!g->leased) {
         return;
     }
+    g->begun = true;
     g->in_flight |= async;
     now = g_get_monotonic_time();
     if (!g->unfenced++) {
@@ -202,8 +255,21 @@ void gpu_time_fence_begin(GpuTime *g)
     __atomic_add_fetch(&g->hold, 1, __ATOMIC_RELAXED); /* we hold it already */
 }
 
+/* The GPU is at the next one now. */
+static void piece_done(GpuTime *g)
+{
+    uint64_t now = now_ns(), since = __atomic_exchange_n(&g->since_ns, now, __ATOMIC_RELAXED),
+             piece = __atomic_load_n(&g->piece_ns, __ATOMIC_RELAXED),
+             took = MIN(now - MIN(since, now), NS_PER_S);
+
+    __atomic_store_n(&g->piece_ns, piece - piece / AVERAGED + took / AVERAGED, __ATOMIC_RELAXED);
+}
+
 void gpu_time_fence_end(GpuTime *g)
 {
+    if (g->leased) {
+        piece_done(g);
+    }
     if (hold_drop(g)) {
         lease_progress(g->lease, 1);
     }
@@ -224,5 +290,5 @@ uint64_t gpu_time_patience(const GpuTime *g)
     if (lease_wanted(g->lease)) {
         return UINT64_MAX;
     }
-    return hang ? hang - MIN(hang / 4, 1000ull * 1000 * 1000) : PATIENCE_NS;
+    return hang ? hang - MIN(hang / 4, NS_PER_S) : PATIENCE_NS;
 }

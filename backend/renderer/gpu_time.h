@@ -14,7 +14,11 @@
  * leaves, its fences signal, the lease goes back, and the thread sleeps in its
  * epoll (which watches for the grant) with the commands it has taken, so that
  * resets and the cursor are served meanwhile.  One command is the unit of
- * preemption: it is never interrupted.
+ * preemption: it is never interrupted.  A guest keeps several in flight, and what
+ * is begun at the end of a slice, or behind work that fills the rest of it, ends
+ * after it; all that is paid back, but others wait meanwhile, and where slices are
+ * short their shares waver.  So the thread also leaves when more than half of the
+ * next piece of work would be outside, as long as it was lately.
  *
  * A command that waits for the lease holds up what follows it in the control
  * queue, whether that needs the GPU or not: order is the guest's to rely on.
@@ -44,9 +48,12 @@ typedef struct GpuTime {
     bool leased;        /* there is one to be had */
     bool lies;          /* a test's: works without the lease and claims nothing */
     uint64_t hold;      /* atomic: ticket << 32 | by how many it is held */
+    uint64_t since_ns;  /* atomic: since when the GPU is at the first of what is in flight; CLOCK_MONOTONIC */
+    uint64_t piece_ns;  /* atomic: how long it is at what one fence covers, on average */
 
     /* Render thread only. */
     bool entered;           /* it is one of them */
+    bool begun;             /* something, in this turn */
     bool in_flight;         /* work that no fence covers */
     unsigned unfenced;      /* commands since the last fence */
     int64_t unfenced_since; /* when the first of them was done, us */

@@ -165,6 +165,21 @@ void *guest_memory_at(const GuestMemory *m, uint64_t gpa, uint64_t *len)
     return NULL;
 }
 
+bool guest_memory_gpa(const GuestMemory *m, const void *p, uint64_t *gpa, uint64_t *len)
+{
+    for (unsigned i = 0; i < m->count; i++) {
+        const GuestRegion *r = m->region[i];
+        uint64_t offset = (uintptr_t)p - (uintptr_t)r->base; /* huge when p is before it */
+
+        if (offset < r->size) {
+            *gpa = r->gpa + offset;
+            *len = MIN(*len, r->size - offset);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool guest_memory_has_qva(const GuestMemory *m, uint64_t qva, uint64_t len)
 {
     for (unsigned i = 0; i < m->count; i++) {

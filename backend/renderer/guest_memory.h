@@ -57,6 +57,12 @@ GuestMemory *guest_memory_remove(const GuestMemory *old, uint64_t gpa, uint64_t 
  */
 void *guest_memory_at(const GuestMemory *m, uint64_t gpa, uint64_t *len);
 
+/*
+ * The way back: which guest address p is; *len is cut to what follows in the
+ * same region.  False when p is not in guest memory.
+ */
+bool guest_memory_gpa(const GuestMemory *m, const void *p, uint64_t *gpa, uint64_t *len);
+
 /* True when QEMU's [qva, qva + len) lies within one region. */
 bool guest_memory_has_qva(const GuestMemory *m, uint64_t qva, uint64_t len);
 

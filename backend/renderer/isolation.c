@@ -23,6 +23,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "../vulkan-layer/refused.h"
 #include "log.h"
 
 /* Descriptors: one for each blob of host memory, and what else there is is a few hundred. */
@@ -108,6 +109,10 @@ static bool isolation_load(scmp_filter_ctx ctx, GError **error)
 
     /* Refusals go to the audit log, where there is one. */
     seccomp_attr_set(ctx, SCMP_FLTATR_CTL_LOG, 1);
+    /* A call by another table of numbers (int 0x80, x32): not of the one thread that made it. */
+    if (rc == 0) {
+        rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    }
     if (rc == 0) {
         rc = seccomp_load(ctx);
     }
@@ -206,9 +211,7 @@ void isolate_serving(void)
                               SCMP_A2(SCMP_CMP_MASKED_EQ, writing[i], writing[i])) == 0;
     }
     ok = ok && isolation_add(ctx, SCMP_ACT_ERRNO(EACCES), "open");
-    /* The kernel looks at 32 bits of the request, the rule above at 64. */
-    ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-                                SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, TIOCSTI)) == 0;
+    ok = ok && refused_add(ctx);
     /* The profile's CPUs are a limit. */
     ok = ok && isolation_add(ctx, SCMP_ACT_ERRNO(EPERM), "sched_setaffinity");
     /* A thread's name is all that is set now. */

@@ -10,10 +10,14 @@
 #define GUEST_LINES       10
 #define GUEST_INTERVAL_US (10 * G_USEC_PER_SEC)
 
+typedef struct Budget {
+    gint64 interval_start;
+    unsigned lines, suppressed;
+} Budget;
+
 static const char *log_vm = "";
 static GMutex log_lock;
-static gint64 log_interval_start;
-static unsigned log_lines, log_suppressed;
+static Budget log_wrongs, log_losses;
 
 void log_init(const char *vm)
 {
@@ -58,24 +62,22 @@ void log_say(const char *format, ...)
     va_end(ap);
 }
 
-void log_guest(const char *format, ...)
+static void log_within(Budget *b, const char *format, va_list ap)
 {
     gint64 now = g_get_monotonic_time();
     unsigned suppressed = 0;
     bool show;
-    va_list ap;
 
     g_mutex_lock(&log_lock);
-    if (!log_interval_start || now - log_interval_start > GUEST_INTERVAL_US) {
-        suppressed = log_suppressed;
-        log_interval_start = now;
-        log_lines = log_suppressed = 0;
+    if (!b->interval_start || now - b->interval_start > GUEST_INTERVAL_US) {
+        suppressed = b->suppressed;
+        *b = (Budget){ .interval_start = now };
     }
-    show = log_lines < GUEST_LINES;
+    show = b->lines < GUEST_LINES;
     if (show) {
-        log_lines++;
+        b->lines++;
     } else {
-        log_suppressed++;
+        b->suppressed++;
     }
     g_mutex_unlock(&log_lock);
 
@@ -83,8 +85,24 @@ void log_guest(const char *format, ...)
         log_plain("%u more messages about this guest were left out", suppressed);
     }
     if (show) {
-        va_start(ap, format);
         log_line(format, ap);
-        va_end(ap);
     }
+}
+
+void log_guest(const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    log_within(&log_wrongs, format, ap);
+    va_end(ap);
+}
+
+void log_guest_loses(const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    log_within(&log_losses, format, ap);
+    va_end(ap);
 }

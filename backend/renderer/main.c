@@ -15,10 +15,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "egl.h"
 #include "isolation.h"
+#include "late.h"
 #include "log.h"
+#include "recorder.h"
 #include "render.h"
 #include "vgpu/virtio.h"
+#include "zygote.h"
 
 /* --apis=gl,vulkan */
 static bool options_apis(Options *o, GError **error)
@@ -41,6 +45,7 @@ static bool options_apis(Options *o, GError **error)
 
 static bool options_check(const Options *o, GError **error)
 {
+    Hostile hostile;
     const RendererOps *ops[3];
     const char *bad = o->vhost_user_fd < 0 ? "--vhost-user-fd=N"
                       : o->channel_fd < 0  ? "--channel-fd=N"
@@ -59,9 +64,13 @@ static bool options_check(const Options *o, GError **error)
                     "a lease needs --lease-fd=N, --lease-call-fd=N and --lease-wake-fd=N, or none of them");
         return false;
     }
-    if ((o->null_submit_us || o->null_lies) && strcmp(o->renderer, "null") != 0) {
+    if ((o->null_submit_us || o->null_lies || o->null_hostile) && strcmp(o->renderer, "null") != 0) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "--null-submit-us and --null-lies are for --renderer=null, not for '%s'", o->renderer);
+                    "--null-submit-us, --null-lies and --null-hostile are for --renderer=null, not for '%s'",
+                    o->renderer);
+        return false;
+    }
+    if (o->null_hostile && !hostile_parse(o->null_hostile, &hostile, error)) {
         return false;
     }
     if (o->max_outputs < 1 || o->max_outputs > VGPU_CHANNEL_MAX_SCANOUTS) {
@@ -93,6 +102,8 @@ static bool options_parse(Options *o, int argc, char **argv, GError **error)
         { "profile", 0, 0, G_OPTION_ARG_STRING, &o->profile, "Shown to the guest", "NAME" },
         { "gpu", 0, 0, G_OPTION_ARG_STRING, &o->gpu, "Shown to the guest", "NAME" },
         { "memory", 0, 0, G_OPTION_ARG_INT64, &o->memory, "GPU memory of the VM", "BYTES" },
+        { "clock-base", 0, 0, G_OPTION_ARG_INT64, &o->clock_base,
+          "What times in the statistics page are less, CLOCK_MONOTONIC", "NS" },
         { "renderer", 0, 0, G_OPTION_ARG_STRING, &o->renderer, "auto (virgl, else 2d), virgl, 2d or null",
           "NAME" },
         { "render-node", 0, 0, G_OPTION_ARG_STRING, &o->render_node, "Default: software", "PATH" },
@@ -107,6 +118,12 @@ static bool options_parse(Options *o, int argc, char **argv, GError **error)
         { "max-width", 0, 0, G_OPTION_ARG_INT, &o->max_width, "Of an output, pixels", "N" },
         { "max-height", 0, 0, G_OPTION_ARG_INT, &o->max_height, "Of an output, pixels", "N" },
         { "threads", 0, 0, G_OPTION_ARG_INT, &o->threads, "Of the software rasteriser; 0: its default", "N" },
+        { "record-fd", 0, 0, G_OPTION_ARG_INT, &o->record_fd, "Record what the guest sends, for vgpu-replay",
+          "N" },
+        { "facts", 0, 0, G_OPTION_ARG_STRING, &o->facts,
+          "What --probe found on this host: OpenGL starts when it is needed", "TEXT" },
+        { "probe", 0, 0, G_OPTION_ARG_NONE, &o->probe,
+          "Start OpenGL, write to the channel what --facts wants, and end", NULL },
         { "no-sandbox", 0, 0, G_OPTION_ARG_NONE, &o->no_sandbox, "For debugging", NULL },
         { "null-submit-us", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT64, &o->null_submit_us,
           "Tests: what a submit costs the null renderer; -1: as its first word says", "US" },
@@ -117,6 +134,8 @@ static bool options_parse(Options *o, int argc, char **argv, GError **error)
           "HOW" },
         { "null-lies", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &o->null_lies,
           "Tests: works without the lease and claims nothing", NULL },
+        { "null-hostile", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &o->null_hostile,
+          "Tests: answers as no device may", "KIND[:AFTER[:COUNT[:QUEUES]]]" },
         { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Show the version", NULL },
         { NULL }
     };
@@ -157,6 +176,22 @@ static struct vgpu_stats *stats_map(int fd, GError **error)
     return stats;
 }
 
+/* A test's: vgpud.conf can name a variable, not an option. */
+static bool hostile_init(Device *d, const Options *o, GError **error)
+{
+    const char *how = o->null_hostile ? o->null_hostile : g_getenv(HOSTILE_ENV);
+    Hostile h;
+
+    if (!how || strcmp(o->renderer, "null") != 0) {
+        return true;
+    }
+    if (!hostile_parse(how, &h, error)) {
+        return false;
+    }
+    hostile_begin(d->vhost, &h);
+    return true;
+}
+
 static bool device_init(Device *d, const Options *o, GError **error)
 {
     d->options = o;
@@ -170,12 +205,24 @@ static bool device_init(Device *d, const Options *o, GError **error)
         return false;
     }
     d->gpu_time.lies = o->null_lies;
+    if (!hostile_init(d, o, error)) {
+        return false;
+    }
+    if (o->record_fd >= 0) {
+        d->recorder = recorder_new(o->record_fd, o->vm_name, error);
+        if (!d->recorder) {
+            return false;
+        }
+    }
     ledger_init(&d->ledger, (uint64_t)o->memory, d->stats);
     d->front_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    d->drain_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     d->channel = channel_new(o->channel_fd, (unsigned)o->max_outputs,
                              &(ChannelCallbacks){
                                  .reset = front_reset,
                                  .window = front_window,
+                                 .adopt = front_adopt,
+                                 .save = front_save,
                                  .blob_done = front_blob_done,
                                  .wake_poll = front_wake,
                                  .idle = front_idle,
@@ -186,7 +233,7 @@ static bool device_init(Device *d, const Options *o, GError **error)
      * Until the renderer has started, what the best one would serve: QEMU
      * offers the guest only what HELLO confirms.
      */
-    vhost_offer(d->vhost, ~0ull >> (64 - 5) | 1ull << VGPU_F_EXTENSION);
+    vhost_offer(d->vhost, ~0ull >> (64 - 5) | 1ull << VGPU_F_EXTENSION | 1ull << VGPU_F_SUBMIT_QUEUES);
     return true;
 }
 
@@ -238,6 +285,22 @@ static void vulkan_init(Device *d, const Options *o)
     }
 }
 
+static int drain_fd; /* a signal's handler has no argument */
+
+static void on_term(int sig)
+{
+    eventfd_write(drain_fd, 1);
+}
+
+/* SIGTERM: another renderer is to take this one's place, see render.c. */
+static void drain_on_term(const Device *d)
+{
+    struct sigaction action = { .sa_handler = on_term, .sa_flags = SA_RESTART };
+
+    drain_fd = d->drain_fd;
+    sigaction(SIGTERM, &action, NULL);
+}
+
 /* Before GL is loaded: its own threads, and no files in anybody's home. */
 static void prepare_environment(const Options *o)
 {
@@ -249,7 +312,7 @@ static void prepare_environment(const Options *o)
     g_setenv("MESA_GLTHREAD", "false", TRUE);
 }
 
-int main(int argc, char **argv)
+static int renderer_main(int argc, char **argv)
 {
     Options options = {
         .vhost_user_fd = -1,
@@ -266,6 +329,7 @@ int main(int argc, char **argv)
         .apis = (char *)"gl,vulkan",
         .render_server = (char *)"/usr/libexec/virgl_render_server",
         .max_outputs = 1,
+        .record_fd = -1,
         .null_submit_how = (char *)"burn",
     };
     g_autoptr(GError) error = NULL;
@@ -283,7 +347,7 @@ int main(int argc, char **argv)
     {
         const int keep[] = { options.vhost_user_fd, options.channel_fd, options.stats_fd,
                              options.objects_fd,    options.lease_fd,   options.lease_call_fd,
-                             options.lease_wake_fd };
+                             options.lease_wake_fd, options.record_fd };
 
         if ((!options.no_sandbox && !isolate_initial(keep, G_N_ELEMENTS(keep), &error)) ||
             !device_init(d, &options, &error)) {
@@ -291,10 +355,17 @@ int main(int argc, char **argv)
             return 1;
         }
         vulkan_init(d, &options);
+        drain_on_term(d);
+        if (options.probe || options.facts) {
+            egl_prepare(options.render_node);
+        }
         if (!options.no_sandbox && !isolate_starting(&error)) {
             log_say("%s", error->message);
             return 1;
         }
+    }
+    if (options.probe) {
+        return late_probe(d, options.channel_fd) ? 0 : 1;
     }
     /* This thread renders: its malloc arena is the one that grows in large steps. */
     if (pthread_create(&thread, NULL, front_thread, d)) {
@@ -302,4 +373,9 @@ int main(int argc, char **argv)
         return 1;
     }
     return render_serve(d) ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    return zygote_is(argc, argv) ? zygote_serve(argc, argv, renderer_main) : renderer_main(argc, argv);
 }

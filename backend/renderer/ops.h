@@ -34,6 +34,8 @@ typedef struct RendererConfig {
     struct VulkanBooks *books;
     int64_t null_submit_us; /* tests: what a submit costs the null renderer, see renderer_null.c */
     const char *null_submit_how;
+    /* Tests: the guest wants a hostile host, see hostile.h. */
+    bool (*null_hostile)(void *opaque, const uint32_t words[5]);
     /*
      * A fence is done.  May be called from any thread, also from inside
      * create_fence; must not call back into the renderer.
@@ -43,6 +45,8 @@ typedef struct RendererConfig {
     void (*remote_fence_done)(void *opaque, uint64_t fence);
     /* A context is lost with all that worked in it.  Render thread; from inside any call but blob_*. */
     void (*context_lost)(void *opaque, uint32_t ctx_id);
+    /* There is a process more that works for this VM. */
+    void (*process_began)(void *opaque);
     /*
      * A context's process has ended that was so many users of the lease under
      * that ticket; hung: because work of its did not end.
@@ -100,6 +104,8 @@ typedef struct RendererOps {
 
     /* Host's description for HELLO and the capset, e.g. GL_RENDERER. */
     const char *(*description)(Renderer *r);
+    /* The host's GL_VERSION; NULL: there is no GL. */
+    const char *(*gl_version)(Renderer *r);
 
     /* The fd to poll for asynchronous work of the render thread, -1: none. */
     int (*poll_fd)(Renderer *r);

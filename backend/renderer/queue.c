@@ -7,15 +7,24 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "adopt.h"
+#include "dirty.h"
 #include "log.h"
 
-/* A ring is served while QEMU started and enabled it and the guest behaves. */
+/* A ring is served while QEMU started and enabled it, the guest took what it is of, and behaves. */
 bool queue_running(Vhost *v, unsigned q)
 {
     VuVirtq *vq = vu_get_queue(&v->dev, q);
     bool enabled = vq->enable || !(v->dev.features & (1ull << VHOST_USER_F_PROTOCOL_FEATURES));
 
+    enabled &= q < VHOST_QUEUE_SUBMIT || vhost_has_feature(v, VGPU_F_SUBMIT_QUEUES);
     return !v->dev.broken && vq->started && enabled && vq->vring.num;
+}
+
+/* Nothing keeps chains from being taken. */
+static bool queue_popping(Vhost *v, unsigned q)
+{
+    return !v->reset_wanted && !v->adopting && !v->draining && !v->let_go && queue_running(v, q);
 }
 
 void element_free(Element *e)
@@ -70,6 +79,84 @@ unsigned queue_quiet(Vhost *v, unsigned q)
 }
 
 /*
+ * The ring goes on where a lost renderer left it.  What that one's table says is
+ * held against the ring itself: chains that are not there, or more of them than
+ * the guest waits for, would be answers to nothing.
+ */
+void queue_resume(Vhost *v, unsigned q)
+{
+    VuVirtq *vq = vu_get_queue(&v->dev, q);
+    VhostQueue *queue = &v->queue[q];
+    const EstateQueue *in = &queue->inherited;
+    unsigned n = 0;
+    uint32_t taken;
+    uint16_t used;
+
+    queue->inherits = false;
+    queue->run = in->ring.taken;
+    vu_queue_empty(&v->dev, vq); /* finds the ring, where memory has changed since */
+    if (!queue_running(v, q) || !vq->vring.avail || !vq->vring.used) {
+        return;
+    }
+    used = __atomic_load_n(&vq->vring.used->idx, __ATOMIC_ACQUIRE);
+    vq->resubmit_list = calloc(MAX(in->count, 1), sizeof(*vq->resubmit_list));
+    for (unsigned i = in->count; vq->resubmit_list && i-- > 0;) { /* libvhost-user takes the last one first */
+        const EstateChain *c = &in->chain[i];
+        bool answered = in->ring.used_idx != used && c->head == in->ring.last_head;
+
+        if (c->head < vq->vring.num && !answered) {
+            vq->resubmit_list[n++] = (VuVirtqInflightDesc){ c->head, MIN(c->tries, ADOPT_TRIES_MAX) + 1 };
+        }
+    }
+    if (n > (uint16_t)(__atomic_load_n(&vq->vring.avail->idx, __ATOMIC_ACQUIRE) - used)) {
+        log_say("virtqueue %u: the lost renderer's table has %u commands in flight, more than the guest "
+                "waits for: they are taken from the ring",
+                q, n);
+        n = 0;
+    }
+    for (unsigned i = n; i-- > 0;) {
+        table_popped(v->table, q, vq->resubmit_list[i].index, (uint32_t)vq->resubmit_list[i].counter);
+    }
+    table_ring(v->table, q, used);
+    /* The ring knows how many were taken but for what wrapped, and that the table knows. */
+    taken = in->ring.taken + (uint32_t)(int16_t)((uint16_t)(used + n) - (uint16_t)in->ring.taken);
+    table_taken(v->table, q, taken);
+    queue->run = taken - n;
+    vq->resubmit_num = (uint16_t)n;
+    vq->inuse = n;
+    vq->used_idx = used;
+    vq->last_avail_idx = vq->shadow_avail_idx = (uint16_t)(used + n);
+    /* It may have been lost between an answer and its interrupt. */
+    vq->signalled_used_valid = false;
+    queue->notify = true;
+    queue_notify_locked(v);
+}
+
+/* A chain that a lost renderer left, with how many were lost with it; NULL: there is none. */
+static Element *queue_take(Vhost *v, unsigned q, uint32_t *tries)
+{
+    VuVirtq *vq = vu_get_queue(&v->dev, q);
+    Element *e;
+
+    *tries = 0;
+    while (vq->resubmit_list && vq->resubmit_num) {
+        VuVirtqInflightDesc d = vq->resubmit_list[vq->resubmit_num - 1];
+
+        v->replaying = true;
+        e = vu_queue_pop(&v->dev, vq, sizeof(Element));
+        v->replaying = false;
+        *tries = (uint32_t)d.counter;
+        if (e) {
+            return e;
+        }
+        v->dev.broken = false; /* that is not the guest's fault */
+        vq->inuse--;
+        table_push_end(v->table, q, d.index, vq->used_idx);
+    }
+    return NULL;
+}
+
+/*
  * The guest is told not to kick while we look anyhow, and to kick again when
  * the ring is empty; the second look closes the gap between the two.
  */
@@ -81,10 +168,14 @@ unsigned queue_pop(Vhost *v, unsigned q, Element **out, unsigned max)
     g_mutex_lock(&v->lock);
     v->at_queue = q;
     queue_read_kick(v, q);
-    while (n < max && !v->reset_wanted && queue_running(v, q)) {
-        Element *e;
+    if (queue_popping(v, q) && v->queue[q].inherits) {
+        queue_resume(v, q);
+    }
+    while (n < max && queue_popping(v, q)) {
+        uint32_t tries;
+        Element *e = queue_take(v, q, &tries);
 
-        if (vu_queue_empty(&v->dev, vq)) {
+        if (!e && vu_queue_empty(&v->dev, vq)) {
             /* Checked after empty(), which maps the ring where needed. */
             if (!queue_running(v, q) || !vq->vring.avail || vq->notification) {
                 break;
@@ -97,7 +188,7 @@ unsigned queue_pop(Vhost *v, unsigned q, Element **out, unsigned max)
         if (vq->notification) {
             vu_queue_set_notification(&v->dev, vq, 0);
         }
-        e = vu_queue_pop(&v->dev, vq, sizeof(*e));
+        e = e ? e : vu_queue_pop(&v->dev, vq, sizeof(*e));
         if (!e) {
             if (!v->dev.broken) {
                 continue;
@@ -111,7 +202,10 @@ unsigned queue_pop(Vhost *v, unsigned q, Element **out, unsigned max)
         e->queue = q;
         e->out_size = iov_bytes(e->vu.out_sg, e->vu.out_num);
         e->in_size = iov_bytes(e->vu.in_sg, e->vu.in_num);
-        table_inflight(v->table, q, e->vu.index, true);
+        e->tries = tries;
+        if (!tries) {
+            table_popped(v->table, q, e->vu.index, 0);
+        }
         out[n++] = e;
     }
     v->at_queue = -1;
@@ -153,7 +247,7 @@ void element_answer(Element *e, const void *answer, uint32_t size)
     }
 }
 
-static void element_write_answer(const Element *e)
+void element_write_answer(const Element *e)
 {
     const uint8_t *p = e->answer ? e->answer : e->inline_answer;
     uint32_t left = e->answer_size;
@@ -173,7 +267,7 @@ void queue_push_locked(Vhost *v, Element *e)
     VuVirtq *vq = vu_get_queue(&v->dev, e->queue);
 
     e->next = NULL;
-    if (e->generation != v->generation || v->dev.broken) {
+    if (e->generation != v->generation || v->dev.broken || v->let_go) {
         element_free(e);
         return;
     }
@@ -182,11 +276,17 @@ void queue_push_locked(Vhost *v, Element *e)
         queue->held_tail = &e->next;
         return;
     }
+    if (v->hostile.kind && hostile_push(v, e)) {
+        return;
+    }
     element_write_answer(e);
-    table_inflight(v->table, e->queue, e->vu.index, false);
+    dirty_iov(v, e->memory, e->vu.in_sg, e->vu.in_num, e->answer_size);
+    table_push_begin(v->table, e->queue, e->vu.index);
     v->at_queue = e->queue;
     vu_queue_push(&v->dev, vq, &e->vu, e->answer_size);
     v->at_queue = -1;
+    dirty_ring(v, e->queue);
+    table_push_end(v->table, e->queue, e->vu.index, vq->used_idx);
     queue->notify = true;
     element_free(e);
 }

@@ -12,15 +12,24 @@
 #include "blob.h"
 #include "command.h"
 #include "isolation.h"
+#include "late.h"
 #include "log.h"
+#include "recorder.h"
 #include "resource.h"
 #include "scanout.h"
 #include "vgpu/virtio.h"
 
+/* How long what was begun may take before another renderer takes our place. */
+#define DRAIN_US      2000000
+#define DRAIN_STEP_MS 10
+
 /* virtio-gpu features that need no renderer. */
 #define COMMON_FEATURES                                                                                      \
     ((1ull << VIRTIO_GPU_F_EDID) | (1ull << VIRTIO_GPU_F_RESOURCE_UUID) |                                    \
-     (1ull << VIRTIO_GPU_F_RESOURCE_BLOB) | (1ull << VGPU_F_EXTENSION))
+     (1ull << VIRTIO_GPU_F_RESOURCE_BLOB) | (1ull << VGPU_F_EXTENSION) | (1ull << VGPU_F_SUBMIT_QUEUES))
+
+/* Of work of one queue, before the others have their turn, us. */
+#define TURN_US 2000
 
 bool render_choose(const char *renderer, const RendererOps *ops[3], GError **error)
 {
@@ -66,12 +75,27 @@ static void render_context_lost(void *opaque, uint32_t ctx_id)
     blob_lose_context(opaque, ctx_id);
 }
 
+/* vgpud, which may have looked away, knows of the processes that it has seen. */
+static void render_process_began(void *opaque)
+{
+    Device *d = opaque;
+
+    lease_look(d->gpu_time.lease);
+}
+
 static void render_process_ended(void *opaque, uint32_t ticket, uint32_t users, bool hung)
 {
     Device *d = opaque;
 
     gpu_time_left(&d->gpu_time, ticket, users);
     stats_add(&d->stats->contexts_hung, hung);
+}
+
+static bool render_hostile(void *opaque, const uint32_t words[5])
+{
+    Device *d = opaque;
+
+    return hostile_asked(d->vhost, words);
 }
 
 static uint64_t render_patience(void *opaque)
@@ -89,31 +113,42 @@ static void render_free_unused_server(Device *d)
     }
 }
 
-/* The first of ops that starts on this host. */
-static bool render_start(Device *d, GError **error)
+void render_config(Device *d, RendererConfig *config)
 {
-    RendererConfig config = {
+    *config = (RendererConfig){
         .vm_name = d->options->vm_name,
         .render_node = d->options->render_node,
         .max_contexts = (uint32_t)d->options->max_contexts,
         .gl = d->options->gl,
         .null_submit_us = d->options->null_submit_us,
         .null_submit_how = d->options->null_submit_how,
+        .null_hostile = render_hostile,
         .ledger = &d->ledger,
         .render_server = d->render_server,
         .books = &d->books,
         .fence_done = render_fence_done,
         .remote_fence_done = render_remote_fence_done,
         .context_lost = render_context_lost,
+        .process_began = render_process_began,
         .process_ended = render_process_ended,
         .patience = render_patience,
         .opaque = d,
     };
+}
+
+/* The first of ops that starts on this host. */
+static bool render_start(Device *d, GError **error)
+{
+    RendererConfig config;
     const RendererOps *ops[3];
 
-    if (!render_choose(d->options->renderer, ops, error)) {
+    if (late_begin(d, error)) {
+        return true;
+    }
+    if ((error && *error) || !render_choose(d->options->renderer, ops, error)) {
         return false;
     }
+    render_config(d, &config);
     for (unsigned i = 0; ops[i]; i++) {
         g_autoptr(GError) failure = NULL;
 
@@ -138,28 +173,28 @@ static bool render_start(Device *d, GError **error)
 
 static void render_hello(Device *d)
 {
+    const RendererOps *told = d->late ? &renderer_virgl_ops : d->ops;
     struct vgpu_channel_hello hello = {
         .version = VGPU_CHANNEL_VERSION,
-        .kind = d->ops->kind,
-        .virtio_features = d->ops->virtio_features | COMMON_FEATURES,
+        .kind = told->kind,
+        .virtio_features = told->virtio_features | COMMON_FEATURES,
     };
 
     hello.num_capsets = capset_count(d);
     if (!capset_has_3d(d)) {
         hello.virtio_features &= ~(1ull << VIRTIO_GPU_F_VIRGL | 1ull << VIRTIO_GPU_F_CONTEXT_INIT);
     }
-    g_strlcpy(hello.description, d->ops->description(d->renderer), sizeof(hello.description));
+    g_strlcpy(hello.description, late_description(d), sizeof(hello.description));
     g_strlcpy(hello.warning, d->warning, sizeof(hello.warning));
     vhost_offer(d->vhost, hello.virtio_features);
     vgpu_stats_set(&d->stats->kind, hello.kind);
-    log_say("renderer %s%s%s serves profile '%s' on %s with %" G_GINT64_FORMAT " MiB", d->ops->name,
+    log_say("renderer %s%s%s serves profile '%s' on %s with %" G_GINT64_FORMAT " MiB", told->name,
             *hello.description ? ", " : "", hello.description, d->options->profile, d->options->gpu,
             d->options->memory >> 20);
     channel_hello(d->channel, &hello);
 }
 
-/* The guest reset the device: everything of the old generation goes. */
-static void render_reset(Device *d)
+void render_reset(Device *d)
 {
     uint32_t generation;
 
@@ -167,11 +202,13 @@ static void render_reset(Device *d)
         frame_limit_forget(&d->frame_limit);
         scanout_disable_all(d);
         channel_unmute(d->channel);
+        adopt_forget(d, generation);
         d->ops->reset(d->renderer);
         resources_forget(d);
         contexts_forget(d);
         window_reset(d);
         table_reset(d->table, generation);
+        d->order = (Order){ 0 };
         vhost_reset_done(d->vhost, generation);
     }
 }
@@ -216,9 +253,11 @@ static Element *batch_peek(Device *d, Batch *b)
 static void batch_run(Device *d, Batch *b, Answers *answers)
 {
     Element *e = b->element[b->next++];
+    unsigned queue = e->queue;
 
     resources_follow_memory(d);
     e = dispatch(d, e);
+    order_ran(&d->order, queue);
     if (e) {
         e->next = NULL;
         *answers->tail = e;
@@ -226,10 +265,10 @@ static void batch_run(Device *d, Batch *b, Answers *answers)
     }
 }
 
-/* True when there may be more to do.  What must wait a little stays in d->pointer. */
+/* True when there may be more to do.  What must wait a little stays in its batch. */
 static bool render_cursor(Device *d)
 {
-    Batch *b = &d->pointer;
+    Batch *b = &d->batch[VHOST_QUEUE_CURSOR];
     Answers answers = { NULL, &answers.first };
     bool more = batch_fill(d, b, VHOST_QUEUE_CURSOR);
 
@@ -246,32 +285,40 @@ static bool render_cursor(Device *d)
     return more;
 }
 
-typedef enum ControlResult {
-    CONTROL_IDLE,    /* there was nothing to do */
-    CONTROL_WORKED,  /* there may be more */
-    CONTROL_WAITING, /* for the GPU: the commands in d->taken wait */
-} ControlResult;
+typedef enum QueueState {
+    QUEUE_IDLE,    /* there was nothing to do */
+    QUEUE_WORKED,  /* there may be more */
+    QUEUE_WAITING, /* for the GPU: the commands in its batch wait */
+    QUEUE_HELD,    /* the same, for another queue */
+} QueueState;
 
 /*
- * The control queue's next commands, in order.  They leave d->taken one by one:
- * where the GPU is not ours they stay, and nothing passes them.
+ * The next commands of the control queue or of a submit queue, in order.  They
+ * leave the batch one by one: where the GPU is not ours, or what they wait for is
+ * not done, they stay, and nothing of that queue passes them.  *ran: one was run.
  */
-static ControlResult render_control(Device *d)
+static QueueState render_queue(Device *d, unsigned queue, bool *ran)
 {
-    Batch *b = &d->taken;
+    Batch *b = &d->batch[queue];
     Answers answers = { NULL, &answers.first };
-    ControlResult result = CONTROL_WORKED;
+    QueueState state = QUEUE_WORKED;
+    int64_t end = d->look ? g_get_monotonic_time() + TURN_US : 0; /* others may wait for their turn */
 
-    if (!batch_fill(d, b, VHOST_QUEUE_CONTROL)) {
-        return CONTROL_IDLE;
+    if (!batch_fill(d, b, queue)) {
+        return QUEUE_IDLE;
     }
     while (b->next < b->count) {
         Element *e = batch_peek(d, b);
-        uint32_t hints = e ? dispatch_hints(d, e) : 0;
+        uint32_t hints;
 
         if (!e) {
             continue;
         }
+        if (!order_may_run(d, e)) {
+            state = QUEUE_HELD;
+            break;
+        }
+        hints = dispatch_hints(d, e);
         if (hints & COMMAND_LONG) {
             answers_push(d, &answers);
             /* The pointer moves although the picture is slow. */
@@ -282,48 +329,65 @@ static ControlResult render_control(Device *d)
             gpu_time_leave(d);
         }
         if ((hints & COMMAND_GPU) && !gpu_time_enter(d)) {
-            result = CONTROL_WAITING;
+            state = QUEUE_WAITING;
             break;
         }
         batch_run(d, b, &answers);
+        *ran = true;
+        if (end && g_get_monotonic_time() >= end) {
+            break;
+        }
     }
     answers_push(d, &answers);
-    return result;
+    return state;
 }
 
 /*
- * Until there is nothing to do, or nothing that may be done now.  How long to
- * sleep at most, milliseconds; -1: until something happens.
+ * Each submit queue that may have something, in turn; another one begins each
+ * time.  *more: one of them may have more.
  */
-static int render_work(Device *d)
+static void render_submits(Device *d, QueueState state[VHOST_QUEUES], bool *ran, bool *more)
 {
-    ControlResult control;
-    uint64_t waiting = 0;
-    bool more;
+    for (unsigned i = 0; d->look && i < VGPU_SUBMIT_QUEUES_MAX; i++) {
+        unsigned q = VHOST_QUEUE_SUBMIT + (d->first + i) % VGPU_SUBMIT_QUEUES_MAX;
 
-    do {
-        render_reset(d);
-        resources_follow_memory(d);
-        control = render_control(d);
-        more = render_cursor(d) || control == CONTROL_WORKED;
-        frame_limit_work(d);
-        scanout_catch_up(d);
-    } while (more && !g_atomic_int_get(&d->quit));
-
-    gpu_time_leave(d);
-    if (control == CONTROL_WAITING) {
-        /* Its kicks are not read by taking more: they would not let us sleep. */
-        waiting = d->taken.count - d->taken.next + queue_quiet(d->vhost, VHOST_QUEUE_CONTROL);
+        if (!(d->look & 1u << q)) {
+            continue;
+        }
+        state[q] = render_queue(d, q, ran);
+        *more |= state[q] == QUEUE_WORKED;
+        if (state[q] == QUEUE_IDLE) {
+            d->look &= ~(1u << q); /* its next kick says when */
+        }
     }
-    lease_queue_depth(d->gpu_time.lease, waiting);
-    if (d->pointer.next < d->pointer.count) {
-        queue_quiet(d->vhost, VHOST_QUEUE_CURSOR);
-        return GPU_TIME_BRIEF_MS;
-    }
-    return -1;
+    d->first = (d->first + 1) % VGPU_SUBMIT_QUEUES_MAX;
 }
 
-static void render_watch(Device *d, int fd, uint32_t what)
+/* Kicks of queues that have commands they cannot run are not read by taking more: they would not let us
+ * sleep.  How many commands wait for the GPU. */
+static uint64_t render_quiet(Device *d, const QueueState state[VHOST_QUEUES])
+{
+    uint64_t waiting = 0;
+
+    for (unsigned q = 0; q < VHOST_QUEUES; q++) {
+        if (state[q] == QUEUE_WAITING || state[q] == QUEUE_HELD) {
+            unsigned n = queue_quiet(d->vhost, q) + d->batch[q].count - d->batch[q].next;
+
+            waiting += state[q] == QUEUE_WAITING ? n : 0;
+        }
+    }
+    return waiting;
+}
+
+/* All submit queues, where there are any. */
+static void render_look(Device *d)
+{
+    if (vhost_has_feature(d->vhost, VGPU_F_SUBMIT_QUEUES)) {
+        d->look = ((1u << VGPU_SUBMIT_QUEUES_MAX) - 1) << VHOST_QUEUE_SUBMIT;
+    }
+}
+
+void render_watch(Device *d, int fd, uint32_t what)
 {
     struct epoll_event ev = { .events = EPOLLIN, .data.u32 = what };
 
@@ -332,34 +396,128 @@ static void render_watch(Device *d, int fd, uint32_t what)
     }
 }
 
-static void render_loop(Device *d)
+/*
+ * Making room.  Another renderer is to take this one's place, of a newer version
+ * perhaps.  What the guest asked for so far is finished first, as far as that
+ * does not take long; what is not finished the next one finds in the table.
+ */
+static void render_drain(Device *d)
 {
-    render_watch(d, d->ops->poll_fd(d->renderer), VHOST_WORK_RENDERER);
-    render_watch(d, lease_wake_fd(d->gpu_time.lease), VHOST_WORK_LEASE);
-    while (!g_atomic_int_get(&d->quit)) {
-        struct epoll_event events[8];
-        int timeout = render_work(d);
-        int n = epoll_wait(d->vhost->work_fd, events, G_N_ELEMENTS(events), timeout);
+    log_say("another renderer is to take this one's place: finishing what was begun");
+    d->drain_end = g_get_monotonic_time() + DRAIN_US;
+    vhost_drain(d->vhost);
+}
 
-        for (int i = 0; i < n; i++) {
-            eventfd_t count;
-
-            if (events[i].data.u32 == VHOST_WORK_WAKE) {
-                eventfd_read(d->vhost->wake_fd, &count);
-            } else if (events[i].data.u32 == VHOST_WORK_RENDERER) {
-                d->ops->poll(d->renderer);
-            } else if (events[i].data.u32 == VHOST_WORK_LEASE) {
-                lease_woken(d->gpu_time.lease);
-            } else if (events[i].data.u32 == VHOST_WORK_FRAME) {
-                frame_limit_ticked(&d->frame_limit);
-            }
-            /* Kicks are read where the queue is looked at. */
-        }
-        if (n < 0 && errno != EINTR) {
-            log_say("epoll_wait: %s", g_strerror(errno));
-            break;
+static bool render_all_run(const Device *d)
+{
+    for (unsigned q = 0; q < VHOST_QUEUES; q++) {
+        if (d->batch[q].next < d->batch[q].count) {
+            return false;
         }
     }
+    return true;
+}
+
+/* How long to sleep at most, milliseconds; -1: until something happens. */
+static int render_make_room(Device *d, int timeout)
+{
+    if (!d->drain_end) {
+        return timeout;
+    }
+    if ((render_all_run(d) && vhost_drained(d->vhost)) || g_get_monotonic_time() >= d->drain_end) {
+        vhost_let_go(d->vhost);
+        channel_fatal(d->channel, VGPU_FATAL_PLANNED, "another one takes its place");
+        _exit(0); /* the guest's objects stay in the table */
+    }
+    return timeout < 0 ? DRAIN_STEP_MS : MIN(timeout, DRAIN_STEP_MS);
+}
+
+/* What has happened, waiting for it so many ms. */
+static bool render_events(Device *d, int timeout)
+{
+    struct epoll_event events[16];
+    int n = epoll_wait(d->vhost->work_fd, events, G_N_ELEMENTS(events), timeout);
+
+    for (int i = 0; i < n; i++) {
+        eventfd_t count;
+
+        if (events[i].data.u32 == VHOST_WORK_WAKE) {
+            eventfd_read(d->vhost->wake_fd, &count);
+            render_look(d); /* rings may have come, or a reset gone by */
+        } else if (events[i].data.u32 == VHOST_WORK_RENDERER) {
+            d->ops->poll(d->renderer);
+        } else if (events[i].data.u32 == VHOST_WORK_LEASE) {
+            lease_woken(d->gpu_time.lease);
+        } else if (events[i].data.u32 == VHOST_WORK_FRAME) {
+            frame_limit_ticked(&d->frame_limit);
+        } else if (events[i].data.u32 == VHOST_WORK_DRAIN) {
+            if (eventfd_read(d->drain_fd, &count) == 0 && !d->drain_end) {
+                render_drain(d);
+            }
+        } else if (events[i].data.u32 >= VHOST_QUEUE_SUBMIT) {
+            d->look |= 1u << events[i].data.u32;
+        }
+        /* Kicks are read where the queue is looked at. */
+    }
+    if (n < 0 && errno != EINTR) {
+        log_say("epoll_wait: %s", g_strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+/*
+ * Until there is nothing to do, or nothing that may be done now.  How long to
+ * sleep at most, milliseconds; -1: until something happens.
+ */
+static int render_work(Device *d)
+{
+    QueueState state[VHOST_QUEUES];
+    const Batch *pointer = &d->batch[VHOST_QUEUE_CURSOR];
+    AdoptResult adopted;
+    SaveResult saved;
+    bool more;
+
+    do {
+        bool ran = false;
+
+        memset(state, 0, sizeof(state)); /* QUEUE_IDLE */
+        render_reset(d);
+        resources_follow_memory(d);
+        adopted = adopt_work(d);
+        saved = save_work(d);
+        state[VHOST_QUEUE_CONTROL] = render_queue(d, VHOST_QUEUE_CONTROL, &ran);
+        more = render_cursor(d) || state[VHOST_QUEUE_CONTROL] == QUEUE_WORKED;
+        render_submits(d, state, &ran, &more);
+        /* What was run may be what another queue waits for. */
+        more |= ran && d->look;
+        frame_limit_work(d);
+        scanout_catch_up(d);
+        if (more && d->look) {
+            render_events(d, 0); /* another queue may have been kicked: its turn is next */
+        }
+    } while (more && !g_atomic_int_get(&d->quit));
+
+    gpu_time_leave(d);
+    lease_queue_depth(d->gpu_time.lease,
+                      render_quiet(d, state) + (adopted == ADOPT_WAITING) + (saved == SAVE_WAITING));
+    if (pointer->next < pointer->count) {
+        queue_quiet(d->vhost, VHOST_QUEUE_CURSOR);
+        return GPU_TIME_BRIEF_MS;
+    }
+    return -1;
+}
+
+static void render_loop(Device *d)
+{
+    int timeout;
+
+    render_watch(d, d->ops->poll_fd(d->renderer), VHOST_WORK_RENDERER);
+    render_watch(d, lease_wake_fd(d->gpu_time.lease), VHOST_WORK_LEASE);
+    render_watch(d, d->drain_fd, VHOST_WORK_DRAIN);
+    do {
+        timeout = render_make_room(d, render_work(d));
+    } while (!g_atomic_int_get(&d->quit) && render_events(d, timeout));
 }
 
 bool render_serve(Device *d)
@@ -371,14 +529,16 @@ bool render_serve(Device *d)
     frame_limit_init(&d->frame_limit);
     if (!render_start(d, &error)) {
         log_say("%s", error->message);
-        channel_fatal(d->channel, error->message);
+        channel_fatal(d->channel, VGPU_FATAL_ERROR, error->message);
         return false;
     }
     if (!d->options->no_sandbox) {
         isolate_serving();
     }
+    recorder_begin(d->recorder, late_description(d));
     render_hello(d);
     render_loop(d);
+    recorder_free(d->recorder);
 
     scanout_disable_all(d);
     d->ops->reset(d->renderer);

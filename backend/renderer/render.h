@@ -25,9 +25,20 @@ void *front_thread(void *device);
 /* The channel's callbacks, with the Device as opaque. */
 void front_reset(void *device, uint32_t generation);
 void front_window(void *device, uint64_t size);
+void front_adopt(void *device, int fd, const struct vgpu_channel_adopt *a);
+void front_save(void *device, int fd, const struct vgpu_channel_save *s);
 void front_blob_done(void *device, uint64_t serial, uint32_t status);
 void front_wake(void *device);
 void front_idle(void *device);
+
+/* What a renderer is created with; the Device must outlive it. */
+void render_config(Device *d, RendererConfig *config);
+
+/* Render thread: the guest was reset, if it was; everything of the old generation goes. */
+void render_reset(Device *d);
+
+/* The render thread looks at it: VHOST_WORK_*; -1: nothing. */
+void render_watch(Device *d, int fd, uint32_t what);
 
 /* Which renderers the option names: ops to try, in order; NULL-terminated. */
 bool render_choose(const char *renderer, const RendererOps *ops[3], GError **error);

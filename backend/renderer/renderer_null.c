@@ -18,6 +18,8 @@
  * that its guest has taken over: so many MiB, in the way that the next one says,
  * and if there is one more, so many milliseconds later, when nobody expects it.
  *
+ * A submit of NULL_HOSTILE and four more makes it a hostile host: see hostile.h.
+ *
  * Its blobs of host memory are memfds, of the kinds that real renderers have
  * and those that nobody should: blob_id says which (enum NullBlobKind).  The
  * first word of each of the first NULL_MARKED pages tells whose it is.
@@ -33,6 +35,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hostile.h"
 #include "ops.h"
 
 /* AR24: what its black pixels are. */
@@ -83,6 +86,7 @@ struct Renderer {
     void (*fence_done)(void *opaque, uint64_t fence);
     void (*remote_fence_done)(void *opaque, uint64_t fence);
     void (*context_lost)(void *opaque, uint32_t ctx_id);
+    bool (*hostile)(void *opaque, const uint32_t words[5]);
     void *opaque;
     GHashTable *remote; /* ids of contexts that are as if they were in other processes */
     GHashTable *blobs;  /* resource_id -> NullBlob, those of host memory */
@@ -215,6 +219,7 @@ static Renderer *null_create(const RendererConfig *config, GError **error)
     r->fence_done = config->fence_done;
     r->remote_fence_done = config->remote_fence_done;
     r->context_lost = config->context_lost;
+    r->hostile = config->null_hostile;
     r->remote = g_hash_table_new(NULL, NULL);
     r->opaque = config->opaque;
     r->blobs = g_hash_table_new_full(NULL, NULL, NULL, null_blob_free);
@@ -386,6 +391,10 @@ static uint32_t null_submit(Renderer *r, uint32_t ctx_id, void *commands, uint32
     if (size == sizeof(word) && word == NULL_LOSE) {
         r->context_lost(r->opaque, ctx_id);
         return VIRTIO_GPU_RESP_ERR_UNSPEC;
+    }
+    if (size == 5 * sizeof(word) && word == NULL_HOSTILE) {
+        return r->hostile(r->opaque, commands) ? VIRTIO_GPU_RESP_OK_NODATA
+                                               : VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
     if (size == 3 * sizeof(word) && word == NULL_HOARD) {
         null_hoard(((const uint32_t *)commands)[1], ((const uint32_t *)commands)[2]);

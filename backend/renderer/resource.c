@@ -5,11 +5,15 @@
 #include <string.h>
 
 #include "blob.h"
+#include "dirty.h"
 #include "log.h"
 #include "scanout.h"
 
 static void resource_drop_backing(Device *d, Resource *r)
 {
+    if (r->has_backing && !r->is_2d) {
+        dirty_backing(d->vhost, r->memory, r->iov, r->iov_count); /* the last moment, see dirty.h */
+    }
     d->backing_entries -= r->pages_count;
     g_clear_pointer(&r->pages, g_free);
     g_clear_pointer(&r->iov, g_free);
@@ -32,6 +36,29 @@ void resource_drop(Device *d, Resource *r)
 void resources_init(Device *d)
 {
     d->resources = g_hash_table_new(NULL, NULL);
+    d->gone = g_hash_table_new(NULL, NULL);
+}
+
+void resource_set_gone(Device *d, uint32_t id)
+{
+    g_hash_table_add(d->gone, GUINT_TO_POINTER(id));
+}
+
+bool resource_is_gone(Device *d, uint32_t id)
+{
+    return g_hash_table_contains(d->gone, GUINT_TO_POINTER(id));
+}
+
+bool resource_forget_gone(Device *d, uint32_t id)
+{
+    return g_hash_table_remove(d->gone, GUINT_TO_POINTER(id));
+}
+
+void resource_set_uuid(Device *d, Resource *r, const uint8_t uuid[16])
+{
+    memcpy(r->uuid, uuid, sizeof(r->uuid));
+    r->has_uuid = true;
+    table_resource_uuid(d->table, r->slot, r->uuid);
 }
 
 Resource *resource_find(Device *d, uint32_t id)
@@ -83,6 +110,7 @@ Resource *resource_new(Device *d, uint32_t id, const ResourceShape *shape, bool 
 
 void resource_publish(Device *d, Resource *r)
 {
+    resource_forget_gone(d, r->id);
     g_hash_table_insert(d->resources, GUINT_TO_POINTER(r->id), r);
     stats_add(&d->stats->resources, 1);
 }
@@ -148,6 +176,7 @@ void resources_forget(Device *d)
         g_hash_table_iter_remove(&iter);
         resource_drop(d, value);
     }
+    g_hash_table_remove_all(d->gone);
     vgpu_stats_set(&d->stats->resources, 0);
 }
 

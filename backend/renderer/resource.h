@@ -56,6 +56,16 @@ void resources_init(Device *d);
 /* NULL when there is no such id. */
 Resource *resource_find(Device *d, uint32_t id);
 
+/*
+ * It was lost with a renderer, and the guest does not know: to all commands it
+ * is not there, but giving it back once is not an error.
+ */
+void resource_set_gone(Device *d, uint32_t id);
+bool resource_is_gone(Device *d, uint32_t id);
+bool resource_forget_gone(Device *d, uint32_t id); /* true: it was */
+
+void resource_set_uuid(Device *d, Resource *r, const uint8_t uuid[16]);
+
 /* Whether a new resource can have it. */
 bool resource_id_free(Device *d, uint32_t id);
 

@@ -292,13 +292,18 @@ void scanout_forget_resource(Device *d, Resource *r)
             scanout_disable(d, i);
         }
     }
+    for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
+        if (d->scanout[i].cursor.resource_id == r->id) {
+            d->scanout[i].cursor.resource_id = 0; /* it stays as it was */
+        }
+    }
 }
 
 void scanout_disable_all(Device *d)
 {
     for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
         scanout_disable(d, i);
-        d->scanout[i].cursor_visible = false;
+        d->scanout[i].cursor = (struct TableCursor){ 0 };
     }
 }
 
@@ -382,8 +387,9 @@ uint32_t scanout_cursor(Device *d, unsigned scanout, Resource *r, uint32_t x, ui
     uint32_t code;
 
     if (!r) {
-        d->scanout[scanout].cursor_visible = false;
+        d->scanout[scanout].cursor = (struct TableCursor){ .x = x, .y = y };
         channel_cursor_pos(d->channel, scanout, x, y, false);
+        table_cursor_move(d->table, scanout, x, y, false);
         return VIRTIO_GPU_RESP_OK_NODATA;
     }
     u = g_new0(struct vgpu_channel_cursor_update, 1);
@@ -392,9 +398,31 @@ uint32_t scanout_cursor(Device *d, unsigned scanout, Resource *r, uint32_t x, ui
     u->hot_y = MIN(hot_y, CURSOR_SIDE - 1);
     code = cursor_read(d, r, u->data);
     if (code == VIRTIO_GPU_RESP_OK_NODATA) {
-        d->scanout[scanout].cursor_visible = true;
+        d->scanout[scanout].cursor = (struct TableCursor){ r->id, x, y, u->hot_x, u->hot_y, true };
         channel_cursor_update(d->channel, u);
+        table_cursor(d->table, scanout, &d->scanout[scanout].cursor);
     }
     g_free(u);
     return code;
+}
+
+void scanout_cursor_moved(Device *d, unsigned scanout, uint32_t x, uint32_t y)
+{
+    struct TableCursor *p = &d->scanout[scanout].cursor;
+
+    p->x = x;
+    p->y = y;
+    channel_cursor_pos(d->channel, scanout, x, y, p->visible);
+    table_cursor_move(d->table, scanout, x, y, p->visible);
+}
+
+void scanout_cursor_written(Device *d, Resource *r)
+{
+    for (unsigned i = 0; i < VGPU_CHANNEL_MAX_SCANOUTS; i++) {
+        const struct TableCursor p = d->scanout[i].cursor;
+
+        if (p.visible && p.resource_id == r->id) {
+            scanout_cursor(d, i, r, p.x, p.y, p.hot_x, p.hot_y);
+        }
+    }
 }

@@ -42,5 +42,11 @@ void scanout_disable_all(Device *d);
 /* r: 64x64 pixels, or NULL: the cursor is hidden. */
 uint32_t scanout_cursor(Device *d, unsigned scanout, Resource *r, uint32_t x, uint32_t y, uint32_t hot_x,
                         uint32_t hot_y);
+void scanout_cursor_moved(Device *d, unsigned scanout, uint32_t x, uint32_t y);
+/*
+ * The guest has written to a resource: a cursor's picture is read again.  Linux waits
+ * for a cursor's pixels before it shows them, but not when a signal comes meanwhile.
+ */
+void scanout_cursor_written(Device *d, Resource *r);
 
 #endif

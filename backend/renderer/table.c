@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The object table's writer.  What is free is kept here, in our own memory:
- * nothing is ever read back from the memfd, which QEMU can write as well.
+ * nothing here is read back from the memfd, which QEMU can write as well.
  *
  * Runs of pages are taken by next fit from a bitmap of blocks.  When no run is
  * long enough the backing is marked lost: a later renderer then loses that
@@ -13,19 +13,21 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-/* Pages are handed out in blocks of so many, to keep the bitmap small. */
-#define BLOCK_PAGES 16
-#define BLOCKS      (TABLE_PAGES / BLOCK_PAGES)
+/* Of pages, to keep the bitmap small. */
+#define BLOCKS (TABLE_PAGES / TABLE_BLOCK)
 
 struct Table {
     uint8_t *map;
     uint32_t free_slots;                 /* how many are in free_slot */
-    uint32_t free_slot[TABLE_RESOURCES]; /* a stack */
+    uint32_t free_slot[TABLE_RESOURCES]; /* a stack, the first slots on top */
+    uint32_t touched;                    /* no slot from here on was taken since the reset */
     uint32_t run_at[TABLE_RESOURCES];    /* the run of a slot, in blocks */
     uint32_t run_blocks[TABLE_RESOURCES];
     uint32_t next_block;
     uint8_t used[BLOCKS]; /* 1: taken */
+    uint64_t order;       /* of the chain popped last */
 };
 
 static struct TableHeader *table_header(Table *t)
@@ -47,6 +49,7 @@ static void table_forget(Table *t)
     memset(t->run_blocks, 0, sizeof(t->run_blocks));
     memset(t->used, 0, sizeof(t->used));
     t->next_block = 0;
+    t->touched = 0;
 }
 
 Table *table_new(int fd, GError **error)
@@ -81,7 +84,8 @@ Table *table_new(int fd, GError **error)
 
 void table_reset(Table *t, uint32_t generation)
 {
-    for (uint32_t i = 0; i < TABLE_RESOURCES; i++) {
+    /* Not all of them: to look at a page of the file is to have it. */
+    for (uint32_t i = 0; i < t->touched; i++) {
         if (table_entry(t, i)->state) {
             __atomic_store_n(&table_entry(t, i)->state, 0, __ATOMIC_RELEASE);
         }
@@ -101,6 +105,7 @@ uint32_t table_resource_new(Table *t, uint32_t resource_id, const ResourceShape 
         return G_MAXUINT32;
     }
     slot = t->free_slot[--t->free_slots];
+    t->touched = MAX(t->touched, slot + 1);
     r = table_entry(t, slot);
     *r = (struct TableResource){
         .resource_id = resource_id,
@@ -161,7 +166,7 @@ static uint32_t table_run_find(Table *t, uint32_t blocks)
 void table_resource_backing(Table *t, uint32_t slot, const struct TablePages *pages, uint32_t count)
 {
     struct TableResource *r = table_entry(t, slot);
-    uint32_t blocks = count / BLOCK_PAGES + (count % BLOCK_PAGES != 0);
+    uint32_t blocks = count / TABLE_BLOCK + (count % TABLE_BLOCK != 0);
     uint32_t at;
 
     __atomic_store_n(&r->backing, TABLE_BACKING_NONE, __ATOMIC_RELEASE);
@@ -177,8 +182,8 @@ void table_resource_backing(Table *t, uint32_t slot, const struct TablePages *pa
     memset(t->used + at, 1, blocks);
     t->run_at[slot] = at;
     t->run_blocks[slot] = blocks;
-    memcpy((struct TablePages *)(t->map + TABLE_PAGES_AT) + at * BLOCK_PAGES, pages, count * sizeof(*pages));
-    r->pages_at = at * BLOCK_PAGES;
+    memcpy((struct TablePages *)(t->map + TABLE_PAGES_AT) + at * TABLE_BLOCK, pages, count * sizeof(*pages));
+    r->pages_at = at * TABLE_BLOCK;
     r->pages_count = count;
     __atomic_store_n(&r->backing, TABLE_BACKING_PAGES, __ATOMIC_RELEASE);
 }
@@ -198,14 +203,97 @@ void table_scanout(Table *t, unsigned scanout, uint32_t resource_id, const Rect 
     }
 }
 
-void table_inflight(Table *t, unsigned queue, unsigned head, bool inflight)
+static struct TableCursor *table_cursor_of(Table *t, unsigned scanout)
 {
-    if (queue < TABLE_QUEUES && head < TABLE_QUEUE_MAX) {
-        t->map[TABLE_INFLIGHT_AT + queue * TABLE_QUEUE_MAX + head] = inflight;
+    return &((struct TableScanout *)(t->map + TABLE_SCANOUTS_AT))[scanout].cursor;
+}
+
+void table_cursor(Table *t, unsigned scanout, const struct TableCursor *cursor)
+{
+    struct TableCursor *c = table_cursor_of(t, scanout), later = *cursor;
+
+    __atomic_store_n(&c->resource_id, 0, __ATOMIC_RELEASE);
+    later.resource_id = 0;
+    *c = later;
+    __atomic_store_n(&c->resource_id, cursor->resource_id, __ATOMIC_RELEASE);
+}
+
+void table_cursor_move(Table *t, unsigned scanout, uint32_t x, uint32_t y, bool visible)
+{
+    struct TableCursor *c = table_cursor_of(t, scanout);
+
+    c->x = x;
+    c->y = y;
+    c->visible = visible;
+}
+
+static struct TableQueue *table_queue(Table *t, unsigned queue)
+{
+    return (struct TableQueue *)(t->map + TABLE_QUEUES_AT) + queue;
+}
+
+/* NULL: a ring longer than any we make has such heads. */
+static struct TableChain *table_chain(Table *t, unsigned queue, unsigned head)
+{
+    return queue < TABLE_QUEUES && head < TABLE_QUEUE_MAX
+               ? (struct TableChain *)(t->map + TABLE_CHAINS_AT) + queue * TABLE_QUEUE_MAX + head
+               : NULL;
+}
+
+void table_ring(Table *t, unsigned queue, uint16_t used_idx)
+{
+    __atomic_store_n(&table_queue(t, queue)->used_idx, used_idx, __ATOMIC_RELEASE);
+}
+
+void table_popped(Table *t, unsigned queue, unsigned head, uint32_t tries)
+{
+    struct TableChain *c = table_chain(t, queue, head);
+
+    if (c) {
+        c->tries = tries;
+        __atomic_store_n(&c->order, ++t->order, __ATOMIC_RELEASE);
+    }
+    if (!tries) {
+        __atomic_store_n(&table_queue(t, queue)->taken, table_queue(t, queue)->taken + 1, __ATOMIC_RELAXED);
     }
 }
 
-void table_inflight_clear(Table *t)
+void table_taken(Table *t, unsigned queue, uint32_t taken)
 {
-    memset(t->map + TABLE_INFLIGHT_AT, 0, TABLE_QUEUES * TABLE_QUEUE_MAX);
+    __atomic_store_n(&table_queue(t, queue)->taken, taken, __ATOMIC_RELAXED);
+}
+
+void table_push_begin(Table *t, unsigned queue, unsigned head)
+{
+    __atomic_store_n(&table_queue(t, queue)->last_head, (uint16_t)head, __ATOMIC_SEQ_CST);
+}
+
+void table_push_end(Table *t, unsigned queue, unsigned head, uint16_t used_idx)
+{
+    struct TableChain *c = table_chain(t, queue, head);
+
+    if (c) {
+        __atomic_store_n(&c->order, 0, __ATOMIC_SEQ_CST);
+    }
+    __atomic_store_n(&table_queue(t, queue)->used_idx, used_idx, __ATOMIC_SEQ_CST);
+}
+
+void table_rings_clear(Table *t)
+{
+    memset(t->map + TABLE_CHAINS_AT, 0, TABLE_QUEUES * TABLE_QUEUE_MAX * sizeof(struct TableChain));
+    memset(t->map + TABLE_QUEUES_AT, 0, TABLE_QUEUES * sizeof(struct TableQueue));
+}
+
+const uint8_t *table_bytes(const Table *t)
+{
+    return t->map;
+}
+
+void table_let_go(Table *t)
+{
+    /* In place, as other threads go on writing.  Where that fails only our end keeps it as it is. */
+    if (mmap(t->map, TABLE_SIZE, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED) {
+        _exit(1);
+    }
 }

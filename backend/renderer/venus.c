@@ -135,7 +135,8 @@ static void lose_blobs(Renderer *r, uint32_t ctx_id)
 
 static void lose(Renderer *r, VenusContext *ctx, const char *why)
 {
-    log_guest("VM '%s': the Vulkan context %u of '%s' is lost: %s", r->vm_name, ctx->id, ctx->name, why);
+    log_guest_loses("VM '%s': the Vulkan context %u of '%s' is lost: %s", r->vm_name, ctx->id, ctx->name,
+                    why);
     end(r, ctx);
     lose_blobs(r, ctx->id);
     r->context_lost(r->opaque, ctx->id);
@@ -278,6 +279,7 @@ static VenusProcess *process_new(Renderer *r)
     g_hash_table_add(v->processes, p);
     venus_guard_count(&v->guard, 1);
     watch(v, leash, p);
+    r->process_began(r->opaque);
     return p;
 }
 
@@ -471,6 +473,7 @@ uint32_t venus_context_submit(Renderer *r, VenusContext *ctx, void *commands, ui
         lose(r, ctx, "it was sent more commands at once than a context process takes");
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
+    venus_ring_hasten(commands, size / 4);
     venus_guard_enter(&r->venus->guard, ctx);
     ret = virgl_renderer_submit_cmd(commands, (int)ctx->id, (int)(size / 4));
     venus_guard_leave(&r->venus->guard);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The virgl renderer's Vulkan contexts: venus.c (their life), venus_fence.c,
- * venus_guard.c and venus_blob.c.  Nobody but virgl*.c includes it.
+ * venus_guard.c, venus_ring.c and venus_blob.c.  Nobody but virgl*.c includes it.
  *
  * Theory of operation.  A Vulkan context is a process of the render server
  * (render_server.h).  virglrenderer's part of it that runs here, its "proxy",
@@ -123,6 +123,9 @@ void venus_guard_enter(VenusGuard *g, const VenusContext *ctx);
 void venus_guard_enter_server(VenusGuard *g, const RenderServer *s);
 void venus_guard_leave(VenusGuard *g);
 void venus_guard_count(VenusGuard *g, int more);
+
+/* venus_ring.c: commands, count words of them, are changed where they make a ring. */
+void venus_ring_hasten(uint32_t *commands, uint32_t count);
 
 /* venus_blob.c */
 uint64_t venus_blob_bytes(const RendererBlob *blob);

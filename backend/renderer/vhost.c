@@ -11,21 +11,23 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "dirty.h"
 #include "log.h"
 
-/* VIRTIO_F_VERSION_1 and the ring features that libvhost-user serves. */
+/* VIRTIO_F_VERSION_1, the ring features that libvhost-user serves, and a log of what is written. */
 #define VHOST_RING_FEATURES                                                                                  \
     ((1ull << 32) | (1ull << VIRTIO_RING_F_INDIRECT_DESC) | (1ull << VIRTIO_RING_F_EVENT_IDX) |              \
-     (1ull << VHOST_USER_F_PROTOCOL_FEATURES))
+     (1ull << VHOST_USER_F_PROTOCOL_FEATURES) | (1ull << VHOST_F_LOG_ALL))
 
 /*
  * MQ for GET_QUEUE_NUM, REPLY_ACK so that QEMU hears of a region we cannot
- * map, memory slots so that a DIMM more does not take the whole table anew.
- * No config space (QEMU answers it), no logging (no migration), no postcopy.
+ * map, memory slots so that a DIMM more does not take the whole table anew,
+ * LOG_SHMFD for the log (dirty.h).
+ * No config space (QEMU answers it), no postcopy.
  */
 #define VHOST_PROTOCOL_FEATURES                                                                              \
     ((1ull << VHOST_USER_PROTOCOL_F_MQ) | (1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK) |                        \
-     (1ull << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS))
+     (1ull << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) | (1ull << VHOST_USER_PROTOCOL_F_LOG_SHMFD))
 
 static Vhost *vhost_of(VuDev *dev)
 {
@@ -70,8 +72,13 @@ static void vhost_panic(VuDev *dev, const char *what)
 {
     Vhost *v = vhost_of(dev);
 
-    log_guest("virtqueue %d: %s: the device is broken until the guest resets it", v->at_queue,
-              what ? what : "out of memory");
+    if (v->replaying) {
+        log_say("virtqueue %d: a command that the lost renderer left in flight is none: %s", v->at_queue,
+                what ? what : "out of memory");
+        return;
+    }
+    log_guest_loses("virtqueue %d: %s: the device is broken until the guest resets it", v->at_queue,
+                    what ? what : "out of memory");
     if (v->at_queue >= 0 && v->dev.vq[v->at_queue].err_fd >= 0) {
         eventfd_write(v->dev.vq[v->at_queue].err_fd, 1);
     }
@@ -104,8 +111,10 @@ static void vhost_set_started(VuDev *dev, int q, bool started)
     if (started) {
         struct epoll_event ev = { .events = EPOLLIN, .data.u32 = q };
 
-        vq->notification = true;
+        /* What the ring says of it may be of one that was stopped at work: the first look mends it. */
+        vq->notification = false;
         vq->signalled_used_valid = false;
+        table_ring(v->table, (unsigned)q, vq->used_idx);
         if (vq->kick_fd >= 0) {
             queue->kick_fd = fcntl(vq->kick_fd, F_DUPFD_CLOEXEC, 0);
         }
@@ -268,6 +277,17 @@ static int vhost_reply_ack(VhostUserMsg *msg, bool ok, int *do_reply)
     return 1;
 }
 
+/* A ring stops: what was written and is not marked yet. */
+static void vhost_stopping(Vhost *v, unsigned q)
+{
+    if (q < VHOST_QUEUES) {
+        dirty_ring(v, q);
+    }
+    if (q == VHOST_QUEUE_CONTROL) {
+        dirty_backings(v);
+    }
+}
+
 /*
  * Every message passes here first.  1: we did it (memory, features, what is
  * refused); 0: libvhost-user does it.  Only requests named here get there: it
@@ -285,6 +305,13 @@ static int vhost_process_msg(VuDev *dev, VhostUserMsg *msg, int *do_reply)
         return vhost_reply_u64(msg, VHOST_PROTOCOL_FEATURES, do_reply);
     case VHOST_USER_SET_FEATURES:
         __atomic_store_n(&v->acked, msg->payload.u64, __ATOMIC_RELAXED);
+        dirty_enable(v, msg->payload.u64 & (1ull << VHOST_F_LOG_ALL));
+        return 0;
+    case VHOST_USER_SET_LOG_BASE:
+        ok = dirty_set_log(v, msg);
+        return vhost_reply_u64(msg, ok ? 0 : 1, do_reply);
+    case VHOST_USER_GET_VRING_BASE:
+        vhost_stopping(v, msg->payload.state.index);
         return 0;
     case VHOST_USER_SET_MEM_TABLE:
         ok = vhost_set_mem_table(v, msg);
@@ -314,7 +341,6 @@ static int vhost_process_msg(VuDev *dev, VhostUserMsg *msg, int *do_reply)
     case VHOST_USER_SET_OWNER:
     case VHOST_USER_RESET_OWNER:
     case VHOST_USER_SET_VRING_BASE:
-    case VHOST_USER_GET_VRING_BASE:
     case VHOST_USER_SET_VRING_KICK:
     case VHOST_USER_SET_VRING_CALL:
     case VHOST_USER_SET_VRING_ERR:
@@ -417,6 +443,82 @@ bool vhost_serve(Vhost *v)
     return ok;
 }
 
+static void vhost_forget_inherited(Vhost *v, unsigned q)
+{
+    g_clear_pointer(&v->queue[q].inherited.chain, g_free);
+    v->queue[q].inherits = false;
+}
+
+void vhost_inherit(Vhost *v, const EstateQueue queue[VHOST_QUEUES])
+{
+    g_mutex_lock(&v->lock);
+    for (unsigned q = 0; q < VHOST_QUEUES; q++) {
+        VhostQueue *to = &v->queue[q];
+
+        vhost_forget_inherited(v, q);
+        to->inherited = queue[q];
+        to->inherited.chain = g_memdup2(queue[q].chain, queue[q].count * sizeof(*queue[q].chain));
+        to->inherits = true;
+    }
+    v->adopting = true;
+    g_mutex_unlock(&v->lock);
+}
+
+unsigned vhost_inherited(Vhost *v, uint32_t run[VHOST_QUEUES])
+{
+    unsigned n = 0;
+
+    g_mutex_lock(&v->lock);
+    v->adopting = false;
+    for (unsigned q = 0; q < VHOST_QUEUES; q++) {
+        if (v->queue[q].inherits && queue_running(v, q)) {
+            queue_resume(v, q);
+        }
+        n += vu_get_queue(&v->dev, q)->resubmit_num;
+        run[q] = v->queue[q].run;
+    }
+    g_mutex_unlock(&v->lock);
+    return n;
+}
+
+bool vhost_runs(Vhost *v)
+{
+    bool runs;
+
+    g_mutex_lock(&v->lock);
+    runs = queue_running(v, VHOST_QUEUE_CONTROL) || queue_running(v, VHOST_QUEUE_CURSOR);
+    g_mutex_unlock(&v->lock);
+    return runs;
+}
+
+void vhost_drain(Vhost *v)
+{
+    g_mutex_lock(&v->lock);
+    v->draining = true;
+    g_mutex_unlock(&v->lock);
+}
+
+bool vhost_drained(Vhost *v)
+{
+    bool done = true;
+
+    g_mutex_lock(&v->lock);
+    for (unsigned q = 0; q < VHOST_QUEUES; q++) {
+        /* Those of a ring that is stopped are the next renderer's. */
+        done &= !queue_running(v, q) || !vu_get_queue(&v->dev, q)->inuse;
+    }
+    g_mutex_unlock(&v->lock);
+    return done;
+}
+
+void vhost_let_go(Vhost *v)
+{
+    g_mutex_lock(&v->lock);
+    v->let_go = true;
+    table_let_go(v->table);
+    g_mutex_unlock(&v->lock);
+}
+
 void vhost_reset(Vhost *v, uint32_t generation)
 {
     g_mutex_lock(&v->lock);
@@ -428,6 +530,10 @@ void vhost_reset(Vhost *v, uint32_t generation)
 
         queue_drop_held(v, q);
         v->queue[q].notify = false;
+        vhost_forget_inherited(v, q);
+        free(vq->resubmit_list); /* libvhost-user's calloc() */
+        vq->resubmit_list = NULL;
+        vq->resubmit_num = 0;
         /*
          * libvhost-user knows no reset.  Whatever the order in which QEMU
          * stops the rings and says so: nothing is popped from the old ones.
@@ -443,7 +549,9 @@ void vhost_reset(Vhost *v, uint32_t generation)
         vq->notification = true;
     }
     v->dev.broken = false;
-    table_inflight_clear(v->table);
+    v->adopting = false;
+    hostile_reset(v);
+    table_rings_clear(v->table);
     g_mutex_unlock(&v->lock);
     vhost_wake(v);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The vhost-user side of the device: the memory table, the two virtqueues and
+ * The vhost-user side of the device: the memory table, the virtqueues and
  * the descriptors popped from them.
  *
  * Theory of operation
@@ -27,6 +27,11 @@
  * in the render thread's hands are dropped when they come back, and nothing is
  * popped before the render thread says that its objects are gone.
  *
+ * Lost renderers.  Where this process takes over from another one (adopt.h), a ring
+ * goes on from what that one's table says: what it had popped and not answered is
+ * popped first, as libvhost-user's own resubmission does it, and the available
+ * ring is read from behind that.  QEMU cannot know that index and tells the used one.
+ *
  * Broken rings.  libvhost-user calls panic for what the guest must not do
  * (loops, addresses outside RAM).  The device then is broken: no queue is
  * served, the broken ring's error eventfd is signalled, messages are served as
@@ -40,19 +45,24 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "estate.h"
 #include "guest_memory.h"
+#include "hostile.h"
 #include "table.h"
 #include "vgpu/stats.h"
+#include "vgpu/virtio.h"
 
-#define VHOST_QUEUES        2
 #define VHOST_QUEUE_CONTROL 0
 #define VHOST_QUEUE_CURSOR  1
+#define VHOST_QUEUE_SUBMIT  VGPU_QUEUE_SUBMIT /* and those after it: VGPU_F_SUBMIT_QUEUES */
+#define VHOST_QUEUES        (VHOST_QUEUE_SUBMIT + VGPU_SUBMIT_QUEUES_MAX)
 
 /* The render thread's epoll data: a queue's index, or one of these. */
 #define VHOST_WORK_WAKE     0x100
 #define VHOST_WORK_RENDERER 0x101
 #define VHOST_WORK_LEASE    0x102
 #define VHOST_WORK_FRAME    0x103
+#define VHOST_WORK_DRAIN    0x104
 
 typedef struct Element {
     VuVirtqElement vu;    /* first: libvhost-user allocates us */
@@ -60,6 +70,7 @@ typedef struct Element {
     GuestMemory *memory;  /* its addresses are of this generation */
     uint32_t generation;  /* of the guest; see Reset above */
     unsigned queue;
+    uint32_t tries;             /* renderers that were lost before they answered it */
     uint64_t out_size, in_size; /* bytes readable and writable */
     uint8_t *answer;            /* NULL: none yet or inline */
     uint32_t answer_size;
@@ -70,7 +81,17 @@ typedef struct VhostQueue {
     int kick_fd;                /* our duplicate, in work_fd's set; -1: not started */
     bool notify;                /* something was pushed and not notified */
     Element *held, **held_tail; /* answered while the ring was stopped */
+    bool inherits;              /* the ring goes on where a lost renderer left it */
+    EstateQueue inherited;
+    uint32_t run; /* chains that a lost renderer has run for good; wraps */
 } VhostQueue;
+
+/* See dirty.h. */
+typedef struct DirtyLog {
+    gint on;       /* atomic */
+    uint8_t *map;  /* NULL: none yet */
+    uint64_t size; /* bytes */
+} DirtyLog;
 
 typedef struct Vhost {
     GMutex lock;
@@ -80,6 +101,10 @@ typedef struct Vhost {
     uint32_t memory_serial; /* atomic; counts changes of the table */
     bool reset_wanted;      /* the render thread must forget everything */
     bool closed;
+    bool adopting;            /* nothing is popped yet */
+    bool draining;            /* nothing is popped any more */
+    bool let_go;              /* nor is anything answered */
+    bool replaying;           /* what libvhost-user looks at is a lost renderer's */
     int at_queue;             /* whose ring libvhost-user works on; -1: none */
     uint32_t generation;      /* atomic reads without the lock; see Reset */
     uint64_t offered;         /* atomic; virtio feature bits, with VERSION_1 and kin */
@@ -92,6 +117,8 @@ typedef struct Vhost {
     GHashTable *timelines;    /* key -> Timeline */
     uint64_t last_fence;
     uint32_t last_own; /* render thread: of timeline_own_key */
+    DirtyLog dirty;
+    Hostile hostile; /* a test's; kind HOSTILE_NONE */
 } Vhost;
 
 /* fd: the connected vhost-user socket, ownership transferred. */
@@ -119,13 +146,31 @@ void vhost_reset(Vhost *v, uint32_t generation);
 bool vhost_reset_wanted(Vhost *v, uint32_t *generation);
 void vhost_reset_done(Vhost *v, uint32_t generation);
 
+/*
+ * Front thread: the rings go on where a lost renderer left them, but not before
+ * the render thread says vhost_inherited(): how many commands come first, and how many
+ * of each queue were run before them.
+ */
+void vhost_inherit(Vhost *v, const EstateQueue queue[VHOST_QUEUES]);
+unsigned vhost_inherited(Vhost *v, uint32_t run[VHOST_QUEUES]);
+/* A ring is served: guest memory is known. */
+bool vhost_runs(Vhost *v);
+/* This renderer is to make room for another one: takes no more commands. */
+void vhost_drain(Vhost *v);
+/* All that were taken are answered, or cannot be. */
+bool vhost_drained(Vhost *v);
+/* From now on rings and table stay as they are, for the next renderer. */
+void vhost_let_go(Vhost *v);
+
 /* queue.c, lock held: */
 bool queue_running(Vhost *v, unsigned q);
 void queue_push_locked(Vhost *v, Element *e); /* takes e, which has its answer */
 void queue_notify_locked(Vhost *v);
 void queue_release_held(Vhost *v, unsigned q);
 void queue_drop_held(Vhost *v, unsigned q);
+void queue_resume(Vhost *v, unsigned q); /* a ring that inherits goes on */
 void element_free(Element *e);
+void element_write_answer(const Element *e);
 
 /*
  * queue.c, render thread: pops up to max descriptors of queue q.  0 when there

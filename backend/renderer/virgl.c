@@ -176,6 +176,7 @@ static Renderer *renderer_create(const RendererConfig *config, GError **error)
     r->ledger = config->ledger;
     r->max_contexts = config->max_contexts;
     r->context_lost = config->context_lost;
+    r->process_began = config->process_began;
     r->process_ended = config->process_ended;
     r->opaque = config->opaque;
     r->limits.max_subcontexts = config->max_contexts;
@@ -244,6 +245,11 @@ static void renderer_destroy(Renderer *r)
 static const char *renderer_description(Renderer *r)
 {
     return egl_description(r->egl);
+}
+
+static const char *renderer_gl_version(Renderer *r)
+{
+    return egl_version(r->egl);
 }
 
 static int renderer_poll_fd(Renderer *r)
@@ -319,6 +325,7 @@ const RendererOps renderer_virgl_ops = {
     .destroy = renderer_destroy,
     .reset = renderer_reset,
     .description = renderer_description,
+    .gl_version = renderer_gl_version,
     .poll_fd = renderer_poll_fd,
     .poll = renderer_poll,
     .capset_info = renderer_capset_info,

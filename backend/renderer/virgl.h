@@ -32,6 +32,7 @@ struct Renderer {
     GQueue lingering;      /* of VirglLinger: see virgl_resource.c */
     uint32_t framebuffer;  /* in the root context, to read from */
     void (*context_lost)(void *opaque, uint32_t ctx_id);
+    void (*process_began)(void *opaque);
     void (*process_ended)(void *opaque, uint32_t ticket, uint32_t users, bool hung);
     void *opaque;
 };

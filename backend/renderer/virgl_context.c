@@ -196,14 +196,14 @@ static uint32_t refuse(Renderer *r, VirglContext *ctx, StreamVerdict verdict, co
 {
     ctx->lost = true;
     if (verdict == STREAM_OUT_OF_MEMORY) {
-        log_guest("VM '%s': refused %" G_GUINT64_FORMAT " MiB: %s; %" G_GUINT64_FORMAT
-                  " of %" G_GUINT64_FORMAT " MiB are in use; the OpenGL context %u of '%s' is lost",
-                  r->vm_name, (bytes + (1 << 20) - 1) >> 20, why, ledger_used(r->ledger) >> 20,
-                  ledger_limit(r->ledger) >> 20, ctx->id, ctx->name);
+        log_guest_loses("VM '%s': refused %" G_GUINT64_FORMAT " MiB: %s; %" G_GUINT64_FORMAT
+                        " of %" G_GUINT64_FORMAT " MiB are in use; the OpenGL context %u of '%s' is lost",
+                        r->vm_name, (bytes + (1 << 20) - 1) >> 20, why, ledger_used(r->ledger) >> 20,
+                        ledger_limit(r->ledger) >> 20, ctx->id, ctx->name);
         return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
     }
-    log_guest("VM '%s': refused a command stream: %s; the OpenGL context %u of '%s' is lost", r->vm_name, why,
-              ctx->id, ctx->name);
+    log_guest_loses("VM '%s': refused a command stream: %s; the OpenGL context %u of '%s' is lost",
+                    r->vm_name, why, ctx->id, ctx->name);
     return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
 }
 
@@ -248,9 +248,9 @@ uint32_t virgl_context_submit(Renderer *r, uint32_t ctx_id, void *commands, uint
     virgl_resource_settle(r);
     if (ret) {
         ctx->lost = true;
-        log_guest("VM '%s': the OpenGL context %u of '%s' is lost: virglrenderer refused its "
-                  "commands (%s), often because a resource was refused before",
-                  r->vm_name, ctx->id, ctx->name, g_strerror(ret < 0 ? -ret : ret));
+        log_guest_loses("VM '%s': the OpenGL context %u of '%s' is lost: virglrenderer refused its "
+                        "commands (%s), often because a resource was refused before",
+                        r->vm_name, ctx->id, ctx->name, g_strerror(ret < 0 ? -ret : ret));
         return virgl_response(ret);
     }
     while (stream_next_memory_info(ctx->books, &asker)) {

@@ -52,6 +52,7 @@ struct LeaseClient {
     int poll_fd, timer_fd;
     bool polled;       /* atomic: somebody asked for poll_fd */
     bool interrupted;  /* atomic */
+    uint64_t enough;   /* atomic: end_ns of the slice that we begin nothing more in */
     uint32_t sleepers; /* atomic: in lease_enter, about to look at interrupted or asleep */
 
     pthread_mutex_t lock; /* the slow path; what follows */
@@ -190,13 +191,21 @@ void lease_free(LeaseClient *l)
 
 /* Entering */
 
+/* While others wait. */
+static uint64_t slice_left(const LeaseClient *l)
+{
+    uint64_t end = get64(&l->page->end_ns), now = now_ns();
+
+    return now < end && end != get64(&l->enough) ? end - now : 0;
+}
+
 /* May one more user be added in this state? */
 static bool may_enter(const LeaseClient *l, uint32_t state)
 {
     if (!(state & GRANTED) || (state & USERS) == USERS) {
         return false;
     }
-    return !(state & YIELD) || now_ns() < get64(&l->page->end_ns);
+    return !(state & YIELD) || slice_left(l) > 0;
 }
 
 /* state is the word before our user was added. */
@@ -481,18 +490,48 @@ static bool loose_over(LeaseClient *l)
     return over;
 }
 
-bool lease_over(LeaseClient *l, uint32_t ticket)
+uint64_t lease_left(LeaseClient *l, uint32_t ticket)
 {
     uint32_t state;
 
     if (ticket & LOOSE) {
-        return loose_over(l);
+        return loose_over(l) ? 0 : UINT64_MAX;
     }
     state = get_state(l);
     if ((state & EPOCH) != ticket || !(state & GRANTED)) {
-        return true;
+        return 0;
     }
-    return (state & YIELD) && now_ns() >= get64(&l->page->end_ns);
+    return (state & YIELD) ? slice_left(l) : UINT64_MAX;
+}
+
+bool lease_over(LeaseClient *l, uint32_t ticket)
+{
+    return !lease_left(l, ticket);
+}
+
+void lease_enough(LeaseClient *l)
+{
+    if (l->page) {
+        __atomic_store_n(&l->enough, get64(&l->page->end_ns), __ATOMIC_RELAXED);
+    }
+}
+
+void lease_want(LeaseClient *l)
+{
+    uint32_t state;
+
+    if (!l->page) {
+        return;
+    }
+    pthread_mutex_lock(&l->lock);
+    state = get_state(l);
+    while ((state & GRANTED) && (state & YIELD) && (state & USERS) && !(state & WANTED)) {
+        if (swap_state(l, &state, state | WANTED)) {
+            l->loose = l->unanswered = false; /* the last one to leave will call */
+            l->asked_ns = now_ns();
+        }
+    }
+    pthread_mutex_unlock(&l->lock);
 }
 
 void lease_progress(LeaseClient *l, uint32_t fences)
@@ -506,6 +545,13 @@ void lease_queue_depth(LeaseClient *l, uint64_t commands)
 {
     if (l->page && get64(&l->page->queue_depth) != commands) {
         __atomic_store_n(&l->page->queue_depth, commands, __ATOMIC_RELAXED);
+    }
+}
+
+void lease_look(LeaseClient *l)
+{
+    if (l->page) {
+        signal_eventfd(l->call);
     }
 }
 

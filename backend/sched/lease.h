@@ -55,6 +55,17 @@ bool lease_is_loose(uint32_t ticket);
  */
 bool lease_over(LeaseClient *l, uint32_t ticket);
 
+/* How much of the slice is left, ns: 0: none; UINT64_MAX: nobody waits for its end. */
+uint64_t lease_left(LeaseClient *l, uint32_t ticket);
+/* What is left is too little for what comes next: until the next slice, as if this one was over. */
+void lease_enough(LeaseClient *l);
+
+/*
+ * There is more to do after this slice: to be said before the last one leaves, or
+ * vgpud takes this VM for one that sleeps, whose turn another may have.
+ */
+void lease_want(LeaseClient *l);
+
 /* Claims: fences signalled while work goes on (each lease_leave counts one by
  * itself); how many commands wait for the lease. */
 void lease_progress(LeaseClient *l, uint32_t fences);
@@ -63,6 +74,9 @@ void lease_queue_depth(LeaseClient *l, uint64_t commands);
 /* Readable when it is time to try again; lease_woken then takes that off.  -1: never. */
 int lease_wake_fd(LeaseClient *l);
 void lease_woken(LeaseClient *l);
+
+/* vgpud is to look at this VM, whose leases it may have seen idle: there is a process more. */
+void lease_look(LeaseClient *l);
 
 /* Whether somebody of this VM waits for a grant. */
 bool lease_wanted(const LeaseClient *l);

@@ -38,10 +38,16 @@ static uint64_t last_end(const Sched *s)
     return last;
 }
 
-/* May it not hold for ever? */
+/* May it not hold for ever?  One that has become wider holds less than it needs. */
 static bool must_end(const Sched *s, const SchedClient *c)
 {
-    return bounded(s, c) || shut_out(s, c);
+    return bounded(s, c) || shut_out(s, c) || c->held_width < c->params.width;
+}
+
+/* How much room is to be made: for those that wait, or because more hold than fit. */
+static int64_t room_needed(const Sched *s)
+{
+    return contended(s) ? (int64_t)s->waiting_width - s->room : MAX(-s->room, 0);
 }
 
 bool sched_grant(Sched *s, uint64_t now, SchedGrant *grant)
@@ -154,12 +160,12 @@ bool sched_preempt(Sched *s, uint64_t now, SchedClient **holder, uint64_t *end)
 
     place_advance(s, now);
     if (s->asked < heap_size(&s->holding)) {
-        c = to_ask(s, contended(s) ? (int64_t)s->waiting_width - s->room : 0);
+        c = to_ask(s, room_needed(s));
     }
     if (c) {
         c->asked = end_if_asked(s, c);
         s->asked++;
-    } else if (s->asked && !contended(s) && (c = to_keep(s))) {
+    } else if (s->asked && !room_needed(s) && (c = to_keep(s))) {
         c->asked = SCHED_NEVER;
         s->asked--;
     } else {

@@ -20,6 +20,7 @@ static const struct {
     { "set-profile", "VM PROFILE", "gives a running VM another profile", 2, 2, change_profile },
     { "policy", "GPU POLICY", "how a GPU's time is divided", 2, 2, change_policy },
     { "stop", "VM", "ends a VM's renderer; no 3D until it is allowed again", 1, 1, change_stop },
+    { "restart", "VM", "another renderer, in the VM's running; --all, --rolling", 0, 1, restart_run },
     { "allow", "VM", "3D again after a stop or hangs, at the VM's next reset", 1, 1, change_allow },
     { "doctor", "", "whether this host can share its GPUs, and what to do if not; --timeout", 0, 0,
       doctor_run },

@@ -20,6 +20,8 @@ typedef struct Ctl {
     double interval; /* seconds, 0: the default */
     int count;       /* rounds, 0: the default */
     char *sort;      /* a column, NULL: the default */
+    /* of restart */
+    gboolean all, rolling;
     /* of doctor */
     int timeout; /* seconds, 0: the default */
     /* what follows the command's name */
@@ -42,6 +44,7 @@ int change_profile(const Ctl *ctl);
 int change_policy(const Ctl *ctl);
 int change_stop(const Ctl *ctl);
 int change_allow(const Ctl *ctl);
+int restart_run(const Ctl *ctl);
 
 /* Runs the command of that name; the exit status. */
 int command_run(const Ctl *ctl, const char *name);

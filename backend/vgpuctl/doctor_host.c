@@ -145,12 +145,25 @@ static void check_shm(Doctor *d)
                size);
 }
 
+#define UDMABUF_LIMIT "/sys/module/udmabuf/parameters/size_limit_mb"
+
+/* What a GPU's driver does itself, a software GPU's needs this for. */
 static void check_udmabuf(Doctor *d)
 {
+    g_autofree char *text = NULL;
+
     if (access("/dev/udmabuf", R_OK | W_OK) == 0) {
-        doctor_say(d, DOCTOR_PASS, "udmabuf", NULL, "/dev/udmabuf can be used");
+        if (!g_file_get_contents(UDMABUF_LIMIT, &text, NULL, NULL)) {
+            text = g_strdup("?");
+        }
+        doctor_say(d, DOCTOR_PASS, "udmabuf", NULL,
+                   "on a software GPU, Vulkan memory of VMs with up to %s MiB of it (" UDMABUF_LIMIT
+                   ") is dmabufs",
+                   g_strstrip(text));
     } else if (errno == ENOENT) {
-        doctor_say(d, DOCTOR_WARN, "udmabuf", "modprobe udmabuf; pictures are copied without it",
+        doctor_say(d, DOCTOR_WARN, "udmabuf",
+                   "modprobe udmabuf size_limit_mb=65536, if guests on a software GPU are to share Vulkan "
+                   "memory between programs",
                    "there is no /dev/udmabuf");
     } else {
         doctor_say(d, DOCTOR_WARN, "udmabuf", "join the group that owns /dev/udmabuf (kvm on Debian)",

@@ -38,6 +38,9 @@ int main(int argc, char **argv)
         { "count", 0, 0, G_OPTION_ARG_INT, &ctl.count,
           "of top: how many; default 1, on a terminal until one types q", "N" },
         { "sort", 0, 0, G_OPTION_ARG_STRING, &ctl.sort, "of top: by this column, default time", "COLUMN" },
+        { "all", 0, 0, G_OPTION_ARG_NONE, &ctl.all, "of restart: all VMs", NULL },
+        { "rolling", 0, 0, G_OPTION_ARG_NONE, &ctl.rolling,
+          "of restart: one VM after the other, up to the first that fails", NULL },
         { "timeout", 0, 0, G_OPTION_ARG_INT, &ctl.timeout, "of doctor: for each program it tries, default 30",
           "SECONDS" },
         { "version", 0, 0, G_OPTION_ARG_NONE, &version, "show the version and exit", NULL },
@@ -71,6 +74,9 @@ int main(int argc, char **argv)
     }
     if ((ctl.interval || ctl.count || ctl.sort) && !g_str_equal(argv[1], "top")) {
         return command_fail(CTL_USAGE, "--interval, --count and --sort are for top");
+    }
+    if ((ctl.all || ctl.rolling) && !g_str_equal(argv[1], "restart")) {
+        return command_fail(CTL_USAGE, "--all and --rolling are for restart");
     }
     if (ctl.timeout && !g_str_equal(argv[1], "doctor")) {
         return command_fail(CTL_USAGE, "--timeout is for doctor");

@@ -91,6 +91,8 @@ static const struct {
     { "hangs", "hangs", table_number },
     { "contexts_hung", "contexts hung", table_number },
     { "restarts", "renderers before", table_number },
+    { "resets", "renderers lost", table_number },
+    { "last_reset", "the last by", table_text },
     { "connected", "QEMU connected", cell_yes },
     { "pid", "renderer's PID", table_number },
     { "kind", "renderer", table_text },

@@ -167,6 +167,7 @@ static const ApiRoute routes[] = {
     { "GET", "/v1/vms/*", .get = get_vm },
     { "PATCH", "/v1/vms/*", .change = api_change_vm, .what = "set" },
     { "POST", "/v1/vms/*/stop", .change = api_change_stop, .what = "stop" },
+    { "POST", "/v1/vms/*/restart", .change = api_change_restart, .what = "restart" },
     { "POST", "/v1/vms/*/allow", .change = api_change_allow, .what = "allow" },
     { "GET", "/v1/profiles", .get = get_profiles },
     { "GET", "/v1/gpus", .get = get_gpus },

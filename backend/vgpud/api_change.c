@@ -151,6 +151,16 @@ void api_change_stop(ApiChange *c)
     }
 }
 
+void api_change_restart(ApiChange *c)
+{
+    g_autofree char *why = g_strdup_printf("restarted by %s", c->request->caller->who);
+    g_autoptr(GError) error = NULL;
+
+    if (has_no_body(c) && find_vm(c) && !control_restart(c->daemon, c->vm, why, &error)) {
+        refuse(c->answer, error);
+    }
+}
+
 void api_change_allow(ApiChange *c)
 {
     g_autoptr(GError) error = NULL;

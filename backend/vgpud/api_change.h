@@ -21,7 +21,7 @@ typedef struct ApiChange {
 
 typedef void ApiChangeRun(ApiChange *c);
 
-ApiChangeRun api_change_vm, api_change_stop, api_change_allow, api_change_policy;
+ApiChangeRun api_change_vm, api_change_stop, api_change_restart, api_change_allow, api_change_policy;
 
 /* The VM of that name among those that the caller sees; NULL with an error answered. */
 Vm *api_find_vm(const Daemon *d, const Caller *caller, const char *id, ApiAnswer *a);

@@ -123,6 +123,8 @@ void api_json_vm(JsonBuilder *b, const ApiView *view, Vm *vm)
     add_int(b, "hangs", vm->resets[VM_RESET_HANG]);
     add_known(b, "contexts_hung", f.known, f.contexts_hung);
     add_int(b, "restarts", vm->restarts);
+    add_int(b, "resets", vm_resets(vm));
+    add_text(b, "last_reset", vm_resets(vm) ? vm_reset_name(vm->reset) : NULL);
     add_bool(b, "connected", vm->client != NULL);
     add_known(b, "pid", vm->pid, vm->pid);
     add_text(b, "kind", renderer_kind(vm->page));

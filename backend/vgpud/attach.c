@@ -205,6 +205,15 @@ static void on_vm_ended(Vm *vm, const char *why)
     }
 }
 
+/* A QEMU that does not read finds out later, or never: it is its guest's loss. */
+static void on_vm_changed(Vm *vm)
+{
+    struct vgpu_attach_event m;
+
+    wire_event(&m, VGPU_EVENT_CHANGED, "");
+    client_send(vm->client, &m, sizeof(m), NULL, 0);
+}
+
 /* Starts the VM's renderer; the answer to QEMU comes when that is decided. */
 static void client_start(Client *c)
 {
@@ -605,7 +614,8 @@ static gboolean on_connect(gint fd, GIOCondition condition, gpointer opaque)
 
 Attach *attach_serve(Daemon *d, int fd)
 {
-    static const VmListener listener = { on_vm_started, on_vm_failed, on_vm_ended, look_for_room };
+    static const VmListener listener = { on_vm_started, on_vm_failed, on_vm_ended, on_vm_changed,
+                                         look_for_room };
     Attach *a = g_new0(Attach, 1);
     int no = 0;
 

@@ -221,9 +221,20 @@ const char *vm_reset_name(VmReset reset)
         [VM_RESET_DEADLINE] = "deadline", [VM_RESET_PROTOCOL] = "protocol",
         [VM_RESET_MEMORY] = "memory",     [VM_RESET_OPERATOR] = "operator",
         [VM_RESET_QEMU] = "qemu",         [VM_RESET_PROCESSES] = "processes",
+        [VM_RESET_RESTART] = "restart",
     };
 
     return names[reset];
+}
+
+uint64_t vm_resets(const Vm *vm)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < VM_RESET_COUNT; i++) {
+        sum += vm->resets[i];
+    }
+    return sum;
 }
 
 bool books_uuid_is_nil(const uint8_t bytes[16])

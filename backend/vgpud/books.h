@@ -31,6 +31,7 @@ typedef enum VmReset {
     VM_RESET_PROCESSES, /* it has more processes than it may */
     VM_RESET_OPERATOR,  /* vgpuctl stop */
     VM_RESET_QEMU,      /* its QEMU gave it up */
+    VM_RESET_RESTART,   /* vgpuctl restart */
     VM_RESET_COUNT,
 } VmReset;
 
@@ -62,8 +63,8 @@ typedef struct Vm {
     uint32_t cpus;                                /* 0: no bound */
     uint32_t max_width, max_height, max_contexts; /* of its next renderer */
     uint32_t apis;                                /* PROFILE_API_*, the same */
-    bool exclusive;
-    bool no_3d; /* its next renderer is the 2D one, until control_allow */
+    bool exclusive, strict;                       /* see profile.h */
+    bool no_3d;                                   /* its next renderer is the 2D one, until control_allow */
 
     /* its renderer */
     VmState state;
@@ -72,8 +73,14 @@ typedef struct Vm {
     pid_t pid;          /* 0: none */
     uint64_t pid_start; /* clock ticks since boot, field 22 of /proc/PID/stat */
     int pidfd;
-    struct ProcessTree *tree;        /* with all below it; NULL: none */
-    struct vgpu_stats *page;         /* vgpud writes its limit; NULL: its figures are unknown */
+    struct ProcessTree *tree; /* with all below it; NULL: none */
+    struct vgpu_stats *page;  /* vgpud writes its limit; NULL: its figures are unknown */
+    uint64_t clock_base;      /* what its renderer's times in the page are less, ns */
+    uint64_t page_serial;     /* of its profile, as the pages so far were told: vm_page.c */
+    struct {
+        uint64_t resets, gpu_time_ns, throttled_ns;
+        uint32_t cause;              /* enum vgpu_reset_cause of the last reset */
+    } page_before;                   /* what it had before these books: its page's claim */
     struct Lease *lease;             /* NULL: it has none */
     struct DrmUsage *drm;            /* what its driver tells; NULL: software, or not looked at yet */
     bool leased;                     /* it was given one, which it must still have */
@@ -86,6 +93,7 @@ typedef struct Vm {
     guint qemu_source;  /* tells that the QEMU of an adopted renderer has ended; 0: nothing does */
     int qemu_pidfd;     /* with qemu_source */
     bool again;         /* another renderer is to start as soon as this one is dead */
+    bool making_room;   /* it was asked to finish and end */
     guint again_timer;  /* it is not, or not for long enough */
     int64_t starts_due; /* monotonic, us: renderers started so far, at the rate allowed, last until then */
     struct VmLog *log;  /* what its renderer says */
@@ -139,6 +147,8 @@ AdmissionBooking *books_bookings(const Books *books, size_t *count);
 
 const char *vm_state_name(VmState state);
 const char *vm_reset_name(VmReset reset);
+/* Renderers it has lost, in these books. */
+uint64_t vm_resets(const Vm *vm);
 
 bool books_uuid_is_nil(const uint8_t bytes[16]);
 /* 16 bytes to text of VM_UUID_TEXT; nil is made a random one. */

@@ -27,6 +27,7 @@ Config *config_new(void)
     Config *c = g_new0(Config, 1);
 
     c->sandbox = true;
+    c->zygote = true;
     c->user_vms = 256;
     c->user_connections = 512;
     c->group = g_strdup("vgpu");
@@ -51,6 +52,7 @@ void config_free(Config *c)
         g_free(c->group);
         g_free(c->renderer);
         g_free(c->vulkan_layer);
+        g_free(c->record);
         g_free(c->kind);
         g_free(c->http_listen);
         g_free(c->http_certificate);
@@ -86,6 +88,12 @@ static bool set_sandbox(Config *c, const char *value)
 {
     c->sandbox = g_str_equal(value, "on");
     return c->sandbox || g_str_equal(value, "off");
+}
+
+static bool set_zygote(Config *c, const char *value)
+{
+    c->zygote = g_str_equal(value, "on");
+    return c->zygote || g_str_equal(value, "off");
 }
 
 static bool set_gpus(Config *c, const char *value)
@@ -133,6 +141,12 @@ static bool set_path(Config *c, const char *value)
 static bool set_vulkan_layer(Config *c, const char *value)
 {
     replace(&c->vulkan_layer, value);
+    return g_path_is_absolute(value);
+}
+
+static bool set_record(Config *c, const char *value)
+{
+    replace(&c->record, value);
     return g_path_is_absolute(value);
 }
 
@@ -243,9 +257,11 @@ static const struct {
     { "vgpud", "connections-per-user", set_user_connections, "a number from 1 to 65536" },
     { "renderer", "path", set_path, "an absolute path" },
     { "renderer", "vulkan-layer", set_vulkan_layer, "an absolute path" },
+    { "renderer", "record", set_record, "an absolute path" },
     { "renderer", "kind", set_kind, "auto, virgl, 2d or null" },
     { "renderer", "memory-overhead", set_overhead, "64M or more" },
     { "renderer", "uid-base", set_uid_base, "a user id from 65536 to 4294963198" },
+    { "renderer", "zygote", set_zygote, "on or off" },
     { "renderer", "environment", set_environment, "KEY=VALUE, several separated by ';'" },
     { "http", "listen", set_listen, "ADDRESS:PORT" },
     { "http", "certificate", set_certificate, "an absolute path" },

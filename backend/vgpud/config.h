@@ -14,6 +14,7 @@
  *   path = /usr/libexec/vgpu/vgpu-renderer
  *   vulkan-layer = /usr/lib/vgpu/libVkLayer_vgpu.so
  *   kind = auto | virgl | 2d | null
+ *   zygote = on | off            see zygote.h
  *   memory-overhead = 512M       host memory for driver and compiler
  *   uid-base = 2130706432        host ids of renderers, 4096 from there, see ids.h
  *   environment = KEY=VALUE;...
@@ -52,12 +53,13 @@ typedef struct ConfigRole {
 } ConfigRole;
 
 typedef struct Config {
-    bool sandbox;
+    bool sandbox, zygote;
     GpuKinds gpus;
     uint32_t user_vms, user_connections; /* at most, of one who is not admin */
     char *group;
     char *renderer;     /* path, NULL: found beside vgpud */
     char *vulkan_layer; /* the same of the Vulkan layer */
+    char *record;       /* folder for recordings, NULL: none are made */
     char *kind;
     uint64_t memory_overhead; /* bytes */
     uint32_t uid_base;

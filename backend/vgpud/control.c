@@ -25,6 +25,7 @@
 #include "units.h"
 #include "vm.h"
 #include "vm_lease.h"
+#include "vm_page.h"
 
 static bool fail(GError **error, int code, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
@@ -284,6 +285,7 @@ static void put_in_force(Daemon *d, Vm *vm, const Gpu *gpu, const Vm *before)
         launcher_pin(vm->tree, vm->cpus, vm->slot);
     }
     vm_lease_update(d, vm);
+    vm_page_changed(vm);
     vm_save_all(d);
 }
 
@@ -399,6 +401,24 @@ bool control_stop(Daemon *d, Vm *vm, const char *why, GError **error)
         vm_kill(vm, VM_RESET_OPERATOR, why);
     }
     vm_save_all(d);
+    return true;
+}
+
+bool control_restart(Daemon *d, Vm *vm, const char *why, GError **error)
+{
+    if (vm->making_room) {
+        return fail(error, CONTROL_ERROR_REFUSED, "VM %s is being restarted already", vm->name);
+    }
+    if (vm->state == VM_LOST) {
+        return fail(error, CONTROL_ERROR_REFUSED,
+                    "VM %s has lost its renderer (%s): its next one is a new one anyway", vm->name,
+                    vm->cause ? vm->cause : "it ended");
+    }
+    if (vm->state != VM_RUNNING) {
+        return fail(error, CONTROL_ERROR_REFUSED, "VM %s is %s: try again in a moment", vm->name,
+                    vm_state_name(vm->state));
+    }
+    vm_make_room(vm, why);
     return true;
 }
 

@@ -76,6 +76,8 @@ const char *control_policy_name(SchedPolicy policy);
 
 /* Ends the VM's renderer; until control_allow its 3D stays off (it gets a 2D renderer at its next reset). */
 bool control_stop(Daemon *d, Vm *vm, const char *why, GError **error);
+/* Another renderer takes the place of the VM's, which finishes what it has begun. */
+bool control_restart(Daemon *d, Vm *vm, const char *why, GError **error);
 /* 3D again, at the VM's next reset; forgets its hangs. */
 bool control_allow(Daemon *d, Vm *vm, GError **error);
 

@@ -17,8 +17,9 @@ typedef struct Daemon {
     ProfileSet *profiles;
     GPtrArray *gpus; /* Gpu */
     Books *books;
-    uid_t uid_base;        /* of renderers, see ids.h; 0: they have vgpud's own */
-    struct Leases *leases; /* NULL: no GPU time is divided */
+    uid_t uid_base;            /* of renderers, see ids.h; 0: they have vgpud's own */
+    struct Leases *leases;     /* NULL: no GPU time is divided */
+    struct Graphics *graphics; /* NULL: nothing is known of OpenGL here, see graphics.h */
     char *state_path;
     char *era;
     uint64_t since_ns;                          /* CLOCK_MONOTONIC */

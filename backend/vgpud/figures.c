@@ -56,7 +56,10 @@ static void read_page(Vm *vm, uint64_t most_memory, uint64_t now_ns, VmFigures *
     f->alloc_denied = claim_seen(&k->alloc_denied, vgpu_stats_get(&page->alloc_denied));
     f->frames = claim_seen(&k->frames, vgpu_stats_get(&page->frames));
     f->contexts_hung = claim_seen(&k->contexts_hung, vgpu_stats_get(&page->contexts_hung));
-    k->last_submit_ns = MAX(k->last_submit_ns, MIN(submit, now_ns));
+    if (submit) {
+        k->last_submit_ns =
+            MAX(k->last_submit_ns, MIN(submit, now_ns - MIN(vm->clock_base, now_ns)) + vm->clock_base);
+    }
     f->last_submit_age_ns = now_ns - MIN(now_ns, MAX(k->last_submit_ns, vm->since_ns));
 }
 
@@ -85,18 +88,24 @@ static uint64_t most_memory(const Daemon *d, const Vm *vm)
     return gpu ? MAX(gpu->memory, vm->memory) : vm->memory;
 }
 
+void figures_lease(Vm *vm, LeaseFigures *sum)
+{
+    LeaseFigures l;
+
+    *sum = figures_of(vm)->past;
+    if (vm->lease) {
+        leases_figures(vm->lease, &l);
+        add_lease(sum, &l);
+    }
+}
+
 void figures_get(const Daemon *d, Vm *vm, uint64_t now_ns, VmFigures *f)
 {
     const Gpu *gpu = gpu_find(d->gpus, vm->gpu);
     Figures *k = figures_of(vm);
 
-    *f = (VmFigures){ .lease = k->past };
-    if (vm->lease) {
-        LeaseFigures l;
-
-        leases_figures(vm->lease, &l);
-        add_lease(&f->lease, &l);
-    }
+    *f = (VmFigures){ 0 };
+    figures_lease(vm, &f->lease);
     read_page(vm, most_memory(d, vm), now_ns, f);
     f->gpu_time_source = gpu && gpu->node ? "lease" : "cpu";
     f->gpu_share = meter_ratio(&k->share, vm->since_ns, now_ns, f->lease.used_ns, &f->gpu_share_ns);

@@ -34,6 +34,9 @@ typedef struct VmFigures {
 void figures_get(const Daemon *d, Vm *vm, uint64_t now_ns, VmFigures *f);
 uint64_t figures_now(void);
 
+/* Its lease's, over all of its renderers. */
+void figures_lease(Vm *vm, LeaseFigures *sum);
+
 /* Its renderer goes: call while vm still has its page. */
 void figures_renderer_ends(Vm *vm);
 /* Its lease goes: call while vm still has it. */

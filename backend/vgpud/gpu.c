@@ -30,6 +30,18 @@ uint64_t gpu_host_memory(void)
     return pages > 0 && size > 0 ? (uint64_t)pages * size : 2 * GIB;
 }
 
+char *gpu_udmabuf(const char *dev, const char *sys, uint64_t memory)
+{
+    g_autofree char *limit = g_build_filename(sys, "module/udmabuf/parameters/size_limit_mb", NULL);
+    g_autofree char *path = g_build_filename(dev, "udmabuf", NULL), *text = NULL;
+
+    if (access(path, R_OK | W_OK) < 0 || !g_file_get_contents(limit, &text, NULL, NULL) ||
+        g_ascii_strtoll(text, NULL, 10) < (int64_t)((memory + (1 << 20) - 1) >> 20)) {
+        return NULL;
+    }
+    return g_steal_pointer(&path);
+}
+
 uint64_t gpu_default_memory(uint64_t host_memory)
 {
     uint64_t size = GIB;

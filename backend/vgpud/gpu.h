@@ -48,6 +48,13 @@ char *gpu_names(const GPtrArray *gpus);
 /* By name or PCI address; NULL when there is none. */
 Gpu *gpu_find(const GPtrArray *gpus, const char *name);
 
+/*
+ * The device that makes memory of a software GPU's a dmabuf, DEV/udmabuf, to
+ * free; NULL: there is none, or its size_limit_mb is below memory, the VM's.
+ * (Mesa makes all Vulkan memory that can be mapped of it, or none.)
+ */
+char *gpu_udmabuf(const char *dev, const char *sys, uint64_t memory);
+
 /* Half of the host's RAM, rounded down to a power of two, at least 1 GiB. */
 uint64_t gpu_default_memory(uint64_t host_memory);
 

@@ -52,7 +52,7 @@ char *ids_overlap(uid_t base, const char *subuid_file)
 /* Whether a process can be given that id; one that cannot be made at all is told of when a VM starts. */
 static bool try_id(uid_t uid, GError **error)
 {
-    g_autoptr(Sandbox) box = sandbox_new("/proc/self/exe", NULL, NULL, NULL);
+    g_autoptr(Sandbox) box = sandbox_new("/proc/self/exe", NULL, NULL, NULL, NULL);
     int pidfd;
     pid_t pid = sandbox_fork(&pidfd, NULL);
     bool ok;

@@ -11,8 +11,6 @@ typedef struct IniLine {
     unsigned number;
 } IniLine;
 
-G_DEFINE_QUARK(vgpud, vgpud_error)
-
 static void ini_line_clear(gpointer data)
 {
     IniLine *l = data;

@@ -9,7 +9,7 @@
  * that the renderer runs, text is the sentence why it does not.
  *
  *   vgpud                              child
- *     clone, with all namespaces
+ *     clone, with all namespaces        (or the zygote does these two, see zygote.h)
  *     maps the child's ids   -- go -->   enters the box, drops rights, exec
  *
  * The renderer survives vgpud: nothing here ties it to its parent.  Its log is
@@ -31,11 +31,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "ini.h"
+#include "launch_child.h"
 #include "leases.h"
 #include "sandbox.h"
 #include "vgpu/vulkan.h"
@@ -44,19 +44,10 @@
 #define CONTEXT_THREADS                                                                                      \
     32 /* and for each context of Vulkan beside the driver's, devices and rings being few */
 
-#define GO_FD      8 /* in the child: the ids are mapped */
-#define STATUS_FD  7 /* in the child: what went wrong */
-#define FIRST_FREE 12
-
 /* Everything the child uses, made before it exists. */
 typedef struct Child {
-    int fds[FIRST_FREE]; /* what becomes descriptor i; -1 from LAUNCHER_LEASE_FD on: nothing */
+    LaunchChild launch;
     char *const *argv, *const *envp;
-    const Sandbox *box; /* NULL: none */
-    cpu_set_t cpus;
-    bool pinned;
-    rlim_t processes; /* and threads */
-    rlim_t file;      /* bytes */
 } Child;
 
 uint32_t launcher_cpus_online(void)
@@ -142,7 +133,8 @@ static int make_stats(uint64_t memory, Launched *out, GError **error)
     char path[64];
     struct vgpu_stats first = { .magic = VGPU_STATS_MAGIC,
                                 .version = VGPU_STATS_VERSION,
-                                .memory_limit = memory };
+                                .memory_limit = memory,
+                                .kind = UINT64_MAX /* until it says */ };
     int fd = sealed_memfd("vgpu-stats", VGPU_STATS_SIZE, error);
 
     if (fd < 0) {
@@ -210,14 +202,15 @@ static char **make_argv(const LaunchSpec *s)
 #define ADD(...) g_strv_builder_take(b, g_strdup_printf(__VA_ARGS__))
     ADD("%s", s->renderer);
     ADD("--vhost-user-fd=%d", LAUNCHER_VHOST_USER_FD);
-    ADD("--channel-fd=4");
+    ADD("--channel-fd=%d", LAUNCHER_CHANNEL_FD);
     ADD("--stats-fd=%d", LAUNCHER_STATS_FD);
-    ADD("--objects-fd=6");
+    ADD("--objects-fd=%d", LAUNCHER_OBJECTS_FD);
     ADD("--vm-name=%s", s->vm_name);
     ADD("--profile=%s", s->profile);
     ADD("--gpu=%s", s->gpu);
     ADD("--memory=%" G_GUINT64_FORMAT, (guint64)s->memory);
     ADD("--renderer=%s", s->kind);
+    ADD("--clock-base=%" G_GUINT64_FORMAT, (guint64)s->clock_base);
     ADD("--max-outputs=%u", s->max_outputs);
     if (s->node) {
         ADD("--render-node=%s", s->node);
@@ -241,6 +234,15 @@ static char **make_argv(const LaunchSpec *s)
         ADD("--lease-call-fd=%d", LAUNCHER_CALL_FD);
         ADD("--lease-wake-fd=%d", LAUNCHER_WAKE_FD);
     }
+    if (s->record >= 0) {
+        ADD("--record-fd=%d", LAUNCHER_RECORD_FD);
+    }
+    if (s->facts) {
+        ADD("--facts=%s", s->facts);
+    }
+    if (s->probe) {
+        ADD("--probe");
+    }
     if (!s->sandbox) {
         ADD("--no-sandbox");
     }
@@ -248,10 +250,10 @@ static char **make_argv(const LaunchSpec *s)
     return g_strv_builder_end(b);
 }
 
-static char **make_envp(const LaunchSpec *s)
+char **launcher_environment(char *const *environment)
 {
     /* passed on for debugging and sanitizer builds; nothing else of ours is */
-    static const char *const kept[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS", "G_MESSAGES_DEBUG" };
+    static const char *const kept[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "G_MESSAGES_DEBUG" };
     char **envp = NULL;
 
     envp = g_environ_setenv(envp, "PATH", "/usr/bin:/bin", TRUE);
@@ -265,7 +267,7 @@ static char **make_envp(const LaunchSpec *s)
             envp = g_environ_setenv(envp, kept[i], g_getenv(kept[i]), TRUE);
         }
     }
-    for (char *const *e = s->environment; e && *e; e++) {
+    for (char *const *e = environment; e && *e; e++) {
         g_auto(GStrv) pair = g_strsplit(*e, "=", 2);
 
         if (pair[0] && pair[1]) {
@@ -273,74 +275,6 @@ static char **make_envp(const LaunchSpec *s)
         }
     }
     return envp;
-}
-
-/* ---- in the child: system calls only ---- */
-
-static G_NORETURN void child_fail(const char *what)
-{
-    const char *why = strerrordesc_np(errno);
-    const char *parts[] = { "cannot start the renderer: ", what, ": ", why ? why : "unknown error" };
-    struct iovec iov[G_N_ELEMENTS(parts)];
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(parts); i++) {
-        iov[i].iov_base = (void *)parts[i];
-        iov[i].iov_len = strlen(parts[i]);
-    }
-    /* in one piece: the reader takes what the first read gives */
-    if (writev(STATUS_FD, iov, G_N_ELEMENTS(iov)) < 0) {
-        _exit(126);
-    }
-    _exit(127);
-}
-
-static G_NORETURN void child_run(Child *c)
-{
-    const char *what = NULL;
-    sigset_t none;
-    char go;
-
-    /* First out of the way of each other, then to their places. */
-    for (int i = 0; i < FIRST_FREE; i++) {
-        c->fds[i] = fcntl(c->fds[i], F_DUPFD, 64);
-    }
-    for (int i = 0; i < FIRST_FREE; i++) {
-        if (c->fds[i] < 0 && i >= LAUNCHER_LEASE_FD) {
-            close(i);
-        } else if (c->fds[i] < 0 || dup2(c->fds[i], i) < 0) {
-            _exit(126);
-        }
-    }
-    syscall(SYS_close_range, FIRST_FREE, ~0u, 0);
-    fcntl(STATUS_FD, F_SETFD, FD_CLOEXEC);
-    fcntl(GO_FD, F_SETFD, FD_CLOEXEC);
-
-    if (read(GO_FD, &go, 1) != 1) {
-        _exit(126); /* vgpud gave up, or is gone */
-    }
-    setsid();
-    if (c->pinned) {
-        sched_setaffinity(0, sizeof(c->cpus), &c->cpus);
-    }
-    /* before it goes into the box, where much of /proc is not */
-    if (!sandbox_limit_memory(c->file, &what)) {
-        child_fail(what);
-    }
-    if (c->box && !sandbox_enter(c->box, &what)) {
-        child_fail(what);
-    }
-    if (!sandbox_limit(c->box ? c->processes : 0, &what)) {
-        child_fail(what);
-    }
-    for (int sig = 1; sig < NSIG; sig++) {
-        signal(sig, SIG_DFL);
-    }
-    signal(SIGPIPE, SIG_IGN); /* its log ends when vgpud does */
-    signal(SIGXFSZ, SIG_IGN); /* a file too long is an error like others */
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    execve(c->box ? SANDBOX_PROGRAM : c->argv[0], c->argv, c->envp);
-    child_fail(c->argv[0]);
 }
 
 /* ---- in vgpud ---- */
@@ -355,19 +289,65 @@ static pid_t plain_fork(int *pidfd, GError **error)
     return pid;
 }
 
-static bool start_child(const LaunchSpec *spec, Child *child, int go_writer, Launched *out, GError **error)
+/* False: it is to be started directly. */
+static bool start_by_zygote(const LaunchSpec *spec, const Child *child, Launched *out)
 {
-    out->pid = child->box ? sandbox_fork(&out->pidfd, error) : plain_fork(&out->pidfd, error);
+    const ZygoteChild z = {
+        .child = &child->launch,
+        .renderer = spec->renderer,
+        .layer = spec->vulkan_layer,
+        .node = spec->node,
+        .device_path = spec->device_path,
+        .udmabuf = spec->udmabuf,
+        .uid = spec->uid,
+        .arguments = child->argv,
+    };
+    g_autoptr(GError) error = NULL;
+
+    if (!spec->zygote || !child->launch.box) {
+        return false;
+    }
+    if (!zygote_fork(spec->zygote, &z, &out->pid, &out->pidfd, &error)) {
+        g_warning("VM '%s': %s; its renderer is started directly", spec->vm_name, error->message);
+        return false;
+    }
+    return true;
+}
+
+static bool start_directly(const LaunchSpec *spec, Child *child, Launched *out, GError **error)
+{
+    out->pid = child->launch.box ? sandbox_fork(&out->pidfd, error) : plain_fork(&out->pidfd, error);
     if (out->pid == 0) {
-        child_run(child);
+        launch_child_enter(&child->launch);
+        execve(child->launch.box ? SANDBOX_PROGRAM : child->argv[0], child->argv, child->envp);
+        launch_child_fail(child->argv[0]);
     }
     if (out->pid < 0) {
         return false;
     }
-    if ((child->box && !sandbox_map_ids(child->box, out->pid, spec->uid, error))) {
-        return false;
+    return !child->launch.box || sandbox_map_ids(child->launch.box, out->pid, spec->uid, error);
+}
+
+/* *go_writer: of the pipe that the child reads. */
+static bool start_child(const LaunchSpec *spec, Child *child, int *go_writer, Launched *out, GError **error)
+{
+    int *go_reader = &child->launch.fds[LAUNCH_GO_FD];
+
+    if (!start_by_zygote(spec, child, out)) {
+        if (spec->zygote) {
+            /* a child that the zygote did not tell of must not take this one's go */
+            close(*go_writer);
+            close(*go_reader);
+            *go_writer = *go_reader = -1;
+            if (!pipe_pair(go_reader, go_writer, 0, error)) {
+                return false;
+            }
+        }
+        if (!start_directly(spec, child, out, error)) {
+            return false;
+        }
     }
-    if (write(go_writer, "g", 1) != 1) {
+    if (write(*go_writer, "g", 1) != 1) {
         g_set_error(error, VGPUD_ERROR, 0, "the renderer's process ended at once");
         return false;
     }
@@ -389,49 +369,40 @@ static rlim_t processes_most(const LaunchSpec *spec)
 bool launcher_start(const LaunchSpec *spec, Launched *out, GError **error)
 {
     g_auto(GStrv) argv = make_argv(spec);
-    g_auto(GStrv) envp = make_envp(spec);
-    g_autoptr(Sandbox) box =
-        spec->sandbox ? sandbox_new(spec->renderer, spec->vulkan_layer, spec->node, spec->device_path) : NULL;
-    Child child = { .argv = argv, .envp = envp, .box = box };
+    g_auto(GStrv) envp = launcher_environment(spec->environment);
+    g_autoptr(Sandbox) box = spec->sandbox ? sandbox_new(spec->renderer, spec->vulkan_layer, spec->node,
+                                                         spec->device_path, spec->udmabuf)
+                                           : NULL;
+    Child child = { .argv = argv, .envp = envp, .launch.box = box };
     int go_writer = -1, log_writer = -1;
     bool ok = false;
 
-    *out = (Launched){ .pid = -1,
-                       .pidfd = -1,
-                       .vhost_user = -1,
-                       .channel = -1,
-                       .stats = -1,
-                       .objects = -1,
-                       .log = -1,
-                       .status = -1,
-                       .lease = -1,
-                       .call = -1,
-                       .wake = -1 };
-    for (int i = 0; i < FIRST_FREE; i++) {
-        child.fds[i] = -1;
+    *out = LAUNCHED_NONE;
+    for (int i = 0; i < LAUNCH_FDS; i++) {
+        child.launch.fds[i] = -1;
     }
-    child.processes = processes_most(spec);
-    child.file = spec->file_most;
-    child.pinned = choose_cpus(spec->cpus, spec->slot, &child.cpus);
+    child.launch.processes = processes_most(spec);
+    child.launch.file = spec->file_most;
+    child.launch.pinned = choose_cpus(spec->cpus, spec->slot, &child.launch.cpus);
 
-    child.fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (child.fds[0] < 0) {
+    child.launch.fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (child.launch.fds[0] < 0) {
         g_set_error(error, VGPUD_ERROR, 0, "cannot open /dev/null: %s", strerror(errno));
         goto out;
     }
     /* the log's end never blocks its writer */
     if (!pipe_pair(&out->log, &log_writer, O_NONBLOCK, error) ||
-        !socket_pair(&out->vhost_user, &child.fds[LAUNCHER_VHOST_USER_FD], error) ||
-        !socket_pair(&out->channel, &child.fds[4], error) ||
-        !pipe_pair(&out->status, &child.fds[STATUS_FD], 0, error) ||
-        !pipe_pair(&child.fds[GO_FD], &go_writer, 0, error)) {
+        !socket_pair(&out->vhost_user, &child.launch.fds[LAUNCHER_VHOST_USER_FD], error) ||
+        !socket_pair(&out->channel, &child.launch.fds[LAUNCHER_CHANNEL_FD], error) ||
+        !pipe_pair(&out->status, &child.launch.fds[LAUNCH_STATUS_FD], 0, error) ||
+        !pipe_pair(&child.launch.fds[LAUNCH_GO_FD], &go_writer, 0, error)) {
         goto out;
     }
-    child.fds[1] = log_writer;
-    child.fds[2] = log_writer;
+    child.launch.fds[1] = log_writer;
+    child.launch.fds[2] = log_writer;
     fcntl(out->status, F_SETFL, O_NONBLOCK);
-    child.fds[LAUNCHER_STATS_FD] = make_stats(spec->memory, out, error);
-    if (child.fds[LAUNCHER_STATS_FD] < 0) {
+    child.launch.fds[LAUNCHER_STATS_FD] = make_stats(spec->memory, out, error);
+    if (child.launch.fds[LAUNCHER_STATS_FD] < 0) {
         goto out;
     }
     out->objects = sealed_memfd("vgpu-objects", LAUNCHER_OBJECTS_SIZE, error);
@@ -441,19 +412,22 @@ bool launcher_start(const LaunchSpec *spec, Launched *out, GError **error)
     if (spec->lease && !leases_make_fds(&out->lease, &out->call, &out->wake, error)) {
         goto out;
     }
-    child.fds[6] = out->objects;
-    child.fds[LAUNCHER_LEASE_FD] = out->lease;
-    child.fds[LAUNCHER_CALL_FD] = out->call;
-    child.fds[LAUNCHER_WAKE_FD] = out->wake;
-    ok = start_child(spec, &child, go_writer, out, error);
-    child.fds[6] = -1; /* QEMU's */
-    child.fds[LAUNCHER_LEASE_FD] = child.fds[LAUNCHER_CALL_FD] = child.fds[LAUNCHER_WAKE_FD] = -1; /* ours */
+    child.launch.fds[LAUNCHER_OBJECTS_FD] = out->objects;
+    child.launch.fds[LAUNCHER_LEASE_FD] = out->lease;
+    child.launch.fds[LAUNCHER_CALL_FD] = out->call;
+    child.launch.fds[LAUNCHER_WAKE_FD] = out->wake;
+    child.launch.fds[LAUNCHER_RECORD_FD] = spec->record;
+    ok = start_child(spec, &child, &go_writer, out, error);
+    child.launch.fds[LAUNCHER_OBJECTS_FD] = -1; /* QEMU's */
+    for (int i = LAUNCHER_LEASE_FD; i < LAUNCH_FDS; i++) {
+        child.launch.fds[i] = -1; /* ours, and the caller's */
+    }
 
 out:
-    child.fds[1] = -1; /* the same as 2 */
-    for (int i = 0; i < FIRST_FREE; i++) {
-        if (child.fds[i] >= 0) {
-            close(child.fds[i]);
+    child.launch.fds[1] = -1; /* the same as 2 */
+    for (int i = 0; i < LAUNCH_FDS; i++) {
+        if (child.launch.fds[i] >= 0) {
+            close(child.launch.fds[i]);
         }
     }
     if (go_writer >= 0) {

@@ -13,6 +13,15 @@
  * that are not known yet is later than that: until it comes the account may be
  * overdrawn by all that is charged meanwhile.
  *
+ * A rasteriser's threads wait for each other, now more, now less, so that time
+ * held is a poor measure of what two VMs had of a software GPU: for the same work
+ * one is at times charged a tenth more than the other.  So CPU time excuses as
+ * much of the time held: who keeps half of its CPUs at work is charged for what
+ * they did, and who does nothing with them for all that it held.
+ *
+ * What of the time held the host's other programs had (lease_taken.c) comes off
+ * the time held next; CPU time is charged whatever that says.
+ *
  * A claim is whatever the renderer likes.  One that goes back is not heard, one
  * that jumps ahead counts no more than the time that has passed, or what was
  * charged without a claim before.  While work
@@ -23,9 +32,25 @@
 
 #define CREDIT (20 * 1000 * 1000) /* ns: two ticks of the slowest kernel clock */
 
+#define UNUSED_MOST (200 * 1000 * 1000ull) /* ns: longer ago others have had nothing */
+
 static uint64_t min64(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
+}
+
+static uint64_t max64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* CPU time excuses a part of the time held, now or, as it is known later, next time. */
+static uint64_t excused(LeaseMeter *m, uint64_t held, uint64_t own)
+{
+    uint64_t most = max64(m->excuse, CREDIT + m->open), all = m->excuse + own, back = min64(all, held / 2);
+
+    m->excuse = min64(all - back, most);
+    return back;
 }
 
 /* Time of a lease of that width as GPU time. */
@@ -65,17 +90,29 @@ uint64_t lease_meter_charge(LeaseMeter *m, const LeaseSample *s)
 {
     int64_t held_due = (int64_t)gpu_time(s, min64(s->held, s->now - m->at));
     int64_t charge, credit;
+    uint64_t own = 0, back = 0;
 
     m->claim_due += (int64_t)claimed(m, s);
     if (s->cpu_counts && s->cpu > m->cpu) {
-        m->cpu_due += (int64_t)((s->cpu - m->cpu) / s->capacity);
+        own = (s->cpu - m->cpu) / s->capacity;
+        m->cpu_due += (int64_t)own;
         m->cpu = s->cpu;
+    }
+    if (s->cpu_counts) {
+        held_due -= (int64_t)excused(m, (uint64_t)held_due, own);
+        back = min64(m->refund, (uint64_t)held_due);
+        m->refund -= back;
+        held_due -= (int64_t)back;
     }
     m->at = s->now;
 
     charge = s->cpu_counts ? m->cpu_due : m->claim_due;
     charge = charge > held_due ? charge : held_due;
     charge = charge > 0 ? charge : 0;
+    if (s->cpu_counts) {
+        m->unused += (uint64_t)charge + back;
+        m->unused -= min64(m->unused, own);
+    }
     m->open = s->cpu_late ? m->open + charge : 0;
     credit = CREDIT + m->open;
     m->cpu_due = m->cpu_due - charge > -credit ? m->cpu_due - charge : -credit;
@@ -87,6 +124,16 @@ uint64_t lease_meter_charge(LeaseMeter *m, const LeaseSample *s)
         m->claim_due = CREDIT;
     }
     return (uint64_t)charge;
+}
+
+/* The kernel tells of a wait when it is over: what nobody has taken yet may have been all the same. */
+uint64_t lease_meter_taken(LeaseMeter *m, uint64_t ns)
+{
+    uint64_t back = min64(ns, m->unused);
+
+    m->refund += back;
+    m->unused = min64(m->unused - back, UNUSED_MOST);
+    return back;
 }
 
 /*

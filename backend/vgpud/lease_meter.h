@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a VM is charged for: what it held while others waited, or what it used
- * if that is more: its CPU time where that is GPU time, else what its renderer
- * claims.  Pure arithmetic; all times in ns.
+ * if that is more: its CPU time where that is GPU time (and what is held is not
+ * counted as strictly), else what its renderer claims.  Pure arithmetic; all times in ns.
  */
 #ifndef VGPUD_LEASE_METER_H
 #define VGPUD_LEASE_METER_H
@@ -28,8 +28,11 @@ typedef struct LeaseMeter {
     uint64_t advance; /* counted as claimed for work that goes on, its claim is to come */
     uint64_t cpu;     /* the highest seen */
     int64_t claim_due, cpu_due;
-    int64_t open;  /* charged since CPU time was last known in full */
-    uint64_t lied; /* charged beyond what was claimed, ever */
+    int64_t open;    /* charged since CPU time was last known in full */
+    uint64_t excuse; /* time held that CPU time excuses, to come off what is held next */
+    uint64_t unused; /* held beyond CPU time, where that counts, and not known to be taken */
+    uint64_t refund; /* of that others had: to come off what is charged next */
+    uint64_t lied;   /* charged beyond what was claimed, ever */
 } LeaseMeter;
 
 /* What was claimed and used before is not counted. */
@@ -37,6 +40,13 @@ void lease_meter_start(LeaseMeter *m, const LeaseSample *s);
 
 /* The GPU time since the last sample. */
 uint64_t lease_meter_charge(LeaseMeter *m, const LeaseSample *s);
+
+/*
+ * So much GPU time it could have used since this was last called, and others
+ * did who hold no lease.  How much of it is taken off what is charged next: what
+ * was charged for it.
+ */
+uint64_t lease_meter_taken(LeaseMeter *m, uint64_t ns);
 
 /* The driver's own figures, looked at now and then, against what was charged since. */
 typedef struct LeaseDriver {

@@ -15,6 +15,13 @@
  * share over a few seconds, however it came by it.  An honest renderer uses
  * little without a lease (it decodes, and copies 2D pictures) and is not met.
  *
+ * Where the kernel schedules sessions as groups, a session whose value is the last
+ * one gets so little and so seldom that even a thread of it that does nothing but
+ * say now and then that it is there comes seconds late; Mesa in a guest then takes
+ * its Vulkan ring for dead, and ends the program.  So the session's value is what
+ * leaves it its share beside all others: the kernel's weights are 1.25 times
+ * smaller from one to the next.
+ *
  * Who raises a nice value needs a privilege to lower it again: without it
  * nothing is done.
  */
@@ -35,6 +42,18 @@ uint64_t lease_weight(const Lease *l)
     return sched_policy(l->gpu->sched) == SCHED_EQUAL_SHARE ? 1 : l->settings.params.share_ppm;
 }
 
+/* At which its session's weight is its share, and that of a usual one all others'. */
+static int nice_of_share(uint64_t weight, uint64_t all)
+{
+    double others = (double)(all - weight);
+    int value = 1;
+
+    for (double own = others / 1.25; value < NICE_LAST && own > (double)weight; own /= 1.25) {
+        value++;
+    }
+    return value;
+}
+
 void lease_judge(Lease *l)
 {
     LeaseGpu *g = l->gpu;
@@ -50,6 +69,7 @@ void lease_judge(Lease *l)
     if (!busy) {
         l->outside_due = 0; /* there is nobody to make up for it to */
     }
+    l->outside_nice = nice_of_share(weight, all);
     if (l->outside_due > TOO_MUCH) {
         l->outside = g->software && g->all->may_nice;
     } else if (!l->outside_due) {
@@ -57,12 +77,16 @@ void lease_judge(Lease *l)
     }
 }
 
-/* It has a session of its own, and where the kernel schedules sessions as groups that has a nice value too.
+/*
+ * It has a session of its own, and where the kernel schedules sessions as groups
+ * that has a nice value too.  Who is in our session is a test's process, and its
+ * developer would run last.
  */
 static void renice_session(pid_t pid, int value)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/autogroup", (int)pid);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    pid_t session = getsid(pid);
+    int fd = session > 0 && session != getsid(0) ? open(path, O_WRONLY | O_CLOEXEC) : -1;
 
     if (fd >= 0) {
         dprintf(fd, "%d", value);
@@ -76,15 +100,22 @@ static bool renice_thread(pid_t tid, void *value)
     return true;
 }
 
-static void renice_process(pid_t pid, void *value)
+typedef struct Nice {
+    int threads, session;
+} Nice;
+
+static void renice_process(pid_t pid, void *opaque)
 {
-    renice_session(pid, *(int *)value);
-    process_each_thread(pid, renice_thread, value);
+    Nice *n = opaque;
+
+    renice_session(pid, n->session);
+    process_each_thread(pid, renice_thread, &n->threads);
 }
 
 void lease_renice(const Lease *l, bool last)
 {
-    int value = last ? NICE_LAST : getpriority(PRIO_PROCESS, (id_t)getpid());
+    int usual = getpriority(PRIO_PROCESS, (id_t)getpid());
+    Nice n = { last ? NICE_LAST : usual, last ? MAX(l->outside_nice, usual) : usual };
 
-    lease_tree_each(&l->tree, renice_process, &value);
+    lease_tree_each(&l->tree, renice_process, &n);
 }

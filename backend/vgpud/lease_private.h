@@ -12,6 +12,13 @@
 
 #define LEASE_MS 1000000ull
 
+/* lease_taken.c's: what was so at a moment. */
+typedef struct LeaseOthers {
+    uint64_t at;
+    uint64_t idle, cpu; /* ns of all CPUs; of the GPU's leases */
+    uint64_t given;     /* ns of GPU time, since then */
+} LeaseOthers;
+
 /* One GPU. */
 typedef struct LeaseGpu {
     Leases *all;
@@ -25,7 +32,10 @@ typedef struct LeaseGpu {
     uint64_t contended;     /* ns in which a lease that is held is charged for, used or not */
     uint64_t busy;          /* ns in which a lease was held or waited for */
     uint64_t used;          /* ns charged to all, ever */
+    uint64_t cpu;           /* ns of CPU time of all, as far as it was counted */
+    LeaseOthers others[2];  /* an earlier moment, and a later one */
     uint64_t active_weight; /* of those that held or wanted a lease in the last second */
+    Lease *ended;           /* who gave its lease back last; NULL: that was looked at, or it is gone */
     uint64_t retry;         /* when to go on where a round was broken off */
 } LeaseGpu;
 
@@ -61,7 +71,12 @@ struct Lease {
     uint64_t wait_since;
     LeaseMeter meter;
     LeaseDriver driver;
-    uint64_t driver_busy;     /* the GPU's, at the driver's last look */
+    uint64_t driver_busy; /* the GPU's, at the driver's last look */
+    struct {
+        GArray *waiters;      /* its threads, and how long each has waited for CPUs, ever; NULL: not known */
+        uint64_t unused;      /* the meter's, then */
+        uint64_t at;          /* when that was */
+    } taken;                  /* lease_taken.c's */
     bool warm;                /* its CPU time counts: it has begun to work, not only to start */
     uint64_t contended, busy; /* the GPU's at the last charge */
     uint64_t held_ns;         /* how long it was held, but for now */
@@ -86,6 +101,7 @@ struct Lease {
     bool outside, outside_told; /* it uses too much without; and what the main thread knows of that */
     uint64_t outside_used;      /* ns of GPU time without a lease while others had one, since the last tick */
     uint64_t outside_due;       /* the account */
+    int outside_nice;           /* of its session, when it does */
     uint64_t outside_busy;      /* the GPU's, at the last tick */
 
     LeaseFigures figures;
@@ -151,6 +167,12 @@ uint64_t lease_gpu_deadline(const LeaseGpu *g, uint64_t now);
 /* Once a second. */
 void lease_tick(Lease *l, uint64_t now);
 
+/* ---- lease_taken.c; the lock is held ---- */
+
+/* After its turn: what of it the host had for itself. */
+void lease_look_for_taken(Lease *l, uint64_t now);
+void lease_forget_taken(Lease *l);
+
 /* ---- lease_outside.c ---- */
 
 /* What its share is measured by. */
@@ -170,7 +192,7 @@ uint64_t lease_tree_time(LeaseTree *t, uint32_t cpus, uint64_t now);
 bool lease_tree_is_one(const LeaseTree *t);
 /* Who is there, by a walk: lease_tree_time tells of them from now on. */
 void lease_tree_see(LeaseTree *t, const ProcessTree *seen, uint32_t cpus, uint64_t now);
-/* Main thread, without the lock. */
+/* Main thread, or with the lock. */
 void lease_tree_each(const LeaseTree *t, void (*each)(pid_t pid, void *opaque), void *opaque);
 
 /* ---- lease_thread.c ---- */

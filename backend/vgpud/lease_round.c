@@ -77,6 +77,7 @@ static uint64_t measure(Lease *l, bool late, uint64_t now)
         l->meter.cpu = s.cpu;
         l->warm = s.cpu > STARTING; /* whether it asks for a lease or not */
     }
+    g->cpu += s.cpu > l->meter.cpu ? s.cpu - l->meter.cpu : 0;
     used = lease_meter_charge(&l->meter, &s);
     l->contended = g->contended;
     l->busy = g->busy;
@@ -182,6 +183,7 @@ static void end_hold(Lease *l, uint64_t now)
     l->held_ns = held_time(l, now);
     l->held = false;
     l->end = l->look = NEVER;
+    l->gpu->ended = l;
     l->gpu->held_width -= l->held_width;
     g_ptr_array_remove_fast(l->gpu->holders, l);
 }
@@ -237,6 +239,7 @@ void lease_drop(Lease *l, uint64_t now)
     lease_page_revoke(&l->page);
     lease_follow(l, now);
     lease_charge(l, now);
+    l->gpu->ended = l->gpu->ended == l ? NULL : l->gpu->ended;
     sched_remove(l->gpu->sched, l->client, now);
 }
 
@@ -390,6 +393,10 @@ void lease_gpu_look(LeaseGpu *g, uint64_t now)
     }
     if (looked || g->retry <= now || sched_next(g->sched, now) <= now) {
         lease_gpu_round(g, now);
+    }
+    if (g->ended) { /* when the next one is at work */
+        lease_look_for_taken(g->ended, now);
+        g->ended = NULL;
     }
 }
 

@@ -29,7 +29,8 @@
  *
  * Nothing that a renderer does costs others more than it costs itself:
  *   it calls without need      it is not heard for some milliseconds (lease_thread.c)
- *   it holds on                charged for all the time that others wait (lease_meter.c)
+ *   it holds on                charged for all the time that others wait (lease_meter.c), but on
+ *                              a software GPU for what the host took of it (lease_taken.c)
  *   it lies about its use      charged what we see ourselves, if that is more
  *   it grants itself a lease   revoked at the next look
  *   it works without a lease   cannot be prevented here; on a software GPU it is seen and
@@ -163,6 +164,7 @@ static void lease_free(Lease *lease)
 {
     lease_page_close(&lease->page);
     lease_tree_finish(&lease->tree);
+    lease_forget_taken(lease);
     if (lease->call >= 0) {
         close(lease->call);
     }

@@ -26,6 +26,7 @@
 #include "daemon.h"
 #include "figures.h"
 #include "gpu.h"
+#include "graphics.h"
 #include "http.h"
 #include "ids.h"
 #include "launcher.h"
@@ -39,6 +40,7 @@
 #include "vm_watch.h"
 
 #define WAIT_FOR_OTHER_S 10            /* --autostart: for a vgpud that starts at the same time */
+#define WAIT_FOR_END_S   1             /* without: for what a killed vgpud was starting */
 #define IDLE_FIRST_S     30            /* --autostart: leave when no VM came at all */
 #define LOG_MAX          (1024 * 1024) /* --autostart: bytes */
 #define IDLE_LAST_S      5             /* --autostart: leave after the last VM */
@@ -275,9 +277,12 @@ static bool go_to_background(const Main *m, GError **error)
 /* False: another vgpud serves this socket already (*error unset), or an error. */
 static bool become_the_one(Main *m, GError **error)
 {
-    gint64 end = g_get_monotonic_time() + WAIT_FOR_OTHER_S * G_USEC_PER_SEC;
+    gint64 wait = m->options.autostart ? WAIT_FOR_OTHER_S : WAIT_FOR_END_S;
+    gint64 end = g_get_monotonic_time() + wait * G_USEC_PER_SEC;
 
     for (;;) {
+        bool late = g_get_monotonic_time() > end;
+
         switch (listen_lock(m->listen, error)) {
         case LISTEN_LOCK_OURS:
             return true;
@@ -286,16 +291,16 @@ static bool become_the_one(Main *m, GError **error)
         case LISTEN_LOCK_THEIRS:
             break;
         }
-        if (!m->options.autostart) {
+        if (m->options.autostart && listen_is_served(m->listen)) {
+            return false;
+        }
+        if (late && !m->options.autostart) {
             g_set_error(error, VGPUD_ERROR, 0,
                         "another vgpud serves %s already: use that one, or give another --socket",
                         m->listen->socket);
             return false;
         }
-        if (listen_is_served(m->listen)) {
-            return false;
-        }
-        if (g_get_monotonic_time() > end) {
+        if (late) {
             g_set_error(error, VGPUD_ERROR, 0, "another vgpud holds %s but does not listen on %s: end it",
                         m->listen->lock, m->listen->socket);
             return false;
@@ -389,6 +394,7 @@ static bool run(Main *m, GError **error)
         listen_unlink(m->listen);
         return false;
     }
+    d->graphics = graphics_new(d, m->options.autostart);
     g_unix_signal_add(SIGTERM, on_signal, m);
     g_unix_signal_add(SIGINT, on_signal, m);
     on_idle_changed(d);
@@ -396,6 +402,7 @@ static bool run(Main *m, GError **error)
     g_main_loop_run(d->loop);
     vm_save_all(d);
     http_free(m->http);
+    graphics_free(d->graphics);
     leases_free(d->leases); /* renderers run on with what they have */
     audit_end();
     return true;

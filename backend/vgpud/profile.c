@@ -91,7 +91,8 @@ static bool parse_cpus(Profile *p, const char *value)
 static bool parse_isolation(Profile *p, const char *value)
 {
     p->exclusive = g_str_equal(value, "exclusive");
-    return p->exclusive || g_str_equal(value, "shared");
+    p->strict = g_str_equal(value, "strict");
+    return p->exclusive || p->strict || g_str_equal(value, "shared");
 }
 
 static bool parse_hang_timeout(Profile *p, const char *value)
@@ -129,7 +130,7 @@ static const struct {
     { "frame-rate-limit", parse_frame_rate_limit, "frames per second up to 1000, or 0 for no limit" },
     { "max-contexts", parse_max_contexts, "a number up to 65536, or 0 for no limit" },
     { "cpus", parse_cpus, "a number of host CPUs from 1, or all" },
-    { "isolation", parse_isolation, "shared or exclusive" },
+    { "isolation", parse_isolation, "shared, strict or exclusive" },
     { "hang-timeout", parse_hang_timeout, "a time from 100ms to 1h" },
     { "idle-timeout", parse_idle_timeout, "a time from 1s, or 0 for never" },
     { "groups", parse_groups, "names of groups" },

@@ -46,6 +46,7 @@ typedef struct Profile {
     uint32_t cpus;                  /* 0: "all", or by share on a software GPU */
     bool cpus_all;                  /* cpus=all was written */
     bool exclusive;                 /* isolation=exclusive: no other VM on its GPU */
+    bool strict;                    /* isolation=strict: while it has work on the GPU no other VM has */
     uint64_t hang_timeout_us;
     uint64_t idle_timeout_us; /* 0: never */
     char **groups;            /* who may use it; NULL: everybody */

@@ -7,7 +7,7 @@
  *
  *   user      ids that own nothing on the host, no capability, no_new_privs
  *   mount     a root of its own on a tmpfs: libraries and driver data read-only,
- *             /dev/null, /dev/urandom and its render node, a private /tmp
+ *             /dev/null, /dev/urandom and its render node (or udmabuf), a private /tmp
  *   pid       it sees and can signal nobody; it is process 1 in there
  *   net, ipc, uts, cgroup
  *             empty ones of its own
@@ -73,7 +73,7 @@ typedef struct Step {
 struct Sandbox {
     GArray *steps;
     GHashTable *made; /* targets there are, while the list is made */
-    gid_t node_group; /* of the render node; 0: none needed */
+    gid_t node_group; /* of the render node or udmabuf; 0: none needed */
 };
 
 static void step_clear(gpointer data)
@@ -186,16 +186,23 @@ static void add_fixed(Sandbox *box)
     add_step(box, STEP_PROC, NULL, "/proc", false);
 }
 
-static void add_node(Sandbox *box, const char *node, const char *device_path)
+/* Its group is one of the renderer's. */
+static void add_device(Sandbox *box, const char *node)
 {
-    g_autofree char *name = g_path_get_basename(node);
-    g_autofree char *drm_class = g_build_filename("/sys/class/drm", name, NULL);
     struct stat st;
 
     if (stat(node, &st) == 0) {
         box->node_group = st.st_gid;
     }
     add_bind(box, node, true);
+}
+
+static void add_node(Sandbox *box, const char *node, const char *device_path)
+{
+    g_autofree char *name = g_path_get_basename(node);
+    g_autofree char *drm_class = g_build_filename("/sys/class/drm", name, NULL);
+
+    add_device(box, node);
     /* libdrm finds a node's driver through these */
     add_bind(box, "/sys/dev/char", false);
     add_bind(box, "/sys/class/drm", false);
@@ -226,7 +233,8 @@ static void add_layer(Sandbox *box, const char *layer)
     add_file(box, manifest, SANDBOX_LAYER_FOLDER "/" SANDBOX_LAYER_MANIFEST);
 }
 
-Sandbox *sandbox_new(const char *renderer, const char *layer, const char *node, const char *device_path)
+Sandbox *sandbox_new(const char *renderer, const char *layer, const char *node, const char *device_path,
+                     const char *udmabuf)
 {
     Sandbox *box = g_new0(Sandbox, 1);
 
@@ -236,6 +244,9 @@ Sandbox *sandbox_new(const char *renderer, const char *layer, const char *node, 
     add_fixed(box);
     if (node) {
         add_node(box, node, device_path);
+    }
+    if (udmabuf) {
+        add_device(box, udmabuf);
     }
     if (layer) {
         add_layer(box, layer);
@@ -253,12 +264,12 @@ void sandbox_free(Sandbox *box)
     }
 }
 
-pid_t sandbox_fork(int *pidfd, GError **error)
+static pid_t fork_with(unsigned long flags, int *pidfd, int *tid, GError **error)
 {
     pid_t pid;
 
     *pidfd = -1;
-    pid = syscall(SYS_clone, SANDBOX_NAMESPACES | CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, NULL);
+    pid = syscall(SYS_clone, flags | SANDBOX_NAMESPACES | CLONE_PIDFD | SIGCHLD, NULL, pidfd, tid, NULL);
     if (pid < 0) {
         g_set_error(
             error, VGPUD_ERROR, 0,
@@ -268,6 +279,16 @@ pid_t sandbox_fork(int *pidfd, GError **error)
             strerror(errno));
     }
     return pid;
+}
+
+pid_t sandbox_fork(int *pidfd, GError **error)
+{
+    return fork_with(0, pidfd, NULL, error);
+}
+
+pid_t sandbox_fork_sibling(int *pidfd, int *tid, GError **error)
+{
+    return fork_with(CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID, pidfd, tid, error);
 }
 
 static bool write_proc(pid_t pid, const char *file, const char *text)
@@ -314,6 +335,31 @@ bool sandbox_map_ids(const Sandbox *box, pid_t child, uid_t uid, GError **error)
         return true;
     }
     g_set_error(error, VGPUD_ERROR, 0, "cannot give the renderer's sandbox a user id (%s)", strerror(errno));
+    return false;
+}
+
+bool sandbox_map_nursery(pid_t child, uid_t base, unsigned count, const gid_t *groups, unsigned n,
+                         GError **error)
+{
+    unsigned inside = base ? 0 : INSIDE_ID; /* as in the boxes, see sandbox_map_ids */
+    g_autofree char *uids = g_strdup_printf("%u %u 1\n", inside, geteuid());
+    g_autoptr(GString) gids = g_string_new(NULL);
+
+    g_string_printf(gids, "%u %u 1\n", inside, getegid());
+    if (base) {
+        g_autofree char *own = g_steal_pointer(&uids);
+
+        uids = g_strdup_printf("%s%u %u %u\n", own, base, base, count);
+        g_string_append_printf(gids, "%u %u %u\n", base, base, count);
+    }
+    for (unsigned i = 0; base && i < n; i++) {
+        g_string_append_printf(gids, "%u %u 1\n", groups[i], groups[i]);
+    }
+    if (write_proc(child, "uid_map", uids) && (base || write_proc(child, "setgroups", "deny")) &&
+        write_proc(child, "gid_map", gids->str)) {
+        return true;
+    }
+    g_set_error(error, VGPUD_ERROR, 0, "cannot give it user ids: %s", strerror(errno));
     return false;
 }
 
@@ -476,6 +522,10 @@ bool sandbox_limit(rlim_t processes, const char **what)
     *what = "setting resource limits";
     /* a core dump would hold the guest's memory */
     if (!limit(RLIMIT_CORE, 0) || !limit(RLIMIT_NOFILE, FILES_MAX)) {
+        return false;
+    }
+    /* a desktop's user may have some for its sound: they would let a guest take CPUs for good */
+    if (!limit(RLIMIT_RTPRIO, 0) || !limit(RLIMIT_NICE, 0)) {
         return false;
     }
     /* counted per user namespace: without one it would count vgpud's user */

@@ -20,9 +20,11 @@ typedef struct Sandbox Sandbox;
 /*
  * Works out what the box contains.  renderer: the program; layer: the Vulkan
  * layer, its manifest beside it, or NULL; node: render node or NULL;
- * device_path: the GPU's folder under /sys/devices or NULL.
+ * device_path: the GPU's folder under /sys/devices or NULL; udmabuf: a device
+ * that a software GPU may use, or NULL.  Of node and udmabuf one at most.
  */
-Sandbox *sandbox_new(const char *renderer, const char *layer, const char *node, const char *device_path);
+Sandbox *sandbox_new(const char *renderer, const char *layer, const char *node, const char *device_path,
+                     const char *udmabuf);
 void sandbox_free(Sandbox *box); /* takes NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sandbox, sandbox_free)
 
@@ -31,6 +33,20 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sandbox, sandbox_free)
  * parent; -1 with *error set, and the remedy in it.
  */
 pid_t sandbox_fork(int *pidfd, GError **error);
+
+/*
+ * The same for the zygote (zygote.h), which has one thread: the child is its
+ * parent's, and glibc's *tid of that thread becomes the child's.
+ */
+pid_t sandbox_fork_sibling(int *pidfd, int *tid, GError **error);
+
+/*
+ * Parent: the ids of a child in a user namespace of its own, below which boxes
+ * are to be: vgpud's, as it is called in a box that is being built; count ids of
+ * renderers from base, and the n groups, each as itself.  base 0: none of those.
+ */
+bool sandbox_map_nursery(pid_t child, uid_t base, unsigned count, const gid_t *groups, unsigned n,
+                         GError **error);
 
 /* Parent: says who the child is outside.  uid: of the host, for root; 0: vgpud's own. */
 bool sandbox_map_ids(const Sandbox *box, pid_t child, uid_t uid, GError **error);

@@ -20,6 +20,7 @@ void settings_from_profile(Vm *vm, const Profile *p, const Gpu *gpu, uint32_t cp
     vm->max_contexts = p->max_contexts;
     vm->apis = p->apis;
     vm->exclusive = p->exclusive;
+    vm->strict = p->strict;
 }
 
 void settings_follow_share(Vm *vm, const Profile *p, const Gpu *gpu, uint32_t cpus)
@@ -41,6 +42,7 @@ void settings_copy(Vm *to, const Vm *from)
     to->max_contexts = from->max_contexts;
     to->apis = from->apis;
     to->exclusive = from->exclusive;
+    to->strict = from->strict;
 }
 
 uint32_t settings_capacity(const Gpu *gpu, uint32_t cpus)
@@ -51,13 +53,15 @@ uint32_t settings_capacity(const Gpu *gpu, uint32_t cpus)
 void settings_for_lease(const Vm *vm, const Gpu *gpu, uint32_t cpus, LeaseSettings *s)
 {
     uint32_t capacity = settings_capacity(gpu, cpus);
+    /* strict: as wide as the GPU, whatever it uses of it, so that no other lease fits beside its own */
+    uint32_t width = vm->cpus && !vm->strict ? MIN(vm->cpus, capacity) : capacity;
 
     *s = (LeaseSettings){
         .params = {
             .share_ppm = vm->share,
             .priority = (SchedPriority)vm->priority,
             .quantum_ns = vm->quantum_us * 1000,
-            .width = vm->cpus ? MIN(vm->cpus, capacity) : capacity,
+            .width = width,
         },
         .hang_timeout_ns = vm->hang_timeout_us * 1000,
         .frame_interval_ns = vm->frame_rate_limit ? 1000000000ull / vm->frame_rate_limit : 0,

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,38 +25,69 @@
 #define STATE_MAX_VMS  4096
 #define STATE_MAX_SIZE (8u * 1024 * 1024)
 
-static void save_vm(GKeyFile *file, unsigned index, const Vm *vm)
+/*
+ * Each VM that comes or goes has all of them written, so this is what one of many
+ * costs: the text is made as GKeyFile would, without its lists and tables.  It is
+ * asked itself how to write what is no plain word.
+ */
+static void put_string(GString *text, const char *key, const char *value)
 {
-    g_autofree char *group = g_strdup_printf("vm %u", index);
+    g_autoptr(GKeyFile) file = NULL;
+    g_autofree char *escaped = NULL;
 
-    g_key_file_set_string(file, group, "name", vm->name);
-    g_key_file_set_string(file, group, "uuid", vm->uuid);
-    g_key_file_set_boolean(file, group, "uuid-given", vm->uuid_given);
-    g_key_file_set_string(file, group, "device", vm->device);
-    g_key_file_set_string(file, group, "profile", vm->profile);
-    g_key_file_set_string(file, group, "gpu", vm->gpu);
-    g_key_file_set_uint64(file, group, "memory", vm->memory);
-    g_key_file_set_uint64(file, group, "held", vm->held);
-    g_key_file_set_uint64(file, group, "share", vm->share);
-    g_key_file_set_uint64(file, group, "priority", vm->priority);
-    g_key_file_set_uint64(file, group, "quantum-us", vm->quantum_us);
-    g_key_file_set_uint64(file, group, "frame-rate-limit", vm->frame_rate_limit);
-    g_key_file_set_uint64(file, group, "hang-timeout-us", vm->hang_timeout_us);
-    g_key_file_set_boolean(file, group, "no-3d", vm->no_3d);
-    g_key_file_set_uint64(file, group, "max-outputs", vm->max_outputs);
-    g_key_file_set_uint64(file, group, "max-width", vm->max_width);
-    g_key_file_set_uint64(file, group, "max-height", vm->max_height);
-    g_key_file_set_uint64(file, group, "max-contexts", vm->max_contexts);
-    g_key_file_set_uint64(file, group, "apis", vm->apis);
-    g_key_file_set_uint64(file, group, "cpus", vm->cpus);
-    g_key_file_set_boolean(file, group, "exclusive", vm->exclusive);
-    g_key_file_set_uint64(file, group, "slot", vm->slot);
-    g_key_file_set_uint64(file, group, "owner", vm->owner);
-    g_key_file_set_uint64(file, group, "qemu-pid", vm->qemu_pid);
-    g_key_file_set_uint64(file, group, "qemu-start", vm->qemu_start);
-    g_key_file_set_uint64(file, group, "pid", vm->pid);
-    g_key_file_set_uint64(file, group, "pid-start", vm->pid_start);
-    g_key_file_set_boolean(file, group, "leased", vm->leased);
+    if (!value[strspn(value, G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "-_.:/")]) {
+        g_string_append_printf(text, "%s=%s\n", key, value);
+        return;
+    }
+    file = g_key_file_new();
+    g_key_file_set_string(file, "g", key, value);
+    escaped = g_key_file_get_value(file, "g", key, NULL);
+    g_string_append_printf(text, "%s=%s\n", key, escaped);
+}
+
+static void put_number(GString *text, const char *key, uint64_t value)
+{
+    g_string_append_printf(text, "%s=%" G_GUINT64_FORMAT "\n", key, (guint64)value);
+}
+
+static void put_boolean(GString *text, const char *key, bool value)
+{
+    g_string_append_printf(text, "%s=%s\n", key, value ? "true" : "false");
+}
+
+static void save_vm(GString *text, unsigned index, const Vm *vm)
+{
+    g_string_append_printf(text, "\n[vm %u]\n", index);
+    put_string(text, "name", vm->name);
+    put_string(text, "uuid", vm->uuid);
+    put_boolean(text, "uuid-given", vm->uuid_given);
+    put_string(text, "device", vm->device);
+    put_string(text, "profile", vm->profile);
+    put_string(text, "gpu", vm->gpu);
+    put_number(text, "memory", vm->memory);
+    put_number(text, "held", vm->held);
+    put_number(text, "share", vm->share);
+    put_number(text, "priority", vm->priority);
+    put_number(text, "quantum-us", vm->quantum_us);
+    put_number(text, "frame-rate-limit", vm->frame_rate_limit);
+    put_number(text, "hang-timeout-us", vm->hang_timeout_us);
+    put_boolean(text, "no-3d", vm->no_3d);
+    put_number(text, "max-outputs", vm->max_outputs);
+    put_number(text, "max-width", vm->max_width);
+    put_number(text, "max-height", vm->max_height);
+    put_number(text, "max-contexts", vm->max_contexts);
+    put_number(text, "apis", vm->apis);
+    put_number(text, "cpus", vm->cpus);
+    put_boolean(text, "exclusive", vm->exclusive);
+    put_boolean(text, "strict", vm->strict);
+    put_number(text, "slot", vm->slot);
+    put_number(text, "owner", vm->owner);
+    put_number(text, "qemu-pid", vm->qemu_pid);
+    put_number(text, "qemu-start", vm->qemu_start);
+    put_number(text, "pid", vm->pid);
+    put_number(text, "pid-start", vm->pid_start);
+    put_number(text, "clock-base", vm->clock_base);
+    put_boolean(text, "leased", vm->leased);
 }
 
 /* By name: that is how people know a GPU, and what its VMs are booked on. */
@@ -94,29 +126,53 @@ static void load_policies(GKeyFile *file, GPtrArray *gpus, const char *path)
     }
 }
 
+/*
+ * For a vgpud that is killed, not for a host that is: what the file is about ends
+ * with the host.  So it is replaced in one step, and nobody waits for a disk; GLib
+ * does for a file that is there already.
+ */
+static bool replace(const char *path, const GString *text, GError **error)
+{
+    g_autofree char *next = g_strconcat(path, ".next", NULL);
+
+    unlink(next);
+    if (!g_file_set_contents_full(next, text->str, (gssize)text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
+                                  error)) {
+        return false;
+    }
+    if (rename(next, path) < 0) {
+        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "%s cannot be replaced: %s", path,
+                    g_strerror(errno));
+        return false;
+    }
+    return true;
+}
+
 bool state_save(const Books *books, const GPtrArray *gpus, const char *path, const char *era, GError **error)
 {
     g_autoptr(GKeyFile) file = g_key_file_new();
-    g_autofree char *text = NULL;
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autofree char *rest = NULL;
     unsigned index = 0;
     gsize length;
 
     g_key_file_set_integer(file, "vgpud", "version", STATE_VERSION);
     g_key_file_set_string(file, "vgpud", "era", era);
     save_policies(file, gpus);
+    hangs_save(books->hangs, file);
+    rest = g_key_file_to_data(file, &length, NULL);
+    g_string_append_len(text, rest, (gssize)length);
     for (guint i = 0; i < books->vms->len; i++) {
         const Vm *vm = books->vms->pdata[i];
 
         if ((vm->pid > 0 && vm->pid_start) || vm->qemu_pid) {
-            save_vm(file, index++, vm);
+            save_vm(text, index++, vm);
         }
     }
     for (guint i = 0; i < books->departed->len; i++) {
-        save_vm(file, index++, books->departed->pdata[i]);
+        save_vm(text, index++, books->departed->pdata[i]);
     }
-    hangs_save(books->hangs, file);
-    text = g_key_file_to_data(file, &length, NULL);
-    return g_file_set_contents_full(path, text, length, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error);
+    return replace(path, text, error);
 }
 
 typedef struct Reader {
@@ -190,6 +246,8 @@ static bool load_vm(Books *books, GKeyFile *file, const char *group)
     v->held = vm.held;
     v->max_outputs = vm.max_outputs;
     v->exclusive = g_key_file_get_boolean(file, group, "exclusive", NULL);
+    v->strict = g_key_file_get_boolean(file, group, "strict", NULL); /* an earlier vgpud's file has none */
+    v->clock_base = MIN(g_key_file_get_uint64(file, group, "clock-base", NULL), (guint64)G_MAXINT64);
     v->leased = g_key_file_get_boolean(file, group, "leased", NULL);
     v->uuid_given = g_key_file_get_boolean(file, group, "uuid-given", NULL);
     v->no_3d = g_key_file_get_boolean(file, group, "no-3d", NULL);

@@ -34,22 +34,31 @@
 
 #include "drm_usage.h"
 #include "figures.h"
+#include "graphics.h"
 #include "ids.h"
 #include "process.h"
 #include "process_tree.h"
+#include "recording.h"
 #include "state.h"
 #include "units.h"
 #include "vm_lease.h"
+#include "vm_page.h"
 #include "vmlog.h"
 
 #define START_DEADLINE_S 10  /* namespaces and exec; loading GL comes after */
 #define CLOSED_GRACE_MS  200 /* a process that dies closes its sockets first */
 #define LEAVE_GRACE_S    3   /* for a renderer whose QEMU is gone */
+#define ROOM_DEADLINE_S  5   /* for one that is to finish and end */
+#define ABSENT_S         10  /* for a QEMU that is not connected, after that */
 #define DEATH_DEADLINE_S 5   /* for a killed renderer, before another one starts */
 #define STARTS_AT_ONCE   4   /* renderers of one VM ... */
 #define START_GAP_US     G_USEC_PER_SEC
 
+#define SAVE_AGAIN_S 1
+
 static const VmListener *vm_listener;
+static bool unsaved; /* the state file is of before */
+static guint save_timer;
 
 static void start_when_due(Vm *vm);
 
@@ -58,12 +67,35 @@ void vm_set_listener(const VmListener *listener)
     vm_listener = listener;
 }
 
+static gboolean on_save_again(gpointer opaque)
+{
+    save_timer = 0;
+    vm_save_all(opaque);
+    return G_SOURCE_REMOVE;
+}
+
+/* A disk that is full has room again some time, and nothing here need change by then. */
 void vm_save_all(Daemon *d)
 {
     g_autoptr(GError) error = NULL;
+    bool ok = state_save(d->books, d->gpus, d->state_path, d->era, &error);
 
-    if (!state_save(d->books, d->gpus, d->state_path, d->era, &error)) {
+    if (!ok && !unsaved) {
         g_warning("cannot write the state file, a restart of vgpud would forget its VMs: %s", error->message);
+    } else if (ok && unsaved) {
+        g_message("the state file is written again");
+    }
+    unsaved = !ok;
+    if (unsaved && !save_timer) {
+        save_timer = g_timeout_add_seconds(SAVE_AGAIN_S, on_save_again, d);
+    }
+}
+
+/* A QEMU that is still to be answered reads what it is in the answer, which has to come first. */
+void vm_tell_changed(Vm *vm)
+{
+    if (vm->client && vm->state == VM_RUNNING) {
+        vm_listener->changed(vm);
     }
 }
 
@@ -129,6 +161,7 @@ static void forget_renderer(Vm *vm)
     vm->pid_start = 0;
     vm->resident = 0;
     vm->held = 0;
+    vm->making_room = false;
 }
 
 static void forget_qemu(Vm *vm)
@@ -168,6 +201,29 @@ void vm_kill(Vm *vm, VmReset reset, const char *cause)
     }
 }
 
+static gboolean on_room_deadline(gpointer opaque)
+{
+    Vm *vm = opaque;
+
+    vm->timer = 0;
+    g_message("%s: its renderer did not finish in time and is killed", vm->name);
+    process_kill(vm->pidfd, SIGKILL);
+    return G_SOURCE_REMOVE;
+}
+
+/* It keeps its lease: what it has begun may need the GPU. */
+void vm_make_room(Vm *vm, const char *cause)
+{
+    g_free(vm->cause);
+    vm->reset = VM_RESET_RESTART;
+    vm->cause = g_strdup(cause);
+    vm->making_room = true;
+    vm->starts_due = 0; /* who asks for that knows how often */
+    clear_source(&vm->timer);
+    vm->timer = g_timeout_add_seconds(ROOM_DEADLINE_S, on_room_deadline, vm);
+    process_kill(vm->pidfd, SIGTERM);
+}
+
 /* Why a child that is not a renderer yet could not become one, or NULL; to free. */
 static char *status_text(const Vm *vm)
 {
@@ -194,13 +250,38 @@ void vm_closed_socket(Vm *vm)
     vm->timer = g_timeout_add(CLOSED_GRACE_MS, on_still_there, vm);
 }
 
+static gboolean on_absent(gpointer opaque)
+{
+    Vm *vm = opaque;
+
+    vm->timer = 0;
+    vm_remove(vm);
+    return G_SOURCE_REMOVE;
+}
+
+/*
+ * Nobody is told, as its QEMU has not been heard of since vgpud was restarted.  Where
+ * it was us who ended the renderer the QEMU asks for another one in a moment.
+ */
+static void ended_unheard(Vm *vm, bool for_another)
+{
+    if (!for_another) {
+        vm_remove(vm);
+        return;
+    }
+    vm->state = VM_LOST;
+    vm->resets[vm->reset]++;
+    vm->timer = g_timeout_add_seconds(ABSENT_S, on_absent, vm);
+    changed(vm->daemon);
+}
+
 static gboolean on_renderer_end(gint pidfd, GIOCondition condition, gpointer opaque)
 {
     Vm *vm = opaque;
     Daemon *d = vm->daemon;
     bool odd;
     g_autofree char *how = NULL, *why = NULL;
-    bool starting = vm->state == VM_STARTING;
+    bool starting = vm->state == VM_STARTING, room = vm->making_room;
 
     vm_lease_end(vm); /* the others first; and its pid is nobody else's yet */
     how = reap(pidfd, &odd);
@@ -221,7 +302,7 @@ static gboolean on_renderer_end(gint pidfd, GIOCondition condition, gpointer opa
     vm->pid_source = 0;
     forget_renderer(vm);
     if (!vm->client) {
-        vm_remove(vm);
+        ended_unheard(vm, room && vm->qemu_source);
         return G_SOURCE_REMOVE;
     }
     vm->state = VM_LOST;
@@ -305,8 +386,10 @@ bool vm_start(Daemon *d, Vm *vm, GError **error)
     const Gpu *gpu = gpu_find(d->gpus, vm->gpu);
     const char *kind = vm->no_3d && !g_str_equal(d->config->kind, "null") ? "2d" : d->config->kind;
     g_autofree char *layer = vulkan_layer(d, vm, kind);
+    g_autofree char *udmabuf = gpu && !gpu->node && layer ? gpu_udmabuf("/dev", "/sys", vm->memory) : NULL;
     g_autoptr(GError) no_lease = NULL;
     Launched *l;
+    bool started;
 
     if (!renderer) {
         return false;
@@ -321,8 +404,10 @@ bool vm_start(Daemon *d, Vm *vm, GError **error)
         .gpu = vm->gpu,
         .node = gpu ? gpu->node : NULL,
         .device_path = gpu ? gpu->device_path : NULL,
+        .udmabuf = udmabuf,
         .environment = d->config->environment,
         .memory = vm->memory,
+        .clock_base = vm->clock_base = figures_now(),
         .file_most = MAX(gpu ? gpu->memory : 0, vm->memory) + d->config->memory_overhead,
         .max_contexts = vm->max_contexts,
         .max_outputs = vm->max_outputs,
@@ -333,11 +418,27 @@ bool vm_start(Daemon *d, Vm *vm, GError **error)
         .uid = ids_of_slot(d->uid_base, vm->slot),
         .sandbox = d->config->sandbox,
         .lease = d->leases != NULL,
+        .record = -1,
     };
+    if (g_str_equal(kind, "auto") || g_str_equal(kind, "virgl")) {
+        graphics_choose(d->graphics, gpu, &spec.facts, &spec.zygote);
+    }
+    if (d->config->record) {
+        g_autoptr(GError) unrecorded = NULL;
+
+        spec.record = recording_open(d->config->record, vm->name, &unrecorded);
+        if (unrecorded) {
+            g_warning("%s", unrecorded->message);
+        }
+    }
     vm->daemon = d;
     vm->starts_due = MAX(vm->starts_due, g_get_monotonic_time()) + START_GAP_US;
     l = g_new0(Launched, 1);
-    if (!launcher_start(&spec, l, error)) {
+    started = launcher_start(&spec, l, error);
+    if (spec.record >= 0) {
+        close(spec.record);
+    }
+    if (!started) {
         g_free(l);
         return false;
     }
@@ -347,6 +448,7 @@ bool vm_start(Daemon *d, Vm *vm, GError **error)
     vm->pidfd = l->pidfd;
     l->pidfd = -1;
     vm->page = g_steal_pointer(&l->page);
+    vm_page_begin(vm);
     if (!process_start_time(vm->pid, &vm->pid_start)) {
         vm->pid_start = 0;
     }
@@ -452,7 +554,11 @@ static void start_when_due(Vm *vm)
 
 void vm_start_again(Vm *vm)
 {
-    clear_source(&vm->timer);
+    bool dying = vm->state == VM_LOST && vm->timer && vm->pidfd >= 0;
+
+    if (!dying) { /* else its end tells why, or the timer ends it: see vm_closed_socket */
+        clear_source(&vm->timer);
+    }
     clear_source(&vm->status_source);
     vm->state = VM_LOST;
     vm->again = true;
@@ -461,7 +567,9 @@ void vm_start_again(Vm *vm)
         start_when_due(vm);
         return;
     }
-    if (vm->cause) {
+    if (dying) {
+        /* in a moment */
+    } else if (vm->cause) {
         process_kill(vm->pidfd, SIGKILL);
     } else {
         vm_kill(vm, VM_RESET_QEMU, "its QEMU asked for another one");
@@ -518,6 +626,7 @@ void vm_adopt_all(Daemon *d)
     for (guint i = 0; i < d->books->vms->len;) {
         Vm *vm = d->books->vms->pdata[i];
         g_autoptr(GError) no_lease = NULL;
+        int log;
 
         vm->daemon = d;
         vm->pidfd = process_open(vm->pid, vm->pid_start);
@@ -529,9 +638,11 @@ void vm_adopt_all(Daemon *d)
             continue;
         }
         vm->tree = process_tree_new(vm->pid, vm->pid_start);
+        log = vmlog_take_back(vm->pidfd);
+        vm->log = log >= 0 ? vmlog_new(log, vm->name) : NULL;
         vm->page = adopt_page(vm->pidfd);
-        if (vm->page) { /* it may have written another limit there meanwhile */
-            vgpu_stats_set(&vm->page->memory_limit, vm->memory);
+        if (vm->page) {
+            vm_page_adopt(vm);
         }
         vm->pid_source = g_unix_fd_add(vm->pidfd, G_IO_IN, on_renderer_end, vm);
         watch_qemu(vm);

@@ -11,10 +11,14 @@ typedef struct VmListener {
     void (*started)(Vm *vm, Launched *fds);  /* fds: the listener may take what it wants */
     void (*failed)(Vm *vm, const char *why); /* the renderer did not start */
     void (*ended)(Vm *vm, const char *why);  /* it ran, and is gone */
+    void (*changed)(Vm *vm);                 /* what it is granted is another now */
     void (*left)(Daemon *d);                 /* some VM left the books */
 } VmListener;
 
 void vm_set_listener(const VmListener *listener);
+
+/* What it is granted has changed, and its page says so: its QEMU hears of it, if it is there. */
+void vm_tell_changed(Vm *vm);
 
 /*
  * Starts a renderer for a VM that has none.  The listener hears started or
@@ -24,6 +28,12 @@ bool vm_start(Daemon *d, Vm *vm, GError **error);
 
 /* Its renderer goes; the VM stays in the books, lost, with that cause. */
 void vm_kill(Vm *vm, VmReset reset, const char *cause);
+
+/*
+ * The same for a renderer that did nothing wrong: it finishes what it has begun,
+ * and is killed if that takes it too long.  Its QEMU asks for the next one.
+ */
+void vm_make_room(Vm *vm, const char *cause);
 
 /*
  * It closed a socket.  Most likely it is dying, and in a moment the kernel

@@ -5,7 +5,7 @@
  * Some things are told by no event and have to be looked at: what memory and
  * CPU time a renderer and the processes below it really use, whether the QEMU of
  * an adopted renderer is gone, and what a lease that nobody else waits for is
- * used for (leases_tick).
+ * used for (leases_tick).  And the guest is told of its GPU time (vm_page.c).
  *
  * That is done once a second while any lease is held or wanted: a renderer that
  * is at work.  When all leases have been idle and are taken back there is no
@@ -32,6 +32,7 @@
 #include "process_tree.h"
 #include "units.h"
 #include "vm.h"
+#include "vm_page.h"
 
 #define IDLE_S       10
 #define ALARM_NS     (50 * 1000 * 1000)
@@ -194,6 +195,9 @@ static gboolean on_timer(gpointer opaque)
     busy = check_processes(d);
     check_adopted(d);
     busy |= leases_tick(d->leases);
+    for (guint i = 0; i < d->books->vms->len; i++) {
+        vm_page_times(d->books->vms->pdata[i]);
+    }
     cpu_alarm_clear();
     set_timer(d, busy ? 1 : idle_pace(d));
     return G_SOURCE_CONTINUE; /* unless it was removed just now */

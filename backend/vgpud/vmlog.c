@@ -2,12 +2,15 @@
 #include "vmlog.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib-unix.h>
 #include <glib.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "process.h"
 #include "units.h"
 
 #define LINE_MAX_BYTES 1000
@@ -102,6 +105,22 @@ VmLog *vmlog_new(int fd, const char *vm_name)
     log->period = g_get_monotonic_time();
     log->source = g_unix_fd_add(fd, G_IO_IN | G_IO_HUP, on_readable, log);
     return log;
+}
+
+/* The renderer may have put anything in its place: what is no pipe is not opened. */
+int vmlog_take_back(int pidfd)
+{
+    int end = process_get_fd(pidfd, STDERR_FILENO), fd = -1;
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", end);
+    struct stat st;
+
+    if (end >= 0 && fstat(end, &st) == 0 && S_ISFIFO(st.st_mode)) {
+        fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    }
+    if (end >= 0) {
+        close(end);
+    }
+    return fd;
 }
 
 void vmlog_drain(VmLog *log)

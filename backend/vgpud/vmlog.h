@@ -8,6 +8,11 @@ typedef struct VmLog VmLog;
 /* fd: non-blocking, the log's from now on. */
 VmLog *vmlog_new(int fd, const char *vm_name);
 void vmlog_free(VmLog *log); /* takes NULL */
+/*
+ * Another reading end of the pipe that is the stderr of a renderer which an earlier vgpud started,
+ * with what is still in it.  -1: it has none.
+ */
+int vmlog_take_back(int pidfd);
 
 /* Reads what is there, after the renderer ended. */
 void vmlog_drain(VmLog *log);

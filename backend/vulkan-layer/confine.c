@@ -15,6 +15,7 @@
  * ends when the renderer does.
  */
 #include "confine.h"
+#include "refused.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -176,10 +177,7 @@ static bool add_read_only(scmp_filter_ctx ctx, bool device)
     if (!device) {
         refuse_open(ctx, &ok, O_ACCMODE, O_RDWR);
     }
-    /* The kernel looks at 32 bits of the request, the rule of the first filter at 64. */
-    return ok &&
-           seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-                            SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, TIOCSTI)) == 0 &&
+    return ok && refused_add(ctx) &&
            /* The profile's CPUs are a limit. */
            add(ctx, SCMP_ACT_ERRNO(EPERM), "sched_setaffinity");
 }
@@ -207,7 +205,9 @@ static bool add_context(scmp_filter_ctx ctx)
 static bool load(scmp_filter_ctx ctx)
 {
     seccomp_attr_set(ctx, SCMP_FLTATR_CTL_LOG, 1);
-    return seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1) == 0 && seccomp_load(ctx) == 0;
+    /* A call by another table of numbers (int 0x80, x32): not of the one thread that made it. */
+    return seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) == 0 &&
+           seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1) == 0 && seccomp_load(ctx) == 0;
 }
 
 void confine(void)

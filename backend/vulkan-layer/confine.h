@@ -20,7 +20,7 @@
 
 /*
  * The environment variable that says how: "software" (no device is opened),
- * "device", or "none", for debugging.
+ * "device": one that is there may be; or "none", for debugging.
  */
 #define CONFINE_ENV "VGPU_CONFINE"
 

@@ -128,6 +128,7 @@ struct vgpu_attach_lost {
 
 enum vgpu_event {
     VGPU_EVENT_RENDERER_ENDED = 1,
+    VGPU_EVENT_CHANGED        = 2, /* the profile or a limit: the statistics page says what it is now */
 };
 
 struct vgpu_attach_event {

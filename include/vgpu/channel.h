@@ -21,7 +21,7 @@
 
 #include <stdint.h>
 
-#define VGPU_CHANNEL_VERSION      2
+#define VGPU_CHANNEL_VERSION      4
 #define VGPU_CHANNEL_MAX_PAYLOAD  (20u * 1024) /* a cursor is the largest */
 #define VGPU_CHANNEL_MAX_SCANOUTS 16
 #define VGPU_CHANNEL_EDID_MAX     1024
@@ -43,6 +43,9 @@ enum vgpu_channel_request {
     VGPU_CHANNEL_FATAL       = 0x1004, /* last words of a renderer */
     VGPU_CHANNEL_BLOB_MAP    = 0x1005, /* +1 fd */
     VGPU_CHANNEL_BLOB_UNMAP  = 0x1006,
+    VGPU_CHANNEL_ADOPTED     = 0x1007, /* once, after an ADOPT */
+    VGPU_CHANNEL_CONTEXTS    = 0x1008, /* when there are some now, or none any more */
+    VGPU_CHANNEL_JUDGED      = 0x1009, /* once, after an ADOPT of a saved state */
     /* ours, QEMU -> renderer */
     VGPU_CHANNEL_DISPLAY_INFO = 0x1100, /* all scanouts, whenever one changed */
     VGPU_CHANNEL_EDID         = 0x1101, /* one per scanout */
@@ -51,6 +54,8 @@ enum vgpu_channel_request {
     VGPU_CHANNEL_UPDATE_DONE  = 0x1104, /* a SHM_UPDATE was taken */
     VGPU_CHANNEL_WINDOW       = 0x1105, /* once, before the rings start */
     VGPU_CHANNEL_BLOB_DONE    = 0x1106, /* of a BLOB_MAP or BLOB_UNMAP */
+    VGPU_CHANNEL_ADOPT        = 0x1107, /* +1 fd; once, before the rings start */
+    VGPU_CHANNEL_SAVE         = 0x1108, /* +1 fd; while the rings are stopped */
 };
 
 struct vgpu_channel_hdr {
@@ -190,10 +195,76 @@ struct vgpu_channel_ping { /* PING and PONG */
     uint64_t cookie;
 };
 
+enum vgpu_fatal_cause {
+    VGPU_FATAL_ERROR   = 0,
+    VGPU_FATAL_PLANNED = 1, /* it was asked to make room for another one */
+};
+
 struct vgpu_channel_fatal {
-    uint32_t cause; /* 0 */
+    uint32_t cause; /* enum vgpu_fatal_cause */
     uint32_t pad;
     char message[512];
+};
+
+enum vgpu_adopt_form {
+    VGPU_ADOPT_TABLE = 0,
+    VGPU_ADOPT_SAVED = 1,
+};
+
+/*
+ * The VM had a renderer before, and its guest was not reset since: the fd is that
+ * one's object table (the descriptor of attach.h), from which the new one makes
+ * the guest's objects again once the rings run.  ADOPTED says that this is done and
+ * that the table is not needed any more: a renderer that is lost before leaves QEMU
+ * with the older table for the next one.  The figures are for people.
+ *
+ * Or the VM comes from elsewhere: then it is a memory file with what SAVE brought
+ * forth there.  JUDGED says at once whether the guest can go on from that.
+ */
+struct vgpu_channel_adopt {
+    uint32_t generation; /* the table's, if it is of the guest after its last reset; else it is not wanted */
+    uint32_t form;       /* enum vgpu_adopt_form */
+};
+
+struct vgpu_channel_judged {
+    uint32_t ok; /* 0: message says why not, and nothing is taken over */
+    uint32_t pad;
+    char message[512];
+};
+
+/* OpenGL and Vulkan contexts: what cannot be saved. */
+struct vgpu_channel_contexts {
+    uint32_t count; /* 0: none; else at least one */
+    uint32_t pad;
+};
+
+/*
+ * The VM stands still and is to be saved.  Into the fd, a stream socket, the
+ * renderer writes all that another one needs to go on in its place, and closes
+ * it; for its own guest nothing changes.  What is written is for that other one
+ * alone: QEMU carries it, and gives it to whom it may concern by ADOPT.
+ *
+ * It comes in frames: a uint32_t that says how many bytes follow, at most
+ * VGPU_SAVE_FRAME_MAX.  The last one is 0; or VGPU_SAVE_REFUSED, and a struct
+ * vgpu_save_refused follows.
+ */
+struct vgpu_channel_save {
+    uint32_t leave_contexts; /* 1: contexts are left behind; 0: where there are any it is refused */
+    uint32_t pad;
+};
+
+#define VGPU_SAVE_FRAME_MAX (64u * 1024)
+#define VGPU_SAVE_REFUSED   0xffffffffu
+
+struct vgpu_save_refused {
+    char message[512];
+};
+
+struct vgpu_channel_adopted {
+    uint32_t resources;   /* that are there again */
+    uint32_t lost;        /* that cannot be made again */
+    uint32_t refused;     /* entries that made no sense */
+    uint32_t descriptors; /* commands in flight that will be answered */
 };
 
 struct vgpu_channel_mode {
@@ -226,6 +297,11 @@ _Static_assert(sizeof(struct vgpu_channel_dmabuf_scanout2) == 48, "wire");
 _Static_assert(sizeof(struct vgpu_channel_hello) == 24 + 640, "wire");
 _Static_assert(sizeof(struct vgpu_channel_shm_scanout) == 40, "wire");
 _Static_assert(sizeof(struct vgpu_channel_shm_update) == 24, "wire");
+_Static_assert(sizeof(struct vgpu_channel_adopt) == 8, "wire");
+_Static_assert(sizeof(struct vgpu_channel_adopted) == 16, "wire");
+_Static_assert(sizeof(struct vgpu_channel_judged) == 8 + 512, "wire");
+_Static_assert(sizeof(struct vgpu_channel_contexts) == 8, "wire");
+_Static_assert(sizeof(struct vgpu_channel_save) == 8, "wire");
 _Static_assert(sizeof(struct vgpu_channel_display_info) == 8 + 16 * 24, "wire");
 _Static_assert(sizeof(struct vgpu_channel_edid) == 8 + 1024, "wire");
 _Static_assert(sizeof(struct vgpu_channel_blob_map) == 40, "wire");

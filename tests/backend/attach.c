@@ -2,6 +2,7 @@
 /* The client's side of the attach protocol. */
 #include "attach.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -69,7 +70,7 @@ static unsigned take_fds(struct msghdr *msg, int all[8])
     return n;
 }
 
-bool attach_receive(int fd, AttachPacket *p, FrontendFds *fds, int timeout)
+bool attach_receive_any(int fd, AttachPacket *p, FrontendFds *fds, int timeout)
 {
     static const size_t sizes[] = {
         [VGPU_ATTACH_ACCEPTED] = sizeof(struct vgpu_attach_accepted),
@@ -90,7 +91,9 @@ bool attach_receive(int fd, AttachPacket *p, FrontendFds *fds, int timeout)
     if (poll(&poll_fd, 1, timeout) <= 0) {
         return false;
     }
-    n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    do { /* that it closed with something unread is told once, before what it had sent */
+        n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    } while (n < 0 && errno == ECONNRESET);
     if (n <= 0) {
         return false;
     }
@@ -117,6 +120,28 @@ bool attach_receive(int fd, AttachPacket *p, FrontendFds *fds, int timeout)
         return false;
     }
     return true;
+}
+
+bool attach_is_changed(const AttachPacket *p)
+{
+    return p->hdr.type == VGPU_ATTACH_EVENT && p->event.event == VGPU_EVENT_CHANGED;
+}
+
+bool attach_receive(int fd, AttachPacket *p, FrontendFds *fds, int timeout)
+{
+    do {
+        if (!attach_receive_any(fd, p, fds, timeout)) {
+            return false;
+        }
+    } while (attach_is_changed(p));
+    return true;
+}
+
+bool attach_changed(int fd, int timeout)
+{
+    AttachPacket p;
+
+    return attach_receive_any(fd, &p, NULL, timeout) && attach_is_changed(&p);
 }
 
 Frontend *attach_vm_over(int fd, const char *profile, const char *name, unsigned number)
@@ -161,7 +186,11 @@ char *attach_refused(int fd, uint32_t code)
 bool attach_closed(int fd, int timeout)
 {
     struct pollfd p = { .fd = fd, .events = POLLIN };
-    char c;
+    AttachPacket last;
+    ssize_t n;
 
-    return poll(&p, 1, timeout) > 0 && recv(fd, &c, 1, MSG_DONTWAIT) == 0;
+    do {
+        n = poll(&p, 1, timeout) > 0 ? recv(fd, &last, sizeof(last), MSG_DONTWAIT) : -1;
+    } while (n == sizeof(last.event) && attach_is_changed(&last));
+    return n == 0;
 }

@@ -60,6 +60,11 @@ bool attach_send(int fd, const void *packet, size_t size, const int *fds, unsign
  * may be NULL when none may come.  False: none came or the connection ended.
  */
 bool attach_receive(int fd, AttachPacket *p, FrontendFds *fds, int timeout);
+/* The same for the news of a changed profile or limit, which attach_receive() passes over. */
+bool attach_changed(int fd, int timeout);
+/* The same, and what attach_receive() passes over: news of a changed profile, which may come at any time. */
+bool attach_receive_any(int fd, AttachPacket *p, FrontendFds *fds, int timeout);
+bool attach_is_changed(const AttachPacket *p);
 /* A whole attachment: a working front-end, the connection in *fd; NULL when refused. */
 Frontend *attach_vm(Vgpud *d, const char *profile, const char *name, unsigned number, int *fd);
 /* The same over a connection that is there. */

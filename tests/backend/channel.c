@@ -23,6 +23,9 @@ static const struct {
     { VGPU_CHANNEL_SHM_UPDATE, sizeof(struct vgpu_channel_shm_update), 0 },
     { VGPU_CHANNEL_PONG, sizeof(struct vgpu_channel_ping), 0 },
     { VGPU_CHANNEL_FATAL, sizeof(struct vgpu_channel_fatal), 0 },
+    { VGPU_CHANNEL_ADOPTED, sizeof(struct vgpu_channel_adopted), 0 },
+    { VGPU_CHANNEL_CONTEXTS, sizeof(struct vgpu_channel_contexts), 0 },
+    { VGPU_CHANNEL_JUDGED, sizeof(struct vgpu_channel_judged), 0 },
     { VGPU_CHANNEL_BLOB_MAP, sizeof(struct vgpu_channel_blob_map), 1 },
     { VGPU_CHANNEL_BLOB_UNMAP, sizeof(struct vgpu_channel_blob_unmap), 0 },
 };

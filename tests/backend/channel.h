@@ -27,6 +27,8 @@ typedef struct ChannelMsg {
         struct vgpu_channel_cursor_update cursor;
         struct vgpu_channel_ping ping;
         struct vgpu_channel_fatal fatal;
+        struct vgpu_channel_adopted adopted;
+        struct vgpu_channel_judged judged;
         struct vgpu_channel_blob_map blob_map;
         struct vgpu_channel_blob_unmap blob_unmap;
     };

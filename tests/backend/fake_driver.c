@@ -206,6 +206,14 @@ static VKAPI_ATTR VkResult VKAPI_CALL wait_fences(VkDevice device, uint32_t coun
     return result;
 }
 
+void fake_wait_fails(VkResult result)
+{
+    g_mutex_lock(&lock);
+    fake.wait = result;
+    g_cond_broadcast(&signalled);
+    g_mutex_unlock(&lock);
+}
+
 static VKAPI_ATTR VkResult VKAPI_CALL signal_semaphore(VkDevice device, const VkSemaphoreSignalInfo *info)
 {
     fake.signals++;
@@ -228,7 +236,7 @@ static VKAPI_ATTR void VKAPI_CALL destroy_semaphore(VkDevice device, VkSemaphore
 
 static VKAPI_ATTR VkResult VKAPI_CALL semaphore_value(VkDevice device, VkSemaphore semaphore, uint64_t *value)
 {
-    *value = *(uint64_t *)(uintptr_t)semaphore;
+    *value = __atomic_load_n((uint64_t *)(uintptr_t)semaphore, __ATOMIC_ACQUIRE);
     return VK_SUCCESS;
 }
 

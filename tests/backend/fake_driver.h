@@ -44,6 +44,8 @@ void fake_instance_end(VkInstance instance);
 
 /* What a queue was given last ends, and what came before it. */
 void fake_finish(VkQueue queue);
+/* What waits for fences has that result from now on, also who waits already. */
+void fake_wait_fails(VkResult result);
 VkFence fake_fence(void);
 bool fake_fence_signalled(VkFence fence);
 

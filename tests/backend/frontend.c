@@ -164,6 +164,9 @@ static uint64_t guest_features(Frontend *f)
 {
     uint64_t f64 = f->hello.virtio_features | 1ull << VIRTIO_F_VERSION_1;
 
+    if (!f->o.submit_queues) {
+        f64 &= ~(1ull << VGPU_F_SUBMIT_QUEUES);
+    }
     if (!f->o.plain_rings) {
         f64 |= f->vhost.features & (1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_RING_F_INDIRECT_DESC);
     }
@@ -186,7 +189,7 @@ static bool bring_up(Frontend *f)
         return false;
     }
     f->features = guest_features(f);
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < f->queues; i++) {
         f->ring[i] = vring_new(f->ram, f->o.ring_size, f->features & 1ull << VIRTIO_RING_F_EVENT_IDX,
                                f->features & 1ull << VIRTIO_RING_F_INDIRECT_DESC);
     }
@@ -205,6 +208,7 @@ static Frontend *frontend_base(const FrontendOptions *o)
     f->o.max_outputs = f->o.max_outputs ? f->o.max_outputs : 1;
     f->o.ram = f->o.ram ? f->o.ram : 128ull << 20;
     f->o.ring_size = f->o.ring_size ? f->o.ring_size : 256;
+    f->queues = SUBMIT + f->o.submit_queues;
     f->log_fd = -1;
     f->ram = ram_new(f->o.ram, f->o.ram);
     return f;
@@ -244,16 +248,155 @@ Frontend *frontend_adopt(const FrontendOptions *o, const FrontendFds *fds)
     return f;
 }
 
+void frontend_kill(Frontend *f)
+{
+    if (f->pid) {
+        kill(f->pid, SIGKILL);
+        waitpid(f->pid, NULL, 0);
+        f->pid = 0;
+    }
+    f->exit_unchecked = true;
+    f->running = false;
+}
+
+/* As channel_send(), with a descriptor at its first byte.  a, b: the payload. */
+static bool send_fd(Frontend *f, uint32_t request, uint32_t a, uint32_t b, int fd)
+{
+    struct {
+        struct vgpu_channel_hdr hdr;
+        uint32_t a, b;
+    } m = { { request, 0, 2 * sizeof(uint32_t) }, a, b };
+    union {
+        struct cmsghdr hdr;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = { 0 };
+    struct iovec iov = { &m, sizeof(m) };
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+    };
+
+    control.hdr.cmsg_level = SOL_SOCKET;
+    control.hdr.cmsg_type = SCM_RIGHTS;
+    control.hdr.cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(&control.hdr), &fd, sizeof(int));
+    return sendmsg(f->channel.fd, &msg, MSG_NOSIGNAL) == sizeof(m);
+}
+
+static bool replace(Frontend *f, int table_fd, enum vgpu_adopt_form form)
+{
+    int kept = f->objects_fd;
+    g_autoptr(ChannelMsg) hello = NULL;
+    FrontendFds fds;
+
+    screen_finish(&f->screen);
+    vhost_finish(&f->vhost);
+    channel_finish(&f->channel);
+    munmap(f->stats, VGPU_STATS_SIZE);
+    close(f->stats_fd);
+    if (f->log_fd >= 0) {
+        close(f->log_fd);
+    }
+    if (!spawn(f, &fds)) {
+        return false;
+    }
+    take_fds(f, &fds);
+    f->exit_unchecked = false;
+    hello = channel_find(&f->channel, VGPU_CHANNEL_HELLO, FRONTEND_HELLO_DEADLINE);
+    if (!hello || !vhost_handshake(&f->vhost, !f->o.mem_table) || !vhost_set_memory(&f->vhost, f->ram)) {
+        frontend_fail(f, "the next renderer does not come up");
+        return false;
+    }
+    f->hello = hello->hello;
+    if (table_fd >= 0 && !send_fd(f, VGPU_CHANNEL_ADOPT, f->generation, form, table_fd)) {
+        frontend_fail(f, "ADOPT cannot be sent");
+        return false;
+    }
+    close(kept);
+    frontend_push_display(f, f->o.max_outputs, 1024, 768);
+    for (unsigned i = 0; i < 2; i++) {
+        f->base[i] = f->ring[i]->used->idx; /* all that QEMU knows */
+        vring_kick_now(f->ring[i]);
+    }
+    return frontend_resume(f);
+}
+
+bool frontend_replace(Frontend *f, int table_fd)
+{
+    return replace(f, table_fd, VGPU_ADOPT_TABLE);
+}
+
+bool frontend_replace_saved(Frontend *f, int saved_fd, char **why)
+{
+    g_autoptr(ChannelMsg) msg = NULL;
+
+    *why = NULL;
+    if (!replace(f, saved_fd, VGPU_ADOPT_SAVED)) {
+        return false;
+    }
+    msg = channel_find(&f->channel, VGPU_CHANNEL_JUDGED, FRONTEND_HELLO_DEADLINE);
+    if (!msg) {
+        frontend_fail(f, "no JUDGED from the renderer");
+        return false;
+    }
+    *why = msg->judged.ok ? NULL : g_strndup(msg->judged.message, sizeof(msg->judged.message));
+    return true;
+}
+
+int frontend_save(Frontend *f, bool leave_contexts, char **why)
+{
+    int pair[2], saved = memfd_create("saved", MFD_CLOEXEC);
+    struct vgpu_save_refused refused;
+    g_autofree uint8_t *frame = g_malloc(VGPU_SAVE_FRAME_MAX);
+    uint32_t size;
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+    g_assert_true(send_fd(f, VGPU_CHANNEL_SAVE, leave_contexts, 0, pair[1]));
+    close(pair[1]);
+    *why = NULL;
+    while (recv(pair[0], &size, sizeof(size), MSG_WAITALL) == sizeof(size) && size &&
+           size <= VGPU_SAVE_FRAME_MAX) {
+        g_assert_cmpint(recv(pair[0], frame, size, MSG_WAITALL), ==, size);
+        g_assert_cmpint(write(saved, frame, size), ==, size);
+    }
+    if (size) {
+        g_assert_cmphex(size, ==, VGPU_SAVE_REFUSED);
+        g_assert_cmpint(recv(pair[0], &refused, sizeof(refused), MSG_WAITALL), ==, sizeof(refused));
+        *why = g_strndup(refused.message, sizeof(refused.message));
+        close(saved);
+        saved = -1;
+    }
+    close(pair[0]);
+    return saved;
+}
+
+bool frontend_adopted(Frontend *f, struct vgpu_channel_adopted *m)
+{
+    g_autoptr(ChannelMsg) msg = channel_find(&f->channel, VGPU_CHANNEL_ADOPTED, FRONTEND_HELLO_DEADLINE);
+
+    if (!msg) {
+        frontend_fail(f, "no ADOPTED from the renderer");
+        return false;
+    }
+    if (m) {
+        *m = msg->adopted;
+    }
+    return true;
+}
+
 bool frontend_resume(Frontend *f)
 {
     if (f->dead) {
         return false;
     }
-    if (!vhost_set_features(&f->vhost, f->features | 1ull << VHOST_F_PROTOCOL_FEATURES) ||
-        !vhost_start_ring(&f->vhost, CONTROL, f->ring[CONTROL], f->base[CONTROL]) ||
-        !vhost_start_ring(&f->vhost, CURSOR, f->ring[CURSOR], f->base[CURSOR])) {
-        frontend_fail(f, "the rings could not be started");
+    if (!vhost_set_features(&f->vhost, f->features | 1ull << VHOST_F_PROTOCOL_FEATURES)) {
+        frontend_fail(f, "the features were not taken");
         return false;
+    }
+    for (unsigned i = 0; i < f->queues; i++) {
+        if (!vhost_start_ring(&f->vhost, i, f->ring[i], f->base[i])) {
+            frontend_fail(f, "the rings could not be started");
+            return false;
+        }
     }
     f->running = true;
     return true;
@@ -264,7 +407,7 @@ bool frontend_stop(Frontend *f)
     if (f->dead) {
         return false;
     }
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < f->queues; i++) {
         if (!vhost_stop_ring(&f->vhost, i, &f->base[i])) {
             frontend_fail(f, "GET_VRING_BASE of queue %u was not answered", i);
             return false;
@@ -282,7 +425,7 @@ bool frontend_reset(Frontend *f)
         return false;
     }
     channel_send(&f->channel, VGPU_CHANNEL_RESET, &r, sizeof(r));
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < f->queues; i++) {
         memset(f->by_head[i], 0, sizeof(f->by_head[i]));
         vring_reset(f->ring[i]);
         f->base[i] = 0;
@@ -338,8 +481,9 @@ void frontend_free(Frontend *f)
     if (f->log_fd >= 0) {
         close(f->log_fd);
     }
-    vring_free(f->ring[CONTROL]);
-    vring_free(f->ring[CURSOR]);
+    for (unsigned i = 0; i < f->queues; i++) {
+        vring_free(f->ring[i]);
+    }
     ram_free(f->ram);
     g_free(f);
 }

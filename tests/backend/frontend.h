@@ -13,10 +13,14 @@
 #include "proc.h"
 #include "screen.h"
 #include "vgpu/stats.h"
+#include "vgpu/virtio.h"
 #include "vhost.h"
 
 #define CONTROL 0
 #define CURSOR  1
+#define SUBMIT  VGPU_QUEUE_SUBMIT /* the first submit queue */
+
+#define FRONTEND_QUEUES (SUBMIT + VGPU_SUBMIT_QUEUES_MAX)
 
 /* Milliseconds: to say HELLO (GL starts), to answer a command, to exit. */
 #define FRONTEND_HELLO_DEADLINE   30000
@@ -32,6 +36,7 @@ typedef struct FrontendOptions {
     unsigned max_width, max_height;
     uint64_t ram; /* bytes below the hole; as much above it */
     uint16_t ring_size;
+    unsigned submit_queues;  /* the guest takes VGPU_F_SUBMIT_QUEUES when it has some */
     bool plain_rings;        /* neither indirect nor event idx */
     bool mem_table;          /* SET_MEM_TABLE, not ADD_MEM_REG */
     bool channel_in_pieces;  /* our channel messages go out byte by byte */
@@ -55,8 +60,9 @@ typedef struct Frontend {
     GPid pid;   /* of what we started, 0: vgpud did */
     int log_fd; /* memfd: the renderer's stderr */
     Ram *ram;
-    Vring *ring[2];
-    uint16_t base[2];
+    unsigned queues; /* of the next: control, cursor and submit queues */
+    Vring *ring[FRONTEND_QUEUES];
+    uint16_t base[FRONTEND_QUEUES];
     Vhost vhost;
     Channel channel;
     Screen screen;
@@ -68,8 +74,8 @@ typedef struct Frontend {
     bool running;
     bool dead;
     bool exit_unchecked; /* the test killed it */
-    Pending *by_head[2][1024];
-    unsigned completed[2];
+    Pending *by_head[FRONTEND_QUEUES][1024];
+    unsigned completed[FRONTEND_QUEUES];
     uint64_t sample_gpa; /* sample.c's */
     struct Bar *bar;     /* NULL: no window */
 } Frontend;
@@ -82,6 +88,23 @@ typedef struct FrontendFds {
 Frontend *frontend_new(const FrontendOptions *o);
 /* The same with a renderer that somebody else started; takes the descriptors. */
 Frontend *frontend_adopt(const FrontendOptions *o, const FrontendFds *fds);
+/* Kills the renderer as if it had crashed; the guest notices nothing. */
+void frontend_kill(Frontend *f);
+/*
+ * Another renderer takes the place of one that is dead, as QEMU does it: the rings go
+ * on, and the lost one's object table is handed over (or -1: none is).  table_fd: a
+ * copy of it that the caller made, or f->objects_fd.  False when it does not come up.
+ */
+bool frontend_replace(Frontend *f, int table_fd);
+/*
+ * What another renderer needs to go on, in a memory file for the caller; the rings are
+ * stopped.  -1: it was refused, *why says so, to be freed.
+ */
+int frontend_save(Frontend *f, bool leave_contexts, char **why);
+/* As frontend_replace(), from that.  *why: NULL where it goes on, else why not; to be freed. */
+bool frontend_replace_saved(Frontend *f, int saved_fd, char **why);
+/* Until it has said ADOPTED, which is in *m (may be NULL). */
+bool frontend_adopted(Frontend *f, struct vgpu_channel_adopted *m);
 /* Closes the sockets and checks that the renderer leaves with status 0. */
 void frontend_free(Frontend *f);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Frontend, frontend_free)

@@ -13,6 +13,7 @@
 #define GL_CREATE_OBJECT        1
 #define GL_SET_FRAMEBUFFER      5
 #define GL_CLEAR                7
+#define GL_BLIT                 16
 #define GL_SET_SUB_CTX          28
 #define GL_CREATE_SUB_CTX       29
 #define GL_DESTROY_SUB_CTX      30

@@ -336,6 +336,18 @@ bool gpu_move_cursor(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, uin
     return run_cursor(f, &c);
 }
 
+Frontend *gpu_null_frontend(const char *how)
+{
+    static const char *args[3] = { "--null-submit-us=-1" };
+    FrontendOptions o = { .renderer = "null", .args = args };
+    Frontend *f;
+
+    args[1] = how;
+    f = frontend_new(&o);
+    g_assert_cmphex(gpu_context_create(f, 1, 0), ==, OK_NODATA);
+    return f;
+}
+
 bool gpu_still_works(Frontend *f)
 {
     struct virtio_gpu_resp_display_info info;

@@ -74,6 +74,12 @@ bool gpu_update_cursor(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, u
 /* id 0 hides it, as QEMU's own device understands the command. */
 bool gpu_move_cursor(Frontend *f, uint32_t scanout, uint32_t id, uint32_t x, uint32_t y);
 
+/*
+ * A null renderer with a context 1, whose submits last as many microseconds as their
+ * first word says; how: --null-submit-how=...
+ */
+Frontend *gpu_null_frontend(const char *how);
+
 /* A command that any renderer answers well: proof that it goes on. */
 bool gpu_still_works(Frontend *f);
 

@@ -29,4 +29,16 @@ void leased_take_back(Leased *v);
 /* The renderer has looked at everything that was sent before. */
 void leased_barrier(Leased *v);
 
+/* A null renderer whose submits cost what they say; how: --null-submit-how=... */
+Leased *leased_null(const char *how);
+/* With a context 1, and a lease that nobody asks back. */
+Leased *leased_null_granted(const char *how);
+/* us of work in context 1; fence 0: none. */
+Pending *leased_submit(Leased *v, uint32_t us, uint64_t fence);
+bool leased_answered(Leased *v, Pending *p); /* within the deadline, and no error */
+uint64_t leased_claim(const uint64_t *word);
+/* The renderer writes its claims a moment after what they tell of. */
+void leased_claim_becomes(const uint64_t *word, uint64_t least, uint64_t most);
+void leased_calls_reach(Leased *v, int n);
+
 #endif

@@ -10,12 +10,14 @@
 
 #include "gpu_cmd.h"
 #include "http.h"
+#include "../unit/host-busy.h"
 
 /* All of the host's CPUs, so that one VM at a time has the GPU. */
 static const char profiles[] = "[even]\nmemory=64M\nshare=25%\ncpus=all\n"
                                "[tenth]\nmemory=64M\nshare=10%\ncpus=all\n"
                                "[rest]\nmemory=64M\nshare=90%\ncpus=all\n"
                                "[onecpu]\nmemory=64M\nshare=25%\ncpus=1\n"
+                               "[strict]\nmemory=64M\nshare=25%\ncpus=1\nisolation=strict\n"
                                "[brittle]\nmemory=64M\nshare=25%\ncpus=all\nhang-timeout=1s\n";
 
 static char *wrapper;
@@ -44,7 +46,7 @@ static void make_wrapper(const char *how)
                            "     while ((SECONDS < 60)); do :; done) & ;;\n"
                            "*--vm-name=crowd*)\n"
                            "    (exec 3>&- 4>&- 5>&- 6>&- 9>&- 10>&- 11>&-\n"
-                           "     for ((i = 0; i < 300; i++)); do sleep 20 & done; wait) & ;;\n"
+                           "     for ((i = 0; i < 300; i++)); do sleep 90 & done; wait) & ;;\n"
                            "esac\n"
                            "[[ \"$*\" = *--renderer=2d* ]] ||\n"
                            "    set -- --null-submit-us=-1 --null-submit-how=$how \"$@\"\n"
@@ -132,6 +134,7 @@ void load_end(Load *l)
  */
 void expect_shares(Load *l, unsigned count, const double *want, double tolerance)
 {
+    HostTime since = host_time();
     uint64_t before[MOST_VMS], sum;
     double share[MOST_VMS], worst;
     unsigned tries = 0;
@@ -154,6 +157,9 @@ void expect_shares(Load *l, unsigned count, const double *want, double tolerance
     } while (worst > tolerance && ++tries < 40);
     for (unsigned i = 0; i < count; i++) {
         g_test_message("%u: %.3f of %.3f s, to be %.3f", i, share[i], (double)sum / 1e6, want[i]);
+    }
+    if (worst > tolerance && host_was_busy(since)) {
+        return;
     }
     g_assert_cmpfloat(worst, <=, tolerance);
 }

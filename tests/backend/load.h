@@ -26,8 +26,8 @@ typedef struct Load {
 int load_run_tests(void);
 
 /*
- * A vgpud with profiles even, tenth, rest, onecpu and brittle (25, 10, 90, 25
- * and 25 %).  how: what a submit costs, see renderer_null.c; kind: of vgpud.conf.
+ * A vgpud with profiles even, tenth, rest, onecpu, strict and brittle (25, 10,
+ * 90, 25, 25 and 25 %).  how: what a submit costs, see renderer_null.c; kind: of vgpud.conf.
  */
 Vgpud *new_vgpud_of(const char *kind, const char *how, const char *conf);
 Vgpud *new_vgpud(const char *how, const char *conf); /* of kind null */

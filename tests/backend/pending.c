@@ -87,7 +87,7 @@ void pending_free(Pending *p)
 
 bool frontend_collect(Frontend *f, const Pending *p)
 {
-    for (unsigned q = 0; q < 2; q++) {
+    for (unsigned q = 0; q < f->queues; q++) {
         uint16_t head;
         uint32_t len;
 
@@ -112,19 +112,21 @@ bool frontend_wait(Frontend *f, const Pending *p, int timeout)
 
     while (!f->dead && !frontend_collect(f, p)) {
         int64_t left = (deadline - g_get_monotonic_time() + 999) / 1000;
-        struct pollfd fds[3] = {
-            { .fd = f->ring[CONTROL]->call_fd, .events = POLLIN },
-            { .fd = f->ring[CURSOR]->call_fd, .events = POLLIN },
-            { .fd = f->channel.failed ? -1 : f->channel.fd, .events = POLLIN },
-        };
+        struct pollfd fds[FRONTEND_QUEUES + 1];
+        bool more = false;
 
         if (left <= 0) {
             return false;
         }
-        if (!vring_want_call(f->ring[CONTROL]) || !vring_want_call(f->ring[CURSOR])) {
+        for (unsigned q = 0; q < f->queues; q++) {
+            fds[q] = (struct pollfd){ .fd = f->ring[q]->call_fd, .events = POLLIN };
+            more |= !vring_want_call(f->ring[q]);
+        }
+        if (more) {
             continue;
         }
-        poll(fds, 3, left);
+        fds[f->queues] = (struct pollfd){ .fd = f->channel.failed ? -1 : f->channel.fd, .events = POLLIN };
+        poll(fds, f->queues + 1, left);
         screen_pump(&f->screen, 0);
         if (f->bar) {
             bar_pump(f->bar);

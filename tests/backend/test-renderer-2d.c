@@ -397,6 +397,43 @@ static void test_cursor(gconstpointer format)
     g_assert_nonnull(hidden);
 }
 
+/* Shown before its pixels are there: they are shown when they come, where it is by then. */
+static void test_cursor_written_later(void)
+{
+    g_autoptr(Frontend) f = frontend_new(NULL);
+    g_autoptr(ChannelMsg) empty = NULL, update = NULL, moved = NULL, other = NULL;
+    uint64_t gpa = ram_alloc(f->ram, 64 * 64 * 4);
+
+    g_assert_cmphex(gpu_create_2d(f, 1, BGRA, 64, 64), ==, OK_NODATA);
+    g_assert_cmphex(gpu_attach_one(f, 1, gpa, 64 * 64 * 4), ==, OK_NODATA);
+    g_assert_true(gpu_update_cursor(f, 0, 1, 100, 200, 5, 6));
+    empty = channel_find(&f->channel, VGPU_CHANNEL_CURSOR_UPDATE, SOON);
+    g_assert_nonnull(empty);
+    g_assert_true(gpu_move_cursor(f, 0, 1, 300, 400));
+    moved = channel_find(&f->channel, VGPU_CHANNEL_CURSOR_POS, SOON);
+    g_assert_nonnull(moved);
+    memset(ram_ptr(f->ram, gpa), 0x7e, 64 * 64 * 4);
+    g_assert_cmphex(gpu_transfer_2d(f, 1, 0, 0, 0, 64, 64), ==, OK_NODATA);
+    update = channel_find(&f->channel, VGPU_CHANNEL_CURSOR_UPDATE, SOON);
+    g_assert_nonnull(update);
+    if (update) {
+        g_assert_cmpuint(update->cursor.pos.x, ==, 300);
+        g_assert_cmpuint(update->cursor.pos.y, ==, 400);
+        g_assert_cmpuint(update->cursor.hot_x, ==, 5);
+        g_assert_cmpuint(update->cursor.hot_y, ==, 6);
+        g_assert_cmpmem(update->cursor.data, 64 * 64 * 4, ram_ptr(f->ram, gpa), 64 * 64 * 4);
+    }
+    /* its id may go to another resource, and the picture stays */
+    g_assert_cmphex(gpu_unref(f, 1), ==, OK_NODATA);
+    g_assert_cmphex(gpu_create_2d(f, 1, BGRA, 64, 64), ==, OK_NODATA);
+    g_assert_cmphex(gpu_attach_one(f, 1, gpa, 64 * 64 * 4), ==, OK_NODATA);
+    g_assert_cmphex(gpu_transfer_2d(f, 1, 0, 0, 0, 64, 64), ==, OK_NODATA);
+    g_assert_true(gpu_move_cursor(f, 0, 1, 1, 2));
+    other = channel_find(&f->channel, VGPU_CHANNEL_CURSOR_POS, SOON);
+    g_assert_nonnull(other);
+    g_assert_null(channel_find(&f->channel, VGPU_CHANNEL_CURSOR_UPDATE, 0));
+}
+
 /* Outputs and resources that are not there, resources of another size: nothing is shown, nobody dies. */
 static void test_bad_cursor(void)
 {
@@ -576,6 +613,7 @@ int main(int argc, char **argv)
     g_test_add_func("/2d/scanout-disable", test_scanout_disable);
     g_test_add_func("/2d/unref-while-shown", test_unref_while_shown);
     g_test_add_data_func("/2d/cursor", GUINT_TO_POINTER(BGRA), test_cursor);
+    g_test_add_func("/2d/cursor-written-later", test_cursor_written_later);
     g_test_add_data_func("/2d/cursor-without-alpha", GUINT_TO_POINTER(BGRX), test_cursor);
     g_test_add_func("/2d/bad-cursor", test_bad_cursor);
     g_test_add_func("/2d/uuid", test_uuid);

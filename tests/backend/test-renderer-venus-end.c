@@ -122,6 +122,28 @@ static void test_stopped(void)
     CHECK(gpu_submit(f, 2, &(uint32_t){ 0 }, 1), ERR_PARAM);
 }
 
+/* vgpud, which looks away from a VM whose leases are idle, hears of each new process. */
+static void test_tells_vgpud(void)
+{
+    g_autofree char *layer = venus_option();
+    const char *args[] = { layer, NULL };
+    FrontendOptions o = { .renderer = "virgl", .memory = 64 * MIB, .args = args };
+    g_autoptr(Leased) v = leased_new(&o, true);
+    Frontend *f = v->f;
+    int64_t deadline;
+
+    g_assert_cmpint(g_atomic_int_get(&v->calls), ==, 0);
+    for (int n = 1; n <= 2; n++) {
+        OKAY(gpu_context_create(f, (uint32_t)n, VENUS));
+        deadline = g_get_monotonic_time() + SOON * 1000ll;
+        while (g_atomic_int_get(&v->calls) < n && g_get_monotonic_time() < deadline) {
+            g_usleep(1000);
+        }
+        g_assert_cmpint(g_atomic_int_get(&v->calls), ==, n);
+    }
+    g_assert_cmphex(state(&v->h), ==, 0);
+}
+
 /* The same of the server: Vulkan is over, and nothing else. */
 static void test_server_stopped(void)
 {
@@ -280,6 +302,7 @@ int main(int argc, char **argv)
     } tests[] = {
         { "/venus-end/killed", test_killed },
         { "/venus-end/garbage", test_garbage },
+        { "/venus-end/tells-vgpud", test_tells_vgpud },
         { "/venus-end/stopped", test_stopped },
         { "/venus-end/server-stopped", test_server_stopped },
         { "/venus-end/server-killed", test_server_killed },

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# test-units.sh SERVICE SOCKET UNIT-RIGHTS TEST-VGPUD TEST-HTTP TEST-CONTROL: the systemd
+# test-units.sh SERVICE SOCKET UNIT-RIGHTS TEST-VGPUD TEST-HTTP TEST-CONTROL TEST-ZYGOTE: the systemd
 # units say what systemd understands, and vgpud and its renderers work with
 # what they leave them.
-service=$1 socket=$2 rights=$3 test_vgpud=$4 test_http=$5 test_control=$6
+service=$1 socket=$2 rights=$3 test_vgpud=$4 test_http=$5 test_control=$6 test_zygote=$7
 n=0 bad=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -62,6 +62,7 @@ run 'the exposure is low for what the service does' analyze security --offline=t
 run 'VMs attach, lose and find their renderers' confined 2d "$test_vgpud" \
     -p /vgpud/two-vms -p /vgpud/renderer-killed -p /vgpud/rejoin-after-restart
 run 'they draw with OpenGL, in the box' confined virgl "$test_vgpud" -p /vgpud/accepted -p /vgpud/sandbox
+run 'they come from a zygote, in the same box' confined auto "$test_zygote" -p /zygote/same-box -p /zygote/vgpud-ends
 run 'the API is served' confined null "$test_http" -p /vgpud-http/one-vm -p /vgpud-http/audit
 run 'what a renderer shares is counted' confined null "$test_control" -p /vgpud-control/hoard
 echo "1..$n"

@@ -253,6 +253,13 @@ static void test_usage(void)
         "names",
         "names nothing",
         "list --nonsense",
+        "list --all",
+        "list --rolling",
+        "restart",
+        "restart desk --all",
+        "restart desk --rolling",
+        "restart --rolling",
+        "restart a b",
         "list --url=https://localhost",
         "list --token-file=x",
     };
@@ -308,6 +315,50 @@ static void test_names_are_escaped(void)
         expect(dashed, 0);
         expect(after, 0);
     }
+}
+
+/* One answer and then another: the VM as it was, and with its new renderer. */
+static void test_restart(void)
+{
+#define ROW(name, device, pid, state, kind)                                                                  \
+    "{\"vm\":\"" name "\",\"uuid\":\"u\",\"device\":\"" device "\",\"pid\":" pid ",\"state\":\"" state       \
+    "\",\"kind\":" kind "}"
+    g_autoptr(Fake) f = fake_new();
+    g_autoptr(Run) one = NULL, all = NULL, rolling = NULL, json = NULL, refused = NULL;
+    g_autoptr(JsonNode) root = NULL;
+
+    fake_answer(f, "GET", "/v1/vms/desk", 200, ROW("desk", "d", "7", "running", "\"virgl\""));
+    fake_answer(f, "GET", "/v1/vms", 200,
+                "[" ROW("desk", "d", "7", "running", "\"virgl\"") "," ROW(
+                    "lab", "e", "9", "lost", "null") "," ROW("den", "g", "8", "running", "\"2d\"") "]");
+    fake_answer(f, "POST", "/v1/vms/u%2Fd/restart", 200, ROW("desk", "d", "7", "running", "\"virgl\""));
+    fake_answer(f, "POST", "/v1/vms/u%2Fg/restart", 200, ROW("den", "g", "8", "running", "\"2d\""));
+    fake_answer(f, "GET", "/v1/vms/u%2Fd", 200, ROW("desk", "d", "17", "running", "\"virgl\""));
+    fake_answer(f, "GET", "/v1/vms/u%2Fg", 200, ROW("den", "g", "18", "running", "\"2d\""));
+    one = fake_run(f, "restart", "desk", NULL);
+    expect(one, 0);
+    g_assert_cmpstr(one->out, ==, "desk: running\n");
+    g_assert_cmpstr(fake_asked(f), ==,
+                    "GET /v1/vms/desk \nPOST /v1/vms/u%2Fd/restart \nGET /v1/vms/u%2Fd \n");
+    all = fake_run(f, "restart", "--all", NULL);
+    expect(all, 0);
+    g_assert_nonnull(strstr(all->out, "lab: lost, left alone"));
+    g_assert_nonnull(strstr(all->out, "desk: running\n"));
+    g_assert_nonnull(strstr(all->out, "den: running\n"));
+    json = fake_run(f, "restart", "--all", "--rolling", "--json", NULL);
+    expect(json, 0);
+    root = parsed(json);
+    g_assert_true(JSON_NODE_HOLDS_ARRAY(root));
+    g_assert_cmpuint(json_array_get_length(json_node_get_array(root)), ==, 2);
+    /* the first that fails is the last */
+    fake_answer(f, "POST", "/v1/vms/u%2Fd/restart", 409, "{\"error\":\"VM desk is starting\"}");
+    rolling = fake_run(f, "restart", "--all", "--rolling", NULL);
+    g_assert_cmpint(rolling->status, ==, 1); /* what was done before is on stdout */
+    g_assert_nonnull(strstr(rolling->err, "VM desk is starting"));
+    g_assert_null(strstr(rolling->out, "den: running"));
+    refused = fake_run(f, "restart", "desk", NULL);
+    expect(refused, 1);
+#undef ROW
 }
 
 static void test_other_changes(void)
@@ -473,6 +524,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vgpuctl/set-odd-values", test_set_odd_values);
     g_test_add_func("/vgpuctl/usage", test_usage);
     g_test_add_func("/vgpuctl/names-are-escaped", test_names_are_escaped);
+    g_test_add_func("/vgpuctl/restart", test_restart);
     g_test_add_func("/vgpuctl/other-changes", test_other_changes);
     g_test_add_func("/vgpuctl/mute-refusals", test_mute_refusals);
     g_test_add_func("/vgpuctl/nobody-there", test_nobody_there);

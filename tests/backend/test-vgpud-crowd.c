@@ -11,7 +11,8 @@
 
 #define SOON      20000 /* ms */
 #define CROWD     200
-#define FDS_EACH  12                    /* of a front-end, more than enough */
+#define FDS_EACH  12 /* of a front-end, more than enough */
+#define ROUNDS    6
 #define LEAK_KIB  512                   /* of memory: less than 3 KiB of each VM */
 #define IDLE_MS   3000                  /* to watch it for */
 #define IDLE_CPU  (30ull * 1000 * 1000) /* ns of that: one look at every VM takes some */
@@ -240,8 +241,12 @@ static void test_crowd(void)
     g_assert_cmpuint(one.fds, >, none.fds);
     go(q, g, 1);
     g_assert_true(census_expect_nothing(d, &none));
-    /* twice: the first time it gets the memory that it needs for so many, and for their list */
-    for (unsigned round = 0; round < 2; round++) {
+    /*
+     * The first time it gets the memory that it needs for so many and for their list, the
+     * second for their work, and sometimes the pieces do not fit a third: what leaks grows
+     * with every round.
+     */
+    for (unsigned round = 0; round < ROUNDS; round++) {
         q = qemu_new(d);
         g_assert_true(come(q, g, count));
         all = census_at_rest(d);
@@ -260,11 +265,13 @@ static void test_crowd(void)
             return;
         }
         all = census_at_rest(d);
-        if (round && !sanitized()) {
-            g_assert_cmpuint(all.rss_kib, <=, rss + LEAK_KIB);
+        if (round >= 2 && (sanitized() || all.rss_kib <= rss + LEAK_KIB)) {
+            return;
         }
+        g_test_message("%u KiB after round %u", (unsigned)all.rss_kib, round);
         rss = all.rss_kib;
     }
+    g_test_fail_printf("it grows by more than %u KiB with every %u VMs", LEAK_KIB, count);
 }
 
 int main(int argc, char **argv)

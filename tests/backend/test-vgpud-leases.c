@@ -14,6 +14,7 @@
 #include "gpu_cmd.h"
 #include "http.h"
 #include "load.h"
+#include "../unit/host-busy.h"
 
 static void test_equal(void)
 {
@@ -55,23 +56,33 @@ static void test_weights(void)
     load_end(&l[1]);
 }
 
+/* What came late, as the host was busy, is done at once afterwards. */
+static void expect_at_most(double part, double most, HostTime since)
+{
+    if (part < most || !host_was_busy(since)) {
+        g_assert_cmpfloat(part, <, most);
+    }
+}
+
 /* A VM alone with the share of a quarter of a CPU gets that, and all of one when the policy changes. */
 static void test_policy(void)
 {
     g_autoptr(Vgpud) d = new_vgpud("burn", "policy = fixed-share\n");
     Load l;
     g_autofree char *share = g_strdup_printf("{\"share\":%.6f}", 0.25 / g_get_num_processors());
+    HostTime since;
     uint64_t done;
-    int64_t start;
 
     g_assert_true(load_start(&l, d, "even", "a", 1, 500));
     change(d, "PATCH", "/v1/vms/a", share);
     pump(&l, 1, 200);
     done = l.done_us;
-    start = g_get_monotonic_time();
+    since = host_time();
     pump(&l, 1, 800);
-    g_assert_cmpfloat((double)(l.done_us - done) / (double)(g_get_monotonic_time() - start), <, 0.3);
+    expect_at_most((double)(l.done_us - done) / (double)(g_get_monotonic_time() - since.start_us), 0.3,
+                   since);
     change(d, "PATCH", "/v1/gpus/software0", "{\"policy\":\"best-effort\"}");
+    since = host_time();
     for (unsigned i = 0; i < 40; i++) {
         done = l.done_us;
         pump(&l, 1, 200);
@@ -79,7 +90,9 @@ static void test_policy(void)
             break;
         }
     }
-    g_assert_cmpuint(l.done_us - done, >, 100000);
+    if (l.done_us - done > 100000 || !host_was_busy(since)) {
+        g_assert_cmpuint(l.done_us - done, >, 100000);
+    }
     load_end(&l);
 }
 
@@ -122,6 +135,19 @@ static int nice_value(pid_t pid)
     return value;
 }
 
+/* Of a session that the kernel schedules as a group; -100: it does not. */
+static int session_nice(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/autogroup", (int)pid);
+    g_autofree char *text = NULL;
+    const char *value;
+
+    if (!g_file_get_contents(path, &text, NULL, NULL) || !(value = strstr(text, "nice "))) {
+        return -100;
+    }
+    return atoi(value + strlen("nice "));
+}
+
 /* May this test, and so vgpud, lower a nice value? */
 static bool may_nice(void)
 {
@@ -147,6 +173,9 @@ static void expect_last(Vgpud *d, Load *l, pid_t liar, unsigned cpus)
         return;
     }
     g_assert_cmpint(nice_value(liar), ==, 19);
+    if (session_nice(liar) != -100) { /* of 10 and 90 %: 1.25 to the tenth is more than 9 */
+        g_assert_cmpint(session_nice(liar), ==, 10);
+    }
     g_assert_cmpint(nice_value(vgpud_renderer_pid(d, "b")), ==, before);
     for (unsigned i = 0; i < 100 && nice_value(liar) == 19; i++) {
         frontend_collect(l[0].f, NULL);
@@ -154,6 +183,7 @@ static void expect_last(Vgpud *d, Load *l, pid_t liar, unsigned cpus)
         g_usleep(100000);
     }
     g_assert_cmpint(nice_value(liar), ==, before);
+    g_assert_true(session_nice(liar) == -100 || session_nice(liar) == before);
 }
 
 /*
@@ -204,6 +234,7 @@ static pid_t child_of(pid_t pid)
 static void expect_child_charged(Vgpud *d, Load *l, unsigned loads, pid_t child)
 {
     unsigned cpus = g_get_num_processors();
+    HostTime since = host_time();
     uint64_t used, burnt;
     double ratio = 0;
 
@@ -216,8 +247,9 @@ static void expect_child_charged(Vgpud *d, Load *l, unsigned loads, pid_t child)
         ratio = (double)used * cpus / (double)burnt;
         g_test_message("charged %.3f s for %.3f s of CPU time", (double)used / 1e9, (double)burnt / 1e9);
     }
-    g_assert_cmpfloat(ratio, >=, 0.85);
-    g_assert_cmpfloat(ratio, <=, 1.15);
+    if (ratio < 0.85 || ratio > 1.15) {
+        g_assert_true(host_was_busy(since));
+    }
 }
 
 static unsigned cpus_of(pid_t pid)
@@ -300,13 +332,13 @@ static void test_child_policy(void)
     pump(&l, 1, 2000);
     for (unsigned i = 0; i < 4; i++) {
         uint64_t done = l.done_us;
-        int64_t start = g_get_monotonic_time();
+        HostTime since = host_time();
         double part;
 
         pump(&l, 1, 500);
-        part = (double)(l.done_us - done) / (double)(g_get_monotonic_time() - start);
+        part = (double)(l.done_us - done) / (double)(g_get_monotonic_time() - since.start_us);
         g_test_message("%.3f of a CPU, to be at most 0.25", part);
-        g_assert_cmpfloat(part, <, 0.3);
+        expect_at_most(part, 0.3, since);
     }
     load_end(&l);
 }
@@ -319,11 +351,14 @@ static void test_crowd(void)
     g_autofree char *blame = NULL;
     g_autoptr(JsonNode) vm = NULL;
     AttachPacket p = { 0 };
+    pid_t child;
     Load l;
 
     g_assert_true(load_start(&l, d, "even", "crowd", 1, 1000));
-    crowd = proc_children(child_of(vgpud_renderer_pid(d, "crowd")));
-    g_assert_true(attach_receive(l.fd, &p, NULL, SOON));
+    child = child_of(vgpud_renderer_pid(d, "crowd"));
+    g_assert_true(attach_receive(l.fd, &p, NULL, 3 * SOON)); /* first they have to be there */
+    kill(child, SIGSTOP);                                    /* it makes no more of them */
+    crowd = proc_children(child);
     g_assert_cmpuint(p.hdr.type, ==, VGPU_ATTACH_EVENT);
     g_assert_nonnull(strstr(p.event.message, "more processes"));
     vm = vm_figures(d, "crowd");
@@ -331,6 +366,7 @@ static void test_crowd(void)
     for (guint i = 0; i < crowd->len; i++) {
         kill(g_array_index(crowd, pid_t, i), SIGKILL);
     }
+    kill(child, SIGKILL);
     l.f->exit_unchecked = true;
     l.f->dead = true;
     load_end(&l);

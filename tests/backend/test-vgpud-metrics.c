@@ -37,7 +37,7 @@ static const struct {
     { "vgpu_queue_depth", "gauge", "", 1, ZERO },
     { "vgpu_preemptions_total", "counter", "", 1, ZERO },
     { "vgpu_overshoot_seconds_total", "counter", "", 1, ZERO },
-    { "vgpu_resets_total", "counter", "cause=", 9, ZERO },
+    { "vgpu_resets_total", "counter", "cause=", 10, ZERO },
     { "vgpu_renderer_restarts_total", "counter", "", 1, ZERO },
     { "vgpu_last_submit_age_seconds", "gauge", "", 1, SOME },
     { "vgpu_frames_presented_total", "counter", "", 1, ZERO },

@@ -4,6 +4,7 @@
  * next one has the same books.  How GPU time is divided after that is
  * test-vgpud-leases.c's.
  */
+#include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -364,6 +365,62 @@ static void test_changes_meanwhile(void)
     expect_work(h);
 }
 
+static bool logged(Host *h, const char *text)
+{
+    off_t size = lseek(h->d->log_fd, 0, SEEK_END);
+    g_autofree char *log = g_malloc0(size + 1);
+
+    return pread(h->d->log_fd, log, size, 0) == size && strstr(log, text);
+}
+
+/* What a renderer has to say is in the next vgpud's log: it had nobody to tell for the rest of its life. */
+static void test_log(void)
+{
+    g_autoptr(Host) h = host_new();
+    int64_t end = g_get_monotonic_time() + SOON * 1000ll;
+
+    expect_work(h);
+    lose_vgpud(h);
+    g_assert_true(vgpud_run(h->d));
+    g_mutex_lock(&h->lock);
+    g_assert_cmphex(gpu_unref(h->vm[0].f, 777001), !=, OK_NODATA);
+    g_mutex_unlock(&h->lock);
+    while (!logged(h, "vm0: vgpu-renderer[vm0]: there is no resource 777001")) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        if (g_test_failed()) {
+            break;
+        }
+        g_usleep(10000);
+    }
+}
+
+/*
+ * A state file that could not be written, as on a full disk, is written when that is over, though nothing
+ * else changes by then: a vgpud that was restarted later did not know its VMs.
+ */
+static void test_state_again(void)
+{
+    g_autoptr(Host) h = host_new();
+    g_autofree char *state = g_build_filename(h->d->folder, "vgpud.state", NULL);
+    g_autofree char *inside = g_build_filename(state, "in-the-way", NULL);
+    int64_t end = g_get_monotonic_time() + SOON * 1000ll;
+
+    g_assert_cmpint(g_unlink(state), ==, 0);
+    g_assert_cmpint(g_mkdir_with_parents(inside, 0700), ==, 0);
+    change(h, "/v1/vms/vm1", "{\"share\":0.4}");
+    g_assert_true(logged(h, "cannot write the state file"));
+    g_assert_cmpint(g_rmdir(inside), ==, 0);
+    g_assert_cmpint(g_rmdir(state), ==, 0);
+    while (!g_file_test(state, G_FILE_TEST_IS_REGULAR) && g_get_monotonic_time() < end) {
+        g_usleep(10000);
+    }
+    g_assert_true(g_file_test(state, G_FILE_TEST_IS_REGULAR));
+    lose_vgpud(h);
+    g_assert_true(vgpud_run(h->d));
+    expect_books(h);
+    expect_work(h);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -371,5 +428,7 @@ int main(int argc, char **argv)
     census_adopt_orphans();
     g_test_add_func("/vgpud/restart/under-load", test_under_load);
     g_test_add_func("/vgpud/restart/changes-meanwhile", test_changes_meanwhile);
+    g_test_add_func("/vgpud/restart/log", test_log);
+    g_test_add_func("/vgpud/restart/state-again", test_state_again);
     return g_test_run();
 }

@@ -176,6 +176,7 @@ static void test_changes(void)
     } rows[] = {
         { "PATCH", "/v1/vms/lab", "{\"share\": 0.5}" },
         { "PATCH", "/v1/gpus/software0", "{\"policy\": \"equal-share\"}" },
+        { "POST", "/v1/vms/lab/restart", NULL },
         { "POST", "/v1/vms/lab/stop", NULL },
         { "POST", "/v1/vms/lab/allow", NULL },
     };
@@ -213,6 +214,7 @@ static void test_changes(void)
 
         g_assert_cmpstr(state, ==, "lost"); /* stopped */
         g_assert_nonnull(strstr(log, "change=\"share=50%\" result=done"));
+        g_assert_nonnull(strstr(log, "what=restart target=lab from=\"the API's socket\" result=done"));
         g_assert_nonnull(strstr(log, "what=stop target=lab from=\"the API's socket\" result=done"));
     }
     house_close(&h);

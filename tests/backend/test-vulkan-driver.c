@@ -296,7 +296,7 @@ static void test_device_lost(void)
         g_assert_cmpint(FAKE_CALL(&c, QueueSubmit)(c.queues[i], 1, &batch, VK_NULL_HANDLE), ==, VK_SUCCESS);
     }
     assert_users(1);
-    fake.wait = VK_ERROR_DEVICE_LOST;
+    fake_wait_fails(VK_ERROR_DEVICE_LOST);
     assert_users(0);
     fake_close(&c);
 }
@@ -388,7 +388,7 @@ static void test_parted(void)
         g_assert_cmpuint(fake.empties, ==, 1);
     }
     assert_users(0); /* the first of them waits: nothing is at work */
-    *(uint64_t *)(uintptr_t)t = 1;
+    __atomic_store_n((uint64_t *)(uintptr_t)t, 1, __ATOMIC_RELEASE);
     assert_users(1); /* seen to go on */
     fake_finish(c.queues[0]);
     assert_users(0);

@@ -65,19 +65,24 @@ bool vgpud_run(Vgpud *d)
         return false;
     }
     close(fd);
-    /* it opens its other socket a moment later, and only who is answered knows that it serves */
-    while ((fd = http_connect(d)) < 0 && g_get_monotonic_time() < end) {
-        g_usleep(10000);
-    }
-    if (fd >= 0) {
-        g_autoptr(HttpReply) r = NULL;
+    /*
+     * It opens its other socket a moment later, and only who is answered knows that it
+     * serves: what a killed vgpud was about to start has that one's socket until it is
+     * executed, and takes connections to nobody.
+     */
+    while (g_get_monotonic_time() < end) {
+        fd = http_connect(d);
+        if (fd >= 0) {
+            g_autoptr(HttpReply) r = NULL;
 
-        http_send(fd, "GET /v1/gpus HTTP/1.0\r\n\r\n", 25);
-        r = http_read(fd);
-        close(fd);
-        if (r && r->status == 200) {
-            return true;
+            http_send(fd, "GET /v1/gpus HTTP/1.0\r\n\r\n", 25);
+            r = http_read(fd);
+            close(fd);
+            if (r && r->status == 200) {
+                return true;
+            }
         }
+        g_usleep(10000);
     }
     g_test_fail_printf("vgpud does not serve its API beside %s", d->socket);
     return false;

@@ -10,6 +10,7 @@ import tempfile
 import time
 
 import guest
+import table
 from figures import all_figures
 from session import Device, Session
 
@@ -97,7 +98,7 @@ def measure(opts, devices, phases, raw):
     return rounds, problems
 
 
-def show(figures, rows, devices, rounds):
+def show(rows, devices, rounds):
     """The table, with what has to be known to read it."""
     real = {r['real_time'] for results in rounds for r in results.values() if 'real_time' in r}
     client = {(): '', (True,): '; QMP client with real-time priority'}.get(
@@ -107,15 +108,7 @@ def show(figures, rows, devices, rounds):
     for device in devices:
         print(f'{device.name}: {device.spec}; shown: {device.shown}')
     print(f'{len(rounds)} rounds, medians; guest 2 vCPUs, {guest.WIDTH}x{guest.HEIGHT}; host {cpus} CPUs, load {load[1]:.1f}{client}')
-    print(f"{'figure':28} {'unit':6} {'ours':>10} {'rival':>10} {'floor':>10} {'goal':>9}  holds")
-
-    def number(value):
-        return '-' if value is None else f'{value:.3f}' if abs(value) < 10 else f'{value:.1f}'
-
-    for figure, row in zip(figures, rows):
-        goal = '-' if not figure.goal else f'{figure.goal[0]} {figure.goal[1]:g}'
-        holds = {None: '-', True: 'yes', False: 'NO'}[row['holds']]
-        print(f"{row['name']:28} {row['unit']:6} {number(row['ours']):>10} {number(row['rival']):>10} {number(row['floor']):>10} {goal:>9}  {holds}")
+    table.show(rows)
 
 
 def main():
@@ -123,7 +116,7 @@ def main():
     figures = chosen(parser, opts.names, opts.devices)
     if opts.list:
         for figure in figures:
-            goal = f' (goal: {figure.goal[0]} {figure.goal[1]:g})' if figure.goal else ''
+            goal = f' (goal: {table.goal_text(figure.goal)})' if figure.goal else ''
             print(f'{figure.name} [{figure.unit}]{goal}')
         return 0
     out = opts.json or os.path.join(os.environ['VGPU_CACHE'], 'log', time.strftime('bench-%Y%m%d-%H%M%S'), 'figures.json')
@@ -141,10 +134,8 @@ def main():
                    'arguments': sys.argv[1:], 'cpus': os.cpu_count(), 'load': os.getloadavg(),
                    'problems': problems}, f, indent=1)
     rows = [figure.over(rounds) for figure in figures]
-    with open(out, 'w') as f:
-        json.dump({'figures': rows}, f, indent=1)
-        f.write('\n')
-    show(figures, rows, devices, rounds)
+    table.write(out, rows)
+    show(rows, devices, rounds)
     print(f'figures: {out}; raw samples: {raw}/')
     for problem in problems:
         print(f'problem: {problem}')

@@ -20,6 +20,7 @@ import math
 from statistics import median
 
 import guest
+import table
 
 FEW = 100       # fewer samples than this give no p99
 
@@ -54,20 +55,15 @@ class Figure:
         return found
 
     def over(self, rounds):
-        """The figure as --json has it, medians over the rounds."""
+        """The figure as a line of the table, medians over the rounds."""
         ours, rival = [], []
         for results in rounds:
             a, b = self.value(results)
             ours += [a] if a is not None else []
             rival += [b] if b is not None else []
         floors = [f for f in map(self.floor or (lambda _: None), rounds) if f is not None]
-        row = {'name': self.name, 'unit': self.unit,
-               'ours': median(ours) if ours else None,
-               'rival': median(rival) if rival else None,
-               'floor': median(floors) if floors else None, 'goal': self.goal and self.goal[1], 'holds': None}
-        if self.goal and ours:
-            row['holds'] = row['ours'] <= self.goal[1] if self.goal[0] == '<=' else row['ours'] >= self.goal[1]
-        return row
+        return table.row(self.name, self.unit, median(ours) if ours else None, self.goal,
+                         median(rival) if rival else None, median(floors) if floors else None)
 
 
 def qmp(phase, reduce):

@@ -3,21 +3,24 @@
 #
 # The host programs (backend/) and their tests, one build folder per checkout.
 
-# build_dir [sanitize|fuzz]
+# build_dir [sanitize|sanitize-threads|fuzz]
 build_dir() {
     echo "$VGPU_CACHE/build-$(hash_of "path:$VGPU_TOP")${1:+-$1}"
 }
 
-# Runs in the toolbox.  backend_make [sanitize|fuzz]: with ASan and UBSan; with
-# them, clang and its coverage, the libFuzzer targets
+# Runs in the toolbox.  backend_make [sanitize|sanitize-threads|fuzz]: with ASan and
+# UBSan; with TSan; with the first two, clang and its coverage, the libFuzzer targets
 backend_make() {
     local dir what opts=()
     dir=$(build_dir "$@")
     [ "${1:-}" = sanitize ] && opts+=(-Db_sanitize=address,undefined)
+    [ "${1:-}" = sanitize-threads ] && opts+=(-Db_sanitize=thread)
     if [ "${1:-}" = fuzz ]; then
         local -x CC=clang
         what=fuzz-targets
         opts+=(-Db_sanitize=address,undefined -Dfuzz=true -Dc_args=-fsanitize=fuzzer-no-link)
+        # gone where another one made QEMU; what needs it is left out then
+        [ ! -e "$(qemu_build_dir)/config-host.h" ] || opts+=("-Dqemu_build=$(qemu_build_dir)")
     fi
     if [ ! -e "$dir/build.ninja" ]; then
         rm -rf "$dir"

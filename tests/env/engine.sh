@@ -16,31 +16,6 @@ engine_dir() {
     echo "$VGPU_CACHE/llama-$(hash_of "${ENGINE_SUITES[*]} ${ENGINE_PACKAGES[*]} 1")"
 }
 
-# engine_download SUITE DIR
-engine_download() {
-    local suite=$1 dir=$2 uri proxy
-    uri=$(apt_mirror)
-    [ -n "$uri" ] || return 1
-    proxy=$(apt-config dump Acquire::http::Proxy | sed -n 's/.*"\(.*\)";/\1/p' | head -n 1)
-    mkdir -p "$dir"/etc/{apt.conf.d,preferences.d} "$dir"/lists/partial "$dir"/cache/archives/partial "$dir"/debs
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite main" > "$dir/etc/sources.list"
-    : > "$dir/status"
-    cat > "$dir/apt.conf" << EOF
-Dir::Etc "$dir/etc";
-Dir::State::Lists "$dir/lists";
-Dir::State::status "$dir/status";
-Dir::Cache "$dir/cache";
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-Acquire::Check-Valid-Until "false";
-${proxy:+Acquire::http::Proxy "$proxy";}
-EOF
-    (
-        export APT_CONFIG=$dir/apt.conf
-        cd "$dir/debs" && apt-get update && apt-get download "${ENGINE_PACKAGES[@]}"
-    )
-}
-
 engine_make_locked() {
     local dir work suite deb
     dir=$(engine_dir)
@@ -48,7 +23,7 @@ engine_make_locked() {
     [ -d "$dir" ] && return 0
     for suite in "${ENGINE_SUITES[@]}"; do
         rm -rf "$work"
-        engine_download "$suite" "$work" && break
+        apt_private "$work" "$suite" && apt_fetch "$work" "${ENGINE_PACKAGES[@]}" && break
         suite=
     done
     [ -n "$suite" ] || { echo "no suite of this machine's Debian mirror has all of ${ENGINE_PACKAGES[*]}"; return 0; }
@@ -68,6 +43,6 @@ engine_make_locked() {
 # On the host, not in the toolbox, which knows no mirror.  Without the packages
 # there is no engine_dir, and what wants it says so: sid may lack them for a day.
 engine_make() {
-    host_install debian-archive-keyring xz-utils
+    host_install xz-utils
     with_lock engine engine_make_locked
 }

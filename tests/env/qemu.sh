@@ -7,6 +7,7 @@
 # went into it: a fresh clone of the same commit builds nothing.
 
 QEMU_SOURCE=${VGPU_QEMU_SOURCE:-}     # another tree than Debian's
+QEMU_SANITIZE=${VGPU_QEMU_SANITIZE:-} # with ASan and UBSan, and a copy of the tree to itself
 QEMU_CONFIGURE=(
     --target-list=x86_64-softmmu --without-default-features --enable-tcg --enable-kvm
     --enable-pixman --enable-opengl --enable-virglrenderer --enable-vnc --enable-vhost-user
@@ -16,8 +17,12 @@ QEMU_CONFIGURE=(
     --disable-docs --disable-install-blobs --disable-werror --disable-debug-info
     "--cc=ccache gcc" "--cxx=ccache g++"
 )
+# -O1 and lines for the traces: what optimization takes away cannot be found
+[ -z "$QEMU_SANITIZE" ] || QEMU_CONFIGURE+=(--enable-asan --enable-ubsan --disable-sdl --disable-gtk
+    --disable-slirp --disable-virtfs -Doptimization=1 --extra-cflags=-g1)
 
-# Runs in the toolbox.  Downloads Debian's source package and unpacks it.
+# Runs in the toolbox, as all of these, where a command that fails ends the step.
+# Downloads Debian's source package and unpacks it.
 qemu_source_make() {
     local lists=$VGPU_CACHE/apt work dir
     [ -n "$QEMU_SOURCE" ] && return 0
@@ -25,20 +30,40 @@ qemu_source_make() {
     mkdir -p "$lists/lists/partial" "$lists/cache/archives/partial"
     local opts=(-o "Dir::State::Lists=$lists/lists" -o "Dir::Cache=$lists/cache" -o APT::Sandbox::User=root
         -o Acquire::Languages=none -o Acquire::Check-Valid-Until=false)
+    # the toolbox knows where sources are; a Debian 13 machine's apt configuration need not
+    if [ -z "${VGPU_IN_TOOLBOX:-}" ]; then
+        apt_sources "$TOOLBOX_SUITE" | sed 's/^deb /deb-src /' > "$lists/sources.list"
+        [ -s "$lists/sources.list" ]
+        opts+=(-o "Dir::Etc::SourceList=$lists/sources.list" -o Dir::Etc::SourceParts=/dev/null)
+    fi
     work=$VGPU_CACHE/qemu-src.tmp
     rm -rf "$work"
     mkdir -p "$work"
-    apt-get "${opts[@]}" update || return 1
-    (cd "$work" && apt-get "${opts[@]}" source --only-source -t trixie qemu) || return 1
+    apt-get "${opts[@]}" update
+    (cd "$work" && apt-get "${opts[@]}" source --only-source -t trixie qemu)
     dir=$(find "$work" -mindepth 1 -maxdepth 1 -type d -name 'qemu-*' | head -n 1)
     rm -rf "${VGPU_CACHE:?}/$(basename "${dir:?}")"
-    mv "$dir" "$VGPU_CACHE/" || return 1
+    mv "$dir" "$VGPU_CACHE/"
     ln -sfn "$(basename "$dir")" "$VGPU_CACHE/qemu-src"
     rm -rf "$work"
 }
 
 qemu_tree() {
-    if [ -n "$QEMU_SOURCE" ]; then echo "$QEMU_SOURCE"; else echo "$VGPU_CACHE/$(readlink "$VGPU_CACHE/qemu-src")"; fi
+    if [ -n "$QEMU_SOURCE" ]; then
+        echo "$QEMU_SOURCE"
+    else
+        echo "$VGPU_CACHE/$(readlink "$VGPU_CACHE/qemu-src")${QEMU_SANITIZE:+-sanitize}"
+    fi
+}
+
+# The one with sanitizers takes 20 minutes: other builds wait for the tree no longer than a copy takes.
+qemu_tree_copy() {
+    local tree
+    tree=$(qemu_tree)
+    [ -d "$tree" ] && return 0
+    rm -rf "$tree.tmp"
+    cp -a --reflink=auto "${tree%-sanitize}" "$tree.tmp"
+    mv "$tree.tmp" "$tree"
 }
 
 # what the result is made of
@@ -86,20 +111,19 @@ qemu_sync() {
 
 qemu_make_locked() {
     local tree build out
-    qemu_source_make || return 1
     tree=$(qemu_tree)
     out=$(qemu_dir)
     [ -x "$out/qemu-system-x86_64" ] && return 0
     build=$(qemu_build_dir)
-    qemu_sync "$tree" || return 1
+    qemu_sync "$tree"
     mkdir -p "$build"
     if [ ! -e "$build/build.ninja" ]; then
-        (cd "$build" && "$tree/configure" "${QEMU_CONFIGURE[@]}") || return 1
+        (cd "$build" && "$tree/configure" "${QEMU_CONFIGURE[@]}")
     fi
-    ninja -C "$build" qemu-system-x86_64 qemu-img vgpu-qtests || return 1
+    ninja -C "$build" qemu-system-x86_64 qemu-img vgpu-qtests
     rm -rf "$out.tmp"
     mkdir -p "$out.tmp"
-    cp "$build/qemu-system-x86_64" "$build/qemu-img" "$out.tmp/" || return 1
+    cp "$build/qemu-system-x86_64" "$build/qemu-img" "$out.tmp/"
     find "$build/tests/qtest/vgpu" -maxdepth 1 -type f -executable -exec cp {} "$out.tmp/" \;
     mv "$out.tmp" "$out"
     # keep the ten used last, and whatever another checkout may be running
@@ -109,5 +133,7 @@ qemu_make_locked() {
 
 # Runs in the toolbox
 qemu_make() {
-    with_lock qemu qemu_make_locked
+    with_lock qemu qemu_source_make
+    [ -z "$QEMU_SANITIZE" ] || with_lock qemu qemu_tree_copy
+    with_lock "qemu${QEMU_SANITIZE:+-sanitize}" qemu_make_locked
 }

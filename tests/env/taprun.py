@@ -18,6 +18,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 TOP = os.environ['VGPU_TOP']
+FULL = bool(os.environ.get('VGPU_TEST_FULL'))
 LINE = re.compile(r'^(not ok|ok)\b\s*\d*\s*-?\s*([^#]*)(#\s*((?i:SKIP|TODO))\b\s*(.*))?')
 
 
@@ -28,12 +29,13 @@ def meson_tests(suite, build):
             for t in tests if any(s == suite or s.endswith(':' + suite) for s in t['suite'])]
 
 
-def qtest_tests():
-    folder = os.environ['VGPU_QEMU_DIR']
-    parts = [('vgpu', '/vgpu/'), ('vgpu-null', '/vgpu-null/'), ('virtio-gpu', '/virtio-gpu/')]
-    # the same tests on the 2D renderer only when all is asked for
-    if os.environ.get('VGPU_TEST_FULL'):
-        parts.append(('vgpu-2d', '/vgpu-2d/'))
+def qtest_tests(folder=None):
+    """With another QEMU than ours there is no other to compare it with."""
+    parts = [('vgpu', '/vgpu/'), ('vgpu-null', '/vgpu-null/')]
+    # the same tests on the 2D renderer, and on QEMU's own device, only when all is asked for
+    if FULL:
+        parts += [('vgpu-2d', '/vgpu-2d/')] + ([] if folder else [('virtio-gpu', '/virtio-gpu/')])
+    folder = folder or os.environ['VGPU_QEMU_DIR']
     programs = sorted(p for p in glob.glob(folder + '/*-test') if os.access(p, os.X_OK))
     return [{'name': os.path.basename(p) + '-' + name, 'cmd': [p, '--tap', '-p', path], 'timeout': 1200,
              'env': {'QTEST_QEMU_BINARY': folder + '/qemu-system-x86_64'}} for p in programs for name, path in parts]
@@ -45,12 +47,31 @@ def guest_tests():
             for p in scripts if os.access(p, os.X_OK) and not p.endswith('~')]
 
 
+def driver_tests():
+    return [{'name': 'driver', 'cmd': [TOP + '/tests/env/driver'], 'env': {}, 'timeout': 1200}]
+
+
 def lint_tests():
     return [{'name': 'lint', 'cmd': [TOP + '/tests/env/lint'], 'env': {}, 'timeout': 1200}]
 
 
 def fuzz_tests():
-    return [{'name': 'fuzz', 'cmd': [TOP + '/tests/fuzz/run', '--seconds', '60'], 'env': {}, 'timeout': 900}]
+    return [{'name': 'fuzz', 'cmd': [TOP + '/tests/fuzz/run', '--seconds', '60' if FULL else '20'], 'env': {}, 'timeout': 1200}]
+
+
+def gate_tests():
+    return [{'name': 'gate', 'cmd': [TOP + '/tests/bench/device/gate'], 'env': {}, 'timeout': 600}]
+
+
+SANITIZED = ('sanitize', 'sanitize-threads', 'sanitize-qemu')
+
+
+def sanitize_qemu_tests():
+    folder = subprocess.check_output(['bash', '-c', '. "$VGPU_TOP/tests/env/all.sh"; qemu_dir'], text=True,
+                                     env=dict(os.environ, VGPU_QEMU_SANITIZE='1')).strip()
+    # some measure memory: what ASan keeps of what was freed is in there
+    asan = {'ASAN_OPTIONS': 'detect_leaks=0:abort_on_error=1:quarantine_size_mb=8'}
+    return [dict(t, timeout=t['timeout'] * 4, env=dict(t['env'], **asan)) for t in qtest_tests(folder)]
 
 
 def tests_of(suite):
@@ -61,24 +82,39 @@ def tests_of(suite):
                                             for name, path in python]
     if suite == 'backend':
         return meson_tests(suite, build)
-    if suite == 'sanitize':
-        # these are long under a sanitizer, and others go the same ways: only when all is asked for
-        long = set() if os.environ.get('VGPU_TEST_FULL') else {'vgpud-crowd', 'vgpud-storm', 'sched-hour'}
+    if suite == 'sanitize-qemu':
+        return sanitize_qemu_tests()
+    if suite in SANITIZED:
+        # These are long under a sanitizer, or measure what it changes (how time is divided, what
+        # an idle host uses), and others go the same ways: only when all is asked for.
+        long = set() if FULL else {'vgpud-crowd', 'vgpud-storm', 'sched-hour', 'vgpud-idle', 'vgpud-leases', 'leases-share'}
+        if suite == 'sanitize-threads':
+            # TSan has a thread of its own that wakes up, and time is divided by what work costs without it
+            long |= {'vgpud-idle', 'vgpud-leases', 'vgpud-lease-life'}
         return [dict(t, name=s + '/' + t['name'], timeout=t['timeout'] * 4)
-                for s in ('unit', 'backend') for t in meson_tests(s, build + '-sanitize') if t['name'] not in long]
-    return {'qtest': qtest_tests, 'guest': guest_tests, 'lint': lint_tests, 'fuzz': fuzz_tests}[suite]()
+                for s in ('unit', 'backend') for t in meson_tests(s, build + '-' + suite) if t['name'] not in long]
+    return {'qtest': qtest_tests, 'driver': driver_tests, 'guest': guest_tests, 'lint': lint_tests, 'fuzz': fuzz_tests,
+            'gate': gate_tests}[suite]()
 
 
-# Programs of these suites may run side by side, also with those of another one;
-# but not those that look at how time is divided, or how long something takes.
-SIDE_BY_SIDE = {'unit', 'backend', 'qtest', 'sanitize'}
-ALONE = re.compile(r'lease|crowd|restart|frames|(^|/)sched$')
+# Programs run in four rounds.  First those of all suites that may run side by
+# side: some only wait, so two more than there are CPUs.  Then guests, as many as
+# there are CPUs for their two; then what looks at how long something takes and uses
+# little CPU time for it, two at a time; then what takes all CPUs: each of them alone.
+BESIDE, GUESTS, TIMED, ALONE = range(4)
+ROUNDS = {'guest': GUESTS, 'fuzz': ALONE, 'gate': ALONE}
+NAMES = {BESIDE: 'side by side', GUESTS: 'with guests', TIMED: 'that look at time', ALONE: 'alone'}
+AT_ONCE = {BESIDE: os.cpu_count() + 2, GUESTS: 2, TIMED: 2, ALONE: 1}
+TAKES_TIME = re.compile(r'lease|crowd|restart|frames|(^|/)sched$')
+TAKES_ALL = re.compile(r'crowd|vgpud-leases|test-(ai|chaos|lost-renderer|vulkan-hang)$')
 # They take longest: first, or the others would wait for them in the end.
-FIRST = re.compile('storm|sched-hour|vgpu-test')
+FIRST = re.compile(r'vgpu-test-vgpu$|storm|vgpud-idle|^driver$|test-(readme|driver-loss|vulkan|desktop|smi)$')
 
 
-def alone(suite, test):
-    return suite not in SIDE_BY_SIDE or ALONE.search(test['name'])
+def round_of(suite, test):
+    if TAKES_ALL.search(test['name']):
+        return ALONE
+    return TIMED if TAKES_TIME.search(test['name']) else ROUNDS.get(suite, BESIDE)
 
 
 class Count:
@@ -86,6 +122,32 @@ class Count:
         self.lock = threading.Lock()
         self.passed = self.failed = self.skipped = 0
         self.failures = []
+        self.cpu = 0.0
+        self.times = []
+
+
+def wait_for(child, seconds):
+    """Its status, None after so many seconds, and the CPU time of it and all it waited for."""
+    end = time.monotonic() + seconds
+    while True:
+        pid, status, used = os.wait4(child.pid, os.WNOHANG)
+        if pid:
+            child.returncode = os.waitstatus_to_exitcode(status)
+            return child.returncode, used.ru_utime + used.ru_stime
+        if time.monotonic() > end:
+            return None, 0
+        time.sleep(0.05)
+
+
+def run_to_end(child, seconds):
+    rc, cpu = wait_for(child, seconds)
+    if rc is not None:
+        return rc, cpu
+    os.killpg(child.pid, 15)
+    if wait_for(child, 10)[0] is None:
+        os.killpg(child.pid, 9)
+        child.wait()
+    return None, 0
 
 
 def run_one(suite, test, logdir, count):
@@ -94,13 +156,15 @@ def run_one(suite, test, logdir, count):
     runtime = tempfile.mkdtemp(prefix='vgpu-t.', dir='/tmp')
     os.chmod(runtime, 0o700)
     env = dict(os.environ, XDG_RUNTIME_DIR=runtime, **test['env'])
-    if suite == 'sanitize':
+    if suite in SANITIZED:
         env.setdefault('ASAN_OPTIONS', 'detect_leaks=0:abort_on_error=1')
         env.setdefault('UBSAN_OPTIONS', 'halt_on_error=1:abort_on_error=1:print_stacktrace=1')
-        env['VGPU_SANITIZE'] = '1'
+        env.setdefault('TSAN_OPTIONS', 'halt_on_error=1:ignore_noninstrumented_modules=1:die_after_fork=0')
+        env['VGPU_SANITIZE'] = suite
         env['G_SLICE'] = 'always-malloc'
     start = time.monotonic()
-    if alone(suite, test):
+    alone = round_of(suite, test) == ALONE
+    if alone:
         print(f'  {suite}/{test["name"]} ...', end='', flush=True)
     good = bad = skip = 0
     plan = None
@@ -108,16 +172,7 @@ def run_one(suite, test, logdir, count):
     with open(log_path, 'wb') as log:
         child = subprocess.Popen(test['cmd'], stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                  env=env, cwd=TOP, start_new_session=True)
-        try:
-            rc = child.wait(timeout=test['timeout'])
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, 15)
-            try:
-                child.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                os.killpg(child.pid, 9)
-                child.wait()
-            rc = None
+        rc, cpu = run_to_end(child, test['timeout'])
     with open(log_path, errors='replace') as log:
         for line in log:
             line = line.rstrip('\n')
@@ -154,10 +209,10 @@ def run_one(suite, test, logdir, count):
     elif plan and good + bad + skip < plan:
         bad += 1
         problems.append(f'planned {plan} tests and ran {good + bad + skip}')
-    start_line = '\r' if alone(suite, test) else ''
+    start_line = '\r' if alone else ''
     with count.lock:
         print(f'{start_line}  {suite}/{test["name"]}: {good} passed, {bad} failed, {skip} skipped '
-              f'({time.monotonic() - start:.0f} s)' + (f'  log: {log_path}' if bad else ''), flush=True)
+              f'({time.monotonic() - start:.0f} s, CPU {cpu:.0f} s)' + (f'  log: {log_path}' if bad else ''), flush=True)
         for p in problems:
             print('      ' + p[:300], flush=True)
         if bad:
@@ -168,6 +223,8 @@ def run_one(suite, test, logdir, count):
             said = [line for line in lines if re.match(r'^(ERROR:|Bail out!|.*runtime error:|==\d+==ERROR)', line)]
             for line in said[:10] + lines[-25:]:
                 print('      | ' + line[:220], flush=True)
+        count.cpu += cpu
+        count.times.append((time.monotonic() - start, cpu, f'{suite}/{test["name"]}'))
         count.passed += good
         count.failed += bad
         count.skipped += skip
@@ -185,13 +242,17 @@ def main():
         if not tests:
             print(f'  {suite}: no tests', flush=True)
         todo += [(suite, t) for t in tests]
-    beside = sorted((st for st in todo if not alone(*st)), key=lambda st: not FIRST.search(st[1]['name']))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done in [pool.submit(run_one, suite, test, logdir, count) for suite, test in beside]:
-            done.result()
-    for suite, test in todo:
-        if alone(suite, test):
-            run_one(suite, test, logdir, count)
+    for this_round, at_once in AT_ONCE.items():
+        start, cpu = time.monotonic(), count.cpu
+        now = sorted((st for st in todo if round_of(*st) == this_round), key=lambda st: not FIRST.search(st[1]['name']))
+        with ThreadPoolExecutor(at_once) as pool:
+            for done in [pool.submit(run_one, suite, test, logdir, count) for suite, test in now]:
+                done.result()
+        if len(todo) > len(now) > 0:
+            print(f'  [{len(now)} programs {NAMES[this_round]}: {time.monotonic() - start:.0f} s, CPU {count.cpu - cpu:.0f} s]', flush=True)
+    with open(os.path.join(logdir, 'times'), 'w') as file:
+        file.write('seconds\tCPU seconds\tprogram\n')
+        file.writelines(f'{wall:.1f}\t{used:.1f}\t{name}\n' for wall, used, name in sorted(count.times, reverse=True))
     print(f'logs: {logdir}')
     print(f'{count.passed} passed, {count.failed} failed, {count.skipped} skipped', flush=True)
     return 1 if count.failed or not count.passed else 0

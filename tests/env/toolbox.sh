@@ -23,8 +23,10 @@ TOOLBOX_PACKAGES=(
     libvulkan-dev glslang-tools vulkan-tools libncurses-dev
     # tests and benchmarks
     promtool openssl glib-networking
-    xvfb socat gdb strace procps iproute2 e2fsprogs file python3-pil python3-yaml
+    xvfb gnuplot-nox socat gdb strace procps iproute2 e2fsprogs file python3-pil python3-yaml
     bubblewrap shellcheck curl jq mandoc zsh libvirt-common libxml2-utils
+    # the guest driver and its package
+    sparse pahole kmod debhelper dh-dkms
 )
 
 # Packages that start a service wherever they are installed: never on a host
@@ -70,11 +72,15 @@ apt_sources() {
     return 0
 }
 
+# host_missing PACKAGE...: those that are not installed
+host_missing() {
+    comm -23 <(printf '%s\n' "$@" | sort -u) \
+        <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p' | sort -u)
+}
+
 host_install() {
-    local p missing=()
-    for p in "$@"; do
-        dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
-    done
+    local missing
+    mapfile -t missing < <(host_missing "$@")
     [ ${#missing[@]} = 0 ] && return 0
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
@@ -120,7 +126,19 @@ toolbox_make() {
 }
 
 toolbox_ready() {
-    host_is_debian13 || [ -n "${VGPU_IN_TOOLBOX:-}" ] || [ -d "$(toolbox_dir)" ]
+    if host_is_debian13; then
+        [ -z "$(host_missing "${TOOLBOX_PACKAGES[@]}")" ]
+    else
+        [ -n "${VGPU_IN_TOOLBOX:-}" ] || [ -d "$(toolbox_dir)" ]
+    fi
+}
+
+toolbox_title() {
+    if host_is_debian13; then
+        echo 'compilers and libraries (1-3 min)'
+    else
+        echo 'toolbox: a Debian 13 root with compilers and libraries (1-3 min)'
+    fi
 }
 
 # What the toolbox brings to an otherwise empty root, in which any user's bwrap

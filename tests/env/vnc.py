@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """vnc.py SOCKET [--picture FILE.png] [--cursor FILE.png]: what a VNC viewer on
 QEMU's Unix socket is shown: the screen, and the pointer that it has to draw
-itself.  Prints the size of both and the pointer's hot spot."""
+itself.  Prints the size of both and the pointer's hot spot.
+
+vnc.py SOCKET --resize WxH: the viewer's window gets that size, of which the
+guest hears."""
 import argparse
 import socket
 import struct
@@ -10,7 +13,7 @@ import sys
 
 from PIL import Image
 
-RAW, CURSOR, RESIZE = 0, -239, -223
+RAW, CURSOR, RESIZE, EXTENDED = 0, -239, -223, -308
 PIXELS = struct.pack('>BBBBHHHBBBxxx', 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)   # BGRX
 
 
@@ -20,6 +23,7 @@ class Viewer:
         self.sock.settimeout(20)
         self.sock.connect(path)
         self.cursor = None
+        self.answer = None
         self.read(12)
         self.sock.sendall(b'RFB 003.008\n')
         types = self.read(self.read(1)[0])
@@ -54,6 +58,11 @@ class Viewer:
             self.picture = Image.new('RGB', (width, height))
             self.ask()
             return 0
+        if encoding == EXTENDED:
+            self.read(struct.unpack('>Bxxx', self.read(4))[0] * 16)
+            if x == 1:      # it answers this client
+                self.answer = y
+            return 0
         pixels = self.read(width * height * 4)
         image = Image.frombuffer('RGB', (width, height), pixels, 'raw', 'BGRX', 0, 1) if pixels else None
         if encoding == RAW:
@@ -66,20 +75,33 @@ class Viewer:
             self.cursor = (x, y, image)
         return 0
 
+    def resize(self, width, height):
+        """Returns what QEMU says it did with that."""
+        self.sock.sendall(struct.pack('>BxHi', 2, 1, EXTENDED))
+        self.ask()
+        self.sock.sendall(struct.pack('>BxHHBxIHHHHI', 251, width, height, 1, 0, 0, 0, width, height, 0))
+        while self.answer is None:
+            self.update()
+        return self.answer
+
+    def update(self):
+        """One message of the server; the number of the picture's pixels in it."""
+        kind = self.read(1)[0]
+        if kind == 0:
+            _, count = struct.unpack('>BH', self.read(3))
+            return sum(self.rectangle() for _ in range(count))
+        if kind == 3:
+            self.read(struct.unpack('>3xI', self.read(7))[0])
+        elif kind != 2:
+            sys.exit(f'message {kind} of the server is unknown')
+        return 0
+
     def look(self):
         """Until the whole picture has come and a pointer."""
         self.ask()
         seen = 0
         while seen < self.picture.width * self.picture.height or not self.cursor:
-            kind = self.read(1)[0]
-            if kind == 0:
-                _, count = struct.unpack('>BH', self.read(3))
-                for _ in range(count):
-                    seen += self.rectangle()
-            elif kind == 3:
-                self.read(struct.unpack('>3xI', self.read(7))[0])
-            elif kind != 2:
-                sys.exit(f'message {kind} of the server is unknown')
+            seen += self.update()
 
 
 def main():
@@ -87,8 +109,12 @@ def main():
     parser.add_argument('socket')
     parser.add_argument('--picture')
     parser.add_argument('--cursor')
+    parser.add_argument('--resize', metavar='WxH')
     opts = parser.parse_args()
     viewer = Viewer(opts.socket)
+    if opts.resize:
+        status = viewer.resize(*map(int, opts.resize.split('x')))
+        sys.exit(0 if status in (0, 4) else f'the server refused: {status}')     # 4: the guest was told
     viewer.look()
     x, y, cursor = viewer.cursor
     print(f'picture={viewer.picture.width}x{viewer.picture.height}')

@@ -82,6 +82,11 @@ void vm_kill(Vm *vm, VmReset reset, const char *cause)
     }
 }
 
+void vm_make_room(Vm *vm, const char *cause)
+{
+    vm_kill(vm, VM_RESET_RESTART, cause);
+}
+
 void vm_closed_socket(Vm *vm)
 {
     vm->state = VM_LOST;
@@ -137,6 +142,13 @@ uint64_t vm_memory_cap(const Daemon *d, const Vm *vm)
 
 void vm_save_all(Daemon *d)
 {
+}
+
+void vm_tell_changed(Vm *vm)
+{
+    if (vm->client) {
+        listener->changed(vm);
+    }
 }
 
 /* Something happens to a renderer. */
@@ -391,14 +403,6 @@ static void check_books(void)
     FUZZ_ASSERT(attached <= d->connections);
 }
 
-static int first_free(void)
-{
-    int fd = dup(2);
-
-    close(fd);
-    return fd;
-}
-
 static void idle_changed(Daemon *unused)
 {
 }
@@ -439,7 +443,7 @@ static void set_up(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     Input in = { data, size };
-    int before;
+    unsigned before;
 
     if (!d) {
         set_up();
@@ -447,7 +451,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     d->books = books_new();
     starts_fail = false;
     turn();
-    before = first_free();
+    before = fuzz_descriptors();
     while (in.size) {
         step(&in);
         check_books();
@@ -464,7 +468,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         turn();
         FUZZ_ASSERT(d->books->vms->len < left);
     }
-    FUZZ_ASSERT(first_free() == before);
+    FUZZ_ASSERT(fuzz_descriptors() == before);
     books_free(d->books);
     return 0;
 }

@@ -3,6 +3,7 @@
 #ifndef VGPU_TESTS_FUZZ_H
 #define VGPU_TESTS_FUZZ_H
 
+#include <fcntl.h>
 #include <glib.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,6 +18,17 @@
             abort();                                                                                         \
         }                                                                                                    \
     } while (0)
+
+/* How many are open, of the first ones: none may be left when an input is through. */
+static inline unsigned fuzz_descriptors(void)
+{
+    unsigned n = 0;
+
+    for (int fd = 0; fd < 128; fd++) {
+        n += fcntl(fd, F_GETFD) >= 0;
+    }
+    return n;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

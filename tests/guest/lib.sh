@@ -93,6 +93,11 @@ vm_value() {
     sed -n "s/^$2=//p" "$T/$1/out" | tail -n 1
 }
 
+# vm_is NAME KEY VALUE: or what the guest printed is shown
+vm_is() {
+    equal "$(vm_value "$1" "$2")" "$3" || { tail -n 40 "$T/$1/out"; return 1; }
+}
+
 # vm_json NAME KEY: what vgpuctl says of it
 vm_json() {
     vgpuctl list --json | jq -r --arg vm "$1" --arg key "$2" '.[] | select(.vm == $vm) | .[$key]'
@@ -136,3 +141,36 @@ colours = sorted(image.getcolors(1 << 24), reverse=True)
 print(image.size[0], image.size[1], len(colours), ' '.join('%02x%02x%02x' % c for n, c in colours[:4]))
 PY
 }
+
+# For scripts in guests.  content NAME: what the kernel complained of until now, as
+# lines bad-kernel: NAME: ...  word A B: tells the test A, and waits for its B.  ready
+# FILE: until it is there.  ends NAME PID: until it has ended, or is told as one that
+# hangs, and is ended.  slab: KiB that the kernel has for itself and cannot give back.
+#
+# write_text, write_white: what the console is made to show.  The kernel hands it to
+# a new framebuffer when /dev/fb0 is there already, and clears it: who writes to the
+# framebuffer waits for that.  In one piece: Linux' drm_fb_helper drops the damage of
+# a write that begins and ends in one line, at the end of that line.
+# shellcheck disable=SC2016,SC2034
+guest_script='
+content() {
+    dmesg | grep -A 24 -E "WARNING:|BUG:|Oops|Call Trace" | sed "s/^/bad-kernel: $1: /"
+    echo "kernel-$1=looked"
+}
+word() { echo "at-$1=$(cut -d. -f1 /proc/uptime)"; touch "/share/$1"; n=0; until [ -e "/share/$2" ] || [ $n = 600 ]; do sleep 0.1; n=$((n+1)); done; }
+ready() { n=0; until [ -e "$1" ] || [ $n = 400 ]; do sleep 0.1; n=$((n+1)); done; }
+ends() {
+    n=0; while kill -0 $2 2> /dev/null && [ $n -lt 400 ]; do sleep 0.1; n=$((n+1)); done
+    kill -0 $2 2> /dev/null && { echo "hangs=$1"; cat /proc/$2/stack /proc/$2/wchan; kill -9 $2; }
+    wait $2; echo "$1-status=$?"; echo "at-end-of-$1=$(cut -d. -f1 /proc/uptime)"
+}
+slab() { sed -n "s/^SUnreclaim: *\([0-9]*\) kB/\1/p" /proc/meminfo; }
+console_up() {
+    n=0
+    until grep -l "frame buffer" /sys/class/vtconsole/*/name 2> /dev/null | sed s/name$/bind/ | xargs -r cat | grep -q 1 || [ $n = 100 ]; do
+        n=$((n + 1)); sleep 0.2
+    done
+}
+write_text() { printf "\033[2J\033[?25l\033[20;1Hthe quick brown fox" > /dev/tty1; console_up; }
+write_white() { head -c 320000 /dev/zero | tr "\0" "\377" > /tmp/white; dd if=/tmp/white of=/dev/fb0 bs=320000 2> /dev/null; }
+'

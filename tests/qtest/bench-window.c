@@ -11,12 +11,12 @@
  * The used ring is polled in the guest's memory itself, which is a memfd.
  */
 #include "vgpu-duel.h"
+#include "bench-figures.h"
+#include "bench-ram.h"
 #include "vgpu-cases.h"
 #include "vgpu-process.h"
 #include "vgpu-window.h"
 #include "qemu/units.h"
-
-#include <sys/mman.h>
 
 #define ORDERS   3000
 #define COMMANDS 1500
@@ -46,30 +46,14 @@ bool difference_is_known(uint32_t got, uint32_t want)
     return false;
 }
 
-static int compare(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-static int64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec * 1000000000ll + ts.tv_nsec;
-}
-
 static void add_figure(const char *name, uint64_t size, int64_t *ns, unsigned n, bool has_goal)
 {
     Figure f = { .has_goal = has_goal };
 
-    qsort(ns, n, sizeof(*ns), compare);
     f.name = size < MiB ? g_strdup_printf("%s_%" PRIu64 "k", name, size / KiB)
                         : g_strdup_printf("%s_%" PRIu64 "m", name, size / MiB);
-    f.p50 = ns[n / 2] / 1000.0;
-    f.p99 = ns[n * 99 / 100] / 1000.0;
+    f.p50 = bench_percentile(ns, n, 50) / 1000.0;
+    f.p99 = bench_percentile(ns, n, 99) / 1000.0;
     f.worst = ns[n - 1] / 1000.0;
     g_array_append_val(figures, f);
 }
@@ -79,7 +63,7 @@ static void add_figure(const char *name, uint64_t size, int64_t *ns, unsigned n,
 static int64_t order_took(Duel *d, int64_t start)
 {
     duel_expect_done(d, VGPU_BLOB_OK);
-    return now_ns() - start;
+    return bench_now_ns() - start;
 }
 
 static void orders(Duel *d, uint64_t size)
@@ -90,11 +74,11 @@ static void orders(Duel *d, uint64_t size)
 
     for (i = 0; i < ORDERS; i++) {
         struct vgpu_channel_blob_map m = duel_map_of(d, 0, size);
-        int64_t start = now_ns();
+        int64_t start = bench_now_ns();
 
         g_assert_true(duel_send_map(d, &m, fd));
         map[i] = order_took(d, start);
-        start = now_ns();
+        start = bench_now_ns();
         g_assert_true(duel_send_unmap(d, 0, size));
         unmap[i] = order_took(d, start);
     }
@@ -104,28 +88,6 @@ static void orders(Duel *d, uint64_t size)
 }
 
 /* ---- commands ---- */
-
-static const uint8_t *guest_ram(GpuVm *vm)
-{
-    g_autofree char *dir = g_strdup_printf("/proc/%d/fd", (int)qtest_pid(vm->qts));
-    g_autoptr(GDir) fds = g_dir_open(dir, 0, NULL);
-    const char *name;
-
-    while ((name = g_dir_read_name(fds))) {
-        g_autofree char *path = g_build_filename(dir, name, NULL);
-        g_autofree char *link = g_file_read_link(path, NULL);
-
-        if (link && strstr(link, "memory-backend-memfd")) {
-            int fd = open(path, O_RDONLY);
-            void *ram = mmap(NULL, GPU_RAM, PROT_READ, MAP_SHARED, fd, 0);
-
-            g_assert_true(ram != MAP_FAILED);
-            close(fd);
-            return ram;
-        }
-    }
-    g_assert_not_reached();
-}
 
 static int64_t command_took(Gpu *g, const uint8_t *ram, const void *req, size_t size, uint32_t want)
 {
@@ -141,13 +103,13 @@ static int64_t command_took(Gpu *g, const uint8_t *ram, const void *req, size_t 
     gpu_write_desc(g, GPU_CTRL, 0, &desc[0]);
     gpu_write_desc(g, GPU_CTRL, 1, &desc[1]);
     gpu_push_head(g, GPU_CTRL, 0);
-    start = now_ns();
+    start = bench_now_ns();
     gpu_kick(g, GPU_CTRL);
     while (__atomic_load_n(used, __ATOMIC_ACQUIRE) == q->used) {
-        g_assert_cmpint(now_ns() - start, <, GPU_TIMEOUT_MS * 1000000ll);
+        g_assert_cmpint(bench_now_ns() - start, <, GPU_TIMEOUT_MS * 1000000ll);
         sched_yield(); /* where there are few CPUs, others need this one */
     }
-    start = now_ns() - start;
+    start = bench_now_ns() - start;
     g_assert_true(gpu_pop(g, GPU_CTRL, NULL, NULL));
     gpu_expect(g, qtest_readl(g->vm->qts, q->slots + 4096), want);
     return start;
@@ -249,7 +211,7 @@ int main(int argc, char **argv)
     g_assert_cmpuint(window_open(g, &base), >, 0);
     gpu_expect_ok(g, gpu_ctx_create(g, 1, "bench"));
     for (i = 0; i < G_N_ELEMENTS(sizes); i++) {
-        commands(g, guest_ram(vm), sizes[i]);
+        commands(g, bench_ram(vm), sizes[i]);
     }
     gpu_free(g);
     vm_stop(vm);

@@ -8,6 +8,7 @@
 #include "qemu/osdep.h"
 #include <sys/un.h>
 #include "vgpu-cases.h"
+#include "vgpu-process.h"
 #include "vgpu-qmp.h"
 
 #define PICTURE_MS 5000
@@ -218,6 +219,26 @@ static void after_disable(Gpu *g)
     g_free(qmp_screendump(g, 0, &w, &h));
 }
 
+/* QEMU's own surface for a screen that is off is a memfd: without a descriptor for that it ended (abort). */
+static void off_without_descriptors(Gpu *g)
+{
+    pid_t pid = qtest_pid(g->vm->qts);
+    struct rlimit was;
+    unsigned w, h;
+
+    show(g, 0, 1, 320, 200);
+    expect_screen(g, 0, 320, 200, picture_pixel);
+    process_starve(pid, &was);
+    gpu_expect_ok(g, gpu_set_scanout(g, 0, 0, 0, 0, 0, 0));
+    qtest_qmp_assert_success(g->vm->qts,
+                             "{ 'execute': 'query-status' }"); /* it has read what the renderer said */
+    g_assert_cmpint(prlimit(pid, RLIMIT_NOFILE, &was, NULL), ==, 0);
+    g_free(qmp_screendump(g, 0, &w, &h));
+    g_assert_cmpuint(w, ==, 320);
+    show(g, 0, 2, 320, 200);
+    expect_screen(g, 0, 320, 200, picture_pixel);
+}
+
 static void after_reset(Gpu *g)
 {
     unsigned w, h;
@@ -328,6 +349,7 @@ const GpuCase cases_console[] = { { "console/flush-shows-pixels", flush_shows_pi
                                   { "console/every-format", every_format },
                                   { "console/before-any-scanout", before_any_scanout },
                                   { "console/after-disable", after_disable },
+                                  { "console/off-without-descriptors", off_without_descriptors, CASE_OURS },
                                   { "console/after-reset", after_reset },
                                   { "console/window-changes-size", window_changes_size, CASE_RAW },
                                   { NULL } };

@@ -4,6 +4,8 @@
 #include "vgpu-cases.h"
 #include "vgpu-process.h"
 #include "vgpu-qmp.h"
+#include "vgpu/stats.h"
+#include "vgpu/virtio.h"
 
 #define MIB     (1024ull * 1024)
 #define BACK_MS 15000
@@ -81,8 +83,106 @@ static void memory_limit_follows(Gpu *g)
     gpu_expect_ok(g, gpu_create_2d(g, 3, VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, 256, 256));
 }
 
+/* --- what a driver of ours hears of a change --- */
+
+static uint32_t events(Gpu *g)
+{
+    return qvirtio_config_readl(g->dev, offsetof(struct virtio_gpu_config, events_read));
+}
+
+static bool event_comes(Gpu *g, int timeout_ms)
+{
+    int64_t end = g_get_monotonic_time() + timeout_ms * 1000ll;
+
+    while (!(events(g) & VGPU_EVENT_PROFILE)) {
+        if (g_get_monotonic_time() > end) {
+            return false;
+        }
+        g_usleep(1000);
+    }
+    return true;
+}
+
+static void clear_events(Gpu *g)
+{
+    QVirtioPCIDevice *p = g->pci;
+
+    qpci_io_writel(p->pdev, p->bar, p->device_cfg_offset + offsetof(struct virtio_gpu_config, events_clear),
+                   UINT32_MAX);
+}
+
+static void init_events(Gpu *g, uint64_t extension)
+{
+    g->extension = extension;
+    gpu_init(g, UINT64_MAX);
+    g_assert_true(g->offered & (1ull << VGPU_F_EVENTS));
+    g_assert_cmphex(events(g) & VGPU_EVENT_PROFILE, ==, 0);
+}
+
+/* An interrupt, the event's bit until it is cleared, and the page says what it is now. */
+static void profile_event(Gpu *g)
+{
+    uint64_t size;
+    QPCIBar bar = qpci_iomap(g->pci->pdev, VGPU_PCI_BAR_STATS, &size);
+    struct vgpu_stats s, before;
+    struct vgpu_capset caps;
+
+    qpci_msix_enable(g->pci->pdev);
+    init_events(g, 1ull << VGPU_F_EVENTS);
+    qvirtio_pci_set_msix_configuration_vector(g->pci, &g->vm->alloc, 0);
+    qpci_memread(g->pci->pdev, bar, 0, &before, sizeof(before));
+    g_assert_cmpstr(before.profile, ==, "quarter");
+    vgpuctl(g, "set-profile", "eighth");
+    g_assert_true(event_comes(g, 1000));
+    qvirtio_wait_config_isr(g->dev, BACK_MS * 1000);
+    qpci_memread(g->pci->pdev, bar, 0, &s, sizeof(s));
+    g_assert_cmpstr(s.profile, ==, "eighth");
+    g_assert_cmpuint(s.memory_limit, ==, before.memory_limit / 2);
+    g_assert_cmpuint(s.share, ==, before.share / 2);
+    g_assert_cmpuint(s.profile_serial, >, before.profile_serial);
+    gpu_expect(g, gpu_capset(g, VGPU_CAPSET_ID, VGPU_CAPSET_VERSION, &caps, sizeof(caps)),
+               VIRTIO_GPU_RESP_OK_CAPSET);
+    g_assert_cmpstr(caps.profile, ==, "eighth");
+    g_assert_cmpuint(caps.memory_limit, ==, s.memory_limit);
+    clear_events(g);
+    g_assert_cmphex(events(g), ==, 0);
+    vgpuctl(g, "set", "share=5");
+    g_assert_true(event_comes(g, 1000));
+    /* a driver that begins anew has heard of nothing yet */
+    init_events(g, 1ull << VGPU_F_EVENTS);
+    /* nothing happened: no event */
+    g_assert_false(event_comes(g, 2500));
+}
+
+/* Stock drivers would not know what to do with a bit of ours. */
+static void no_event_without_the_bit(Gpu *g)
+{
+    init_events(g, 0);
+    vgpuctl(g, "set", "memory=64M");
+    g_assert_cmpuint(qmp_memory(g, "memory-limit"), ==, 64 * MIB);
+    g_assert_false(event_comes(g, 2500));
+}
+
+/* A vgpud that was restarted knows no QEMU to tell: it is found out all the same. */
+static void profile_event_of_the_next_vgpud(Gpu *g)
+{
+    g_autoptr(GArray) vgpud = process_named("vgpud");
+    int status;
+
+    init_events(g, 1ull << VGPU_F_EVENTS);
+    process_signal(vgpud, SIGKILL);
+    g_assert_true(process_gone(vgpud, BACK_MS));
+    g_assert_true(g_spawn_command_line_sync("vgpud --autostart", NULL, NULL, &status, NULL));
+    g_assert_cmpint(status, ==, 0);
+    vgpuctl(g, "set", "share=5");
+    g_assert_true(event_comes(g, 5000));
+}
+
 const GpuCase cases_control[] = {
-    { "control/stop-and-allow", stop_and_allow, CASE_VIRGL | CASE_NO_EPILOGUE },
+    { "control/stop-and-allow", stop_and_allow, CASE_VIRGL | CASE_NO_EPILOGUE, "x-revive=off" },
     { "control/memory-limit-follows", memory_limit_follows, CASE_OURS },
+    { "control/profile-event", profile_event, CASE_OURS, "profile=quarter" },
+    { "control/no-event-without-the-bit", no_event_without_the_bit, CASE_OURS },
+    { "control/profile-event-of-the-next-vgpud", profile_event_of_the_next_vgpud, CASE_OURS },
     { NULL },
 };

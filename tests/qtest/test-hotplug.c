@@ -7,8 +7,6 @@
 #include "vgpu-qmp.h"
 #include "qobject/qlist.h"
 
-#define ACPI_PCIHP 0x0cc0 /* q35: 4 down, 8 eject, 0x10 bus select */
-
 static void add(GpuVm *vm, const char *id, const char *bus)
 {
     g_autofree char *json = g_strdup_printf(
@@ -29,21 +27,6 @@ static Gpu *drive(GpuVm *vm, const char *id, unsigned n)
     gpu_expect_ok(g, gpu_set_scanout(g, 0, 1, 0, 0, 64, 64));
     gpu_expect_ok(g, gpu_flush(g, 1, 0, 0, 64, 64));
     return g;
-}
-
-/* device_del, and the guest's ACPI code ejects. */
-static void del_and_eject(GpuVm *vm, const char *id)
-{
-    unsigned bsel;
-
-    qtest_qmp_device_del_send(vm->qts, id);
-    for (bsel = 0; bsel < 4; bsel++) {
-        qtest_outl(vm->qts, ACPI_PCIHP + 0x10, bsel);
-        if (qtest_inl(vm->qts, ACPI_PCIHP + 4) & 1) {
-            qtest_outl(vm->qts, ACPI_PCIHP + 8, 1);
-        }
-    }
-    qtest_qmp_eventwait(vm->qts, "DEVICE_DELETED");
 }
 
 static unsigned console_count(GpuVm *vm)
@@ -89,7 +72,7 @@ static void unplug(Gpu *none)
     vm_open_root_ports(vm);
     g = drive(vm, "gpu0", 1);
     g_free(qmp_screendump(g, 0, &(unsigned){ 0 }, &(unsigned){ 0 }));
-    del_and_eject(vm, "gpu0");
+    vm_unplug(vm, "gpu0");
     g_assert_true(process_gone(renderers, 5000));
     g_assert_cmpuint(console_count(vm), ==, consoles);
     g_free(qmp_failure(vm, "{ 'execute': 'qom-get', 'arguments': "
@@ -110,7 +93,7 @@ static void unplug_and_plug_again(Gpu *none)
         add(vm, "gpu0", "rp0");
         vm_open_root_ports(vm);
         g = drive(vm, "gpu0", 1);
-        del_and_eject(vm, "gpu0");
+        vm_unplug(vm, "gpu0");
         gpu_free(g);
     }
     vm_stop(vm);
@@ -142,7 +125,7 @@ static void unplug_with_lost_renderer(Gpu *none)
     renderers = process_renderers(vm->name);
     process_signal(renderers, SIGSTOP);
     c = qmp_clock(vm);
-    del_and_eject(vm, "gpu0");
+    vm_unplug(vm, "gpu0");
     g_assert_cmpint(qmp_elapsed_ms(&c, NULL), <=, QMP_DEADLINE_MS);
     gpu_free(g);
     vm_stop(vm);
@@ -207,7 +190,7 @@ static void unplug_with_hostile_renderer(Gpu *none)
         vm->bus->mmio_alloc_ptr = 0xe400ull << 16;
         g = gpu_at(vm, "gpu0", 1 << 8);
         gpu_init(g, UINT64_MAX);
-        del_and_eject(vm, "gpu0");
+        vm_unplug(vm, "gpu0");
         qmp_timed(vm, QMP_DEADLINE_MS, "{ 'execute': 'query-status' }");
         g_assert_cmpuint(console_count(vm), ==, consoles);
         gpu_free(g);

@@ -15,22 +15,7 @@ static void init_with_msix(Gpu *g, bool event_idx)
 {
     unsigned i;
 
-    gpu_reset(g);
-    qpci_msix_enable(g->pci->pdev);
-    qvirtio_pci_set_msix_configuration_vector(g->pci, &g->vm->alloc, 0);
-    qvirtio_set_acknowledge(g->dev);
-    qvirtio_set_driver(g->dev);
-    g->features = g->offered;
-    if (!event_idx) {
-        g->features &= ~(1ull << VIRTIO_RING_F_EVENT_IDX);
-    }
-    qvirtio_set_features(g->dev, g->features);
-    for (i = 0; i < GPU_QUEUES; i++) {
-        g->q[i].vq = qvirtqueue_setup(g->dev, &g->vm->alloc, i);
-        g->q[i].slots = vm_alloc(g->vm, g->q[i].vq->size / 2 * GPU_SLOT_SIZE);
-        qvirtqueue_pci_msix_setup(g->pci, container_of(g->q[i].vq, QVirtQueuePCI, vq), &g->vm->alloc, 1 + i);
-    }
-    qvirtio_set_driver_ok(g->dev);
+    gpu_init_msix(g, event_idx ? UINT64_MAX : ~(1ull << VIRTIO_RING_F_EVENT_IDX));
     /* a vhost back-end signals each queue once when it starts: allowed, unasked */
     g_usleep(100 * 1000);
     for (i = 0; i < GPU_QUEUES; i++) {

@@ -5,6 +5,7 @@
 #include "vgpu-fake.h"
 #include "vgpu-process.h"
 #include "vgpu-qmp.h"
+#include "vgpu/virtio.h"
 
 #define LOST_MS 5000
 #define BACK_MS 15000
@@ -108,7 +109,7 @@ static void every_step(Gpu *none)
         "vgpu_unrealize 0x",
         "vgpu_state running -> off",
     };
-    GpuVm *vm = vm_traced("vgpu-pci,id=gpu0,profile=quarter", "vgpu_*");
+    GpuVm *vm = vm_traced("vgpu-pci,id=gpu0,profile=quarter,x-revive=off", "vgpu_*");
     Gpu *g = gpu_find(vm, "gpu0", 0);
     g_autoptr(GArray) renderers = process_renderers(vm->name);
     struct virtio_gpu_update_cursor cursor = {
@@ -133,6 +134,31 @@ static void every_step(Gpu *none)
     qtest_qmp_device_del_send(vm->qts, "gpu1");
     qtest_qmp_assert_success(vm->qts, "{ 'execute': 'system_reset' }");
     qtest_qmp_eventwait(vm->qts, "DEVICE_DELETED");
+    gpu_free(g);
+    vm_stop(vm);
+    expect_in_order(steps, G_N_ELEMENTS(steps));
+}
+
+/* What only a driver of ours has of it. */
+static void of_our_driver(Gpu *none)
+{
+    static const char *const steps[] = {
+        "vgpu_stats page of a renderer 1",  "vgpu_realized device features 0x",
+        "vgpu_rings_start queues 3",        "vgpu_lose cause ",
+        "vgpu_stats page of a renderer 0",  "vgpu_state running -> lost",
+        "vgpu_lost_tell the guest is told", "vgpu_reset generation ",
+        "vgpu_stats page of a renderer 1",  "vgpu_state starting -> running",
+    };
+    GpuVm *vm = vm_traced("vgpu-pci,id=gpu0,profile=quarter", "vgpu_*");
+    Gpu *g = gpu_find(vm, "gpu0", 0);
+    g_autoptr(GArray) renderers = process_renderers(vm->name);
+
+    g->extension = 1ull << VGPU_F_SUBMIT_QUEUES | 1ull << VGPU_F_LOSS;
+    gpu_init(g, UINT64_MAX);
+    process_signal(renderers, SIGKILL);
+    wait_for("\nvgpu_lost_tell ");
+    gpu_reset(g);
+    qmp_wait_state(g, "running", BACK_MS);
     gpu_free(g);
     vm_stop(vm);
     expect_in_order(steps, G_N_ELEMENTS(steps));
@@ -205,6 +231,7 @@ static void last_words_at_start(Gpu *none)
 #define OURS CASE_OURS | CASE_RAW
 
 const GpuCase cases_trace[] = { { "trace/every-step", every_step, OURS },
+                                { "trace/of-our-driver", of_our_driver, OURS },
                                 { "trace/last-words", last_words, OURS },
                                 { "trace/last-words-at-start", last_words_at_start, OURS },
                                 { NULL } };

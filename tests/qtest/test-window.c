@@ -674,7 +674,7 @@ const GpuCase cases_window[] = {
     { "window/reset-with-maps", reset_with_maps, CASE_NULL },
     { "window/reset-while-mapping", reset_while_mapping, CASE_NULL },
     { "window/stop-and-cont", stop_and_cont, CASE_NULL },
-    { "window/renderer-killed", renderer_killed, CASE_NULL | CASE_NO_EPILOGUE },
+    { "window/renderer-killed", renderer_killed, CASE_NULL | CASE_NO_EPILOGUE, "x-revive=off" },
     { "window/two-devices", two_devices, NULL_RAW },
     { "window/unplug-with-maps", unplug_with_maps, NULL_RAW },
     { "window/nothing-leaks", nothing_leaks, CASE_NULL },

@@ -27,7 +27,8 @@ typedef struct GpuCase {
 extern const GpuCase cases_negotiation[], cases_config[], cases_2d[], cases_2d_invalid[], cases_cursor[],
     cases_3d[], cases_3d_invalid[], cases_blob[], cases_chains[], cases_sizes[], cases_fences[],
     cases_interrupts[], cases_console[], cases_lifecycle[], cases_hotplug[], cases_startup[], cases_memory[],
-    cases_quota[], cases_control[], cases_trace[], cases_window[], cases_hostile[], cases_running[];
+    cases_quota[], cases_control[], cases_trace[], cases_window[], cases_hostile[], cases_running[],
+    cases_stats[], cases_loss[], cases_submit[], cases_revive[], cases_migrate[], cases_migrate_no[];
 
 bool current_target_is_ours(void);
 const char *current_driver(void); /* for -device */

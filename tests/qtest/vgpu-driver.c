@@ -11,6 +11,7 @@
 #include "qemu/osdep.h"
 #include "vgpu-driver.h"
 #include "vgpu-cases.h"
+#include "vgpu/virtio.h"
 #include "libqos/malloc-pc.h"
 #include "libqos/pci-pc.h"
 #include "libqos/virtio-pci-modern.h"
@@ -125,7 +126,7 @@ static void gpu_drop_queues(Gpu *g)
 {
     unsigned i;
 
-    for (i = 0; i < GPU_QUEUES; i++) {
+    for (i = 0; i < GPU_QUEUES_MAX; i++) {
         GpuQueue *q = &g->q[i];
 
         if (q->vq) {
@@ -164,23 +165,50 @@ void gpu_reset(Gpu *g)
     gpu_drop_queues(g);
 }
 
-void gpu_init(Gpu *g, uint64_t wanted)
+uint64_t gpu_choose_features(Gpu *g, uint64_t wanted)
+{
+    return g->offered & ((wanted & ~GPU_EXTENSION) | g->extension | (1ull << VIRTIO_F_VERSION_1));
+}
+
+static void start(Gpu *g, uint64_t wanted, bool msix)
 {
     unsigned i;
 
     gpu_reset(g);
+    if (msix) {
+        qpci_msix_enable(g->pci->pdev);
+        qvirtio_pci_set_msix_configuration_vector(g->pci, &g->vm->alloc, 0);
+    }
     qvirtio_set_acknowledge(g->dev);
     qvirtio_set_driver(g->dev);
     g->offered = qvirtio_get_features(g->dev);
-    g->features = g->offered & (wanted | (1ull << VIRTIO_F_VERSION_1));
+    g->features = gpu_choose_features(g, wanted);
     qvirtio_set_features(g->dev, g->features);
-    for (i = 0; i < GPU_QUEUES; i++) {
+    g->queues = GPU_QUEUES;
+    if (gpu_has(g, VGPU_F_SUBMIT_QUEUES)) {
+        g->queues += qvirtio_config_readl(g->dev, VGPU_CONFIG_OFFSET);
+        g_assert_cmpuint(g->queues, <=, GPU_QUEUES_MAX);
+    }
+    for (i = 0; i < g->queues; i++) {
         GpuQueue *q = &g->q[i];
 
         q->vq = qvirtqueue_setup(g->dev, &g->vm->alloc, i);
         q->slots = vm_alloc(g->vm, q->vq->size / 2 * GPU_SLOT_SIZE);
+        if (msix) {
+            qvirtqueue_pci_msix_setup(g->pci, container_of(q->vq, QVirtQueuePCI, vq), &g->vm->alloc, 1 + i);
+        }
     }
     qvirtio_set_driver_ok(g->dev);
+}
+
+void gpu_init(Gpu *g, uint64_t wanted)
+{
+    start(g, wanted, false);
+}
+
+void gpu_init_msix(Gpu *g, uint64_t wanted)
+{
+    start(g, wanted, true);
 }
 
 bool gpu_has(Gpu *g, unsigned feature_bit)

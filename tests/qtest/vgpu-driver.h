@@ -27,7 +27,11 @@
 
 #define GPU_CTRL       0
 #define GPU_CURSOR     1
-#define GPU_QUEUES     2
+#define GPU_QUEUES     2 /* of any virtio-gpu */
+#define GPU_SUBMIT     2 /* the first submit queue, where they were taken */
+#define GPU_QUEUES_MAX 10
+/* The bits behind VGPU_F_EXTENSION: no stock driver takes them. */
+#define GPU_EXTENSION  (0x1fffull << 51)
 #define GPU_TIMEOUT_MS 20000 /* llvmpipe on a loaded host can be slow */
 #define GPU_RAM        (256ull << 20)
 #define GPU_NO_ANSWER  0u     /* what a command that timed out returns */
@@ -58,7 +62,9 @@ typedef struct Gpu {
     QVirtioPCIDevice *pci;
     QVirtioDevice *dev;
     uint64_t offered, features; /* features: what was accepted */
-    GpuQueue q[GPU_QUEUES];
+    uint64_t extension;         /* of GPU_EXTENSION, what the next gpu_init() takes: none by default */
+    unsigned queues;            /* of q: 2, and the submit queues where they were taken */
+    GpuQueue q[GPU_QUEUES_MAX];
     uint64_t fence; /* last fence id handed out */
 } Gpu;
 
@@ -90,9 +96,13 @@ Gpu *gpu_at(GpuVm *vm, const char *id, int devfn);
 Gpu *gpu_behind(GpuVm *vm, const char *id, unsigned n);
 void gpu_free(Gpu *g);
 
-/* Reset, negotiate offered & wanted, set up both queues, DRIVER_OK. */
+/* Reset, negotiate offered & (wanted but for GPU_EXTENSION, g->extension), set up both queues, DRIVER_OK. */
 void gpu_init(Gpu *g, uint64_t wanted);
+/* The same with MSI-X: config changes are vector 0, queue n is vector 1 + n. */
+void gpu_init_msix(Gpu *g, uint64_t wanted);
 void gpu_reset(Gpu *g);
+/* What of g->offered that is. */
+uint64_t gpu_choose_features(Gpu *g, uint64_t wanted);
 bool gpu_has(Gpu *g, unsigned feature_bit); /* was it negotiated? */
 uint8_t gpu_status(Gpu *g);
 

@@ -27,7 +27,7 @@ Duel *duel_new(uint64_t features, const char *args)
 
     d->fake = fake_new((FakeOptions){ .features = features, .hostmem = 512 * MIB });
     d->log = g_build_filename(g_get_tmp_dir(), "qemu.log", NULL);
-    device = g_strdup_printf("vgpu-pci,id=gpu0,hostmem=64M,socket=%s", fake_socket(d->fake));
+    device = g_strdup_printf("vgpu-pci,id=gpu0,hostmem=64M,x-revive=off,socket=%s", fake_socket(d->fake));
     redirect = g_strdup_printf("%s 2> %s", args ?: "", d->log);
     d->vm = vm_start(device, redirect);
     fake_wait_renderer(d->fake, ++d->renderers);

@@ -17,11 +17,14 @@
 /* More of docs/interop/vhost-user.rst. */
 enum {
     VU_SET_MEM_TABLE = 5,
+    VU_SET_LOG_BASE = 6,
     VU_GET_PROTOCOL_FEATURES = 15,
     VU_GET_QUEUE_NUM = 17,
 };
+#define VU_F_LOG_ALL   (1ull << 26)
 #define VU_F_PROTOCOL  (1ull << 30)
 #define VU_F_VERSION_1 (1ull << 32)
+#define VU_P_LOG_SHMFD (1ull << 1)
 #define VU_P_REPLY_ACK (1ull << 3)
 #define VU_NEED_REPLY  0x8
 #define VU_REPLY       0x5
@@ -46,6 +49,8 @@ struct Fake {
     int channel;
     uint64_t window;
     uint32_t generation;
+    unsigned adopted;
+    int saved; /* the descriptor of the last SAVE, -1: none */
 };
 
 #define CONTROL_SIZE CMSG_SPACE(sizeof(int) * 8)
@@ -115,6 +120,7 @@ static void accept_request(Fake *f, const struct vgpu_attach_request *r)
     struct iovec iov = { &a, sizeof(a) };
     struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
     int vhost[2], channel[2], fds[VGPU_ATTACH_FD_COUNT], i;
+    unsigned number;
 
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, vhost), ==, 0);
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel), ==, 0);
@@ -123,6 +129,8 @@ static void accept_request(Fake *f, const struct vgpu_attach_request *r)
     fds[VGPU_ATTACH_FD_STATS] = sealed_memory("fake-stats", VGPU_STATS_SIZE);
     fds[VGPU_ATTACH_FD_OBJECTS] = sealed_memory("fake-objects", 4096);
     g_mutex_lock(&f->lock);
+    number = f->renderers + 1;
+    g_assert_cmpint(pwrite(fds[VGPU_ATTACH_FD_OBJECTS], &number, sizeof(number), 0), ==, sizeof(number));
     a.hostmem = f->options.hostmem;
     greet(channel[0], f->options.features);
     drop(&f->vhost_fd);
@@ -160,8 +168,8 @@ static void attach_readable(Fake *f)
     }
 }
 
-/* All of it, or the end; descriptors that come along are not wanted. */
-static bool read_full(int fd, void *buffer, size_t size)
+/* All of it, or the end; of descriptors that come along the last one is wanted, where kept says so. */
+static bool read_keep(int fd, void *buffer, size_t size, int *kept)
 {
     uint8_t *p = buffer;
 
@@ -175,7 +183,12 @@ static bool read_full(int fd, void *buffer, size_t size)
 
         for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); n > 0 && c; c = CMSG_NXTHDR(&msg, c)) {
             for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
-                close(((int *)CMSG_DATA(c))[i]);
+                if (kept) {
+                    drop(kept);
+                    *kept = ((int *)CMSG_DATA(c))[i];
+                } else {
+                    close(((int *)CMSG_DATA(c))[i]);
+                }
             }
         }
         if (n <= 0) {
@@ -185,6 +198,11 @@ static bool read_full(int fd, void *buffer, size_t size)
         size -= n;
     }
     return true;
+}
+
+static bool read_full(int fd, void *buffer, size_t size)
+{
+    return read_keep(fd, buffer, size, NULL);
 }
 
 static void note_memory(Fake *f, const uint8_t *payload)
@@ -226,11 +244,14 @@ static void vhost_readable(Fake *f)
     switch (h.request) {
     case FAKE_GET_FEATURES:
         answer = true;
-        reply.value = VU_F_PROTOCOL | VU_F_VERSION_1;
+        reply.value = VU_F_LOG_ALL | VU_F_PROTOCOL | VU_F_VERSION_1;
         break;
     case VU_GET_PROTOCOL_FEATURES:
         answer = true;
-        reply.value = VU_P_REPLY_ACK;
+        reply.value = VU_P_LOG_SHMFD | VU_P_REPLY_ACK;
+        break;
+    case VU_SET_LOG_BASE:
+        answer = true;
         break;
     case VU_GET_QUEUE_NUM:
         answer = true;
@@ -297,11 +318,12 @@ bool fake_send(Fake *f, uint32_t request, const void *payload, uint32_t size, in
 static int next_message(Fake *f, struct vgpu_channel_hdr *h, uint8_t *payload, int timeout_ms)
 {
     struct pollfd p = { f->channel, POLLIN };
+    int fd = -1;
 
     if (poll(&p, 1, timeout_ms) <= 0) {
         return 0;
     }
-    if (!read_full(f->channel, h, sizeof(*h)) || h->size > VGPU_CHANNEL_MAX_PAYLOAD ||
+    if (!read_keep(f->channel, h, sizeof(*h), &fd) || h->size > VGPU_CHANNEL_MAX_PAYLOAD ||
         !read_full(f->channel, payload, h->size)) {
         return -1;
     }
@@ -312,13 +334,37 @@ static int next_message(Fake *f, struct vgpu_channel_hdr *h, uint8_t *payload, i
     case VGPU_CHANNEL_RESET:
         f->generation = ((struct vgpu_channel_reset *)payload)->generation;
         break;
+    case VGPU_CHANNEL_ADOPT:
+        g_assert_cmpint(pread(fd, &f->adopted, sizeof(f->adopted), 0), ==, sizeof(f->adopted));
+        break;
+    case VGPU_CHANNEL_SAVE:
+        drop(&f->saved);
+        f->saved = fd;
+        fd = -1;
+        break;
     case VGPU_CHANNEL_PING:
         fake_send(f, VGPU_CHANNEL_PONG, payload, h->size, -1);
         break;
     default:
         break;
     }
+    drop(&fd);
     return 1;
+}
+
+int fake_take_fd(Fake *f)
+{
+    int fd = f->saved;
+
+    f->saved = -1;
+    return fd;
+}
+
+void fake_say_adopted(Fake *f)
+{
+    struct vgpu_channel_adopted m = { 0 };
+
+    fake_send(f, VGPU_CHANNEL_ADOPTED, &m, sizeof(m), -1);
 }
 
 void fake_cursor(Fake *f, uint32_t x, uint32_t y)
@@ -412,7 +458,7 @@ Fake *fake_new(FakeOptions options)
 
     g_assert_cmpint(g_mkdir_with_parents(dir, 0700), ==, 0);
     f->socket = g_build_filename(dir, options.socket ?: "vgpud.sock", NULL);
-    f->attach_fd = f->vhost_fd = f->next_channel = f->channel = -1;
+    f->attach_fd = f->vhost_fd = f->next_channel = f->channel = f->saved = -1;
     f->options = options;
     g_mutex_init(&f->lock);
     g_cond_init(&f->cond);
@@ -435,6 +481,7 @@ void fake_free(Fake *f)
     drop(&f->vhost_fd);
     drop(&f->next_channel);
     drop(&f->channel);
+    drop(&f->saved);
     drop(&f->quit_fd);
     g_unlink(f->socket);
     g_free(f->socket);
@@ -477,6 +524,7 @@ void fake_wait_renderer(Fake *f, unsigned n)
         f->next_channel = -1;
         f->window = 0;
         f->generation = 0;
+        f->adopted = 0;
     }
     g_mutex_unlock(&f->lock);
 }
@@ -528,6 +576,11 @@ uint64_t fake_window(Fake *f)
 uint32_t fake_generation(Fake *f)
 {
     return f->generation;
+}
+
+unsigned fake_adopted(Fake *f)
+{
+    return f->adopted;
 }
 
 uint64_t fake_memory(Fake *f, uint64_t *end)

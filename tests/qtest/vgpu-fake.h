@@ -62,6 +62,14 @@ bool fake_hung_up(Fake *f, int timeout_ms);
 /* Of what was received. */
 uint64_t fake_window(Fake *f);
 uint32_t fake_generation(Fake *f);
+/*
+ * The object table that QEMU handed over by ADOPT: by which of our renderers it was, from
+ * 1; 0: none was handed over.
+ */
+unsigned fake_adopted(Fake *f);
+void fake_say_adopted(Fake *f);
+/* The descriptor of the SAVE received last: the caller's. */
+int fake_take_fd(Fake *f);
 /* Guest memory that vhost-user was told of last: bytes, and the highest address. */
 uint64_t fake_memory(Fake *f, uint64_t *end);
 

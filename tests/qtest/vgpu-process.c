@@ -199,6 +199,37 @@ void process_assert_same(const char *vm_name, GArray *before)
     }
 }
 
+/* Of what it has open, the highest number. */
+static unsigned highest_descriptor(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/fd", (int)pid);
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    unsigned highest = 0;
+    const char *name;
+
+    while ((name = g_dir_read_name(dir))) {
+        highest = MAX(highest, (unsigned)atoi(name));
+    }
+    return highest;
+}
+
+void process_starve(pid_t pid, struct rlimit *was)
+{
+    struct rlimit none;
+
+    g_assert_cmpint(prlimit(pid, RLIMIT_NOFILE, NULL, was), ==, 0);
+    none = *was;
+    none.rlim_cur = highest_descriptor(pid) + 1;
+    for (int fd = 0; fd < (int)none.rlim_cur; fd++) { /* gaps are descriptors, too */
+        g_autofree char *path = g_strdup_printf("/proc/%d/fd/%d", (int)pid, fd);
+
+        if (!g_file_test(path, G_FILE_TEST_IS_SYMLINK)) {
+            none.rlim_cur = fd;
+        }
+    }
+    g_assert_cmpint(prlimit(pid, RLIMIT_NOFILE, &none, NULL), ==, 0);
+}
+
 void process_kill_orphans(void)
 {
     bool again = true;

@@ -3,6 +3,8 @@
 #ifndef VGPU_PROCESS_H
 #define VGPU_PROCESS_H
 
+#include <sys/resource.h>
+
 /* pids (pid_t) of the vgpu-renderers started with --vm-name=VM_NAME */
 GArray *process_renderers(const char *vm_name);
 /* pids (pid_t) of programs called name whose environment has our runtime folder */
@@ -16,6 +18,9 @@ uint64_t process_rss_kib(GArray *pids);
 
 /* Fails the test when the renderers are not those of before: one had died. */
 void process_assert_same(const char *vm_name, GArray *before);
+
+/* From now on it can open nothing more; *was is the limit that it had, for prlimit(). */
+void process_starve(pid_t pid, struct rlimit *was);
 
 /* Kills all descendants of this process and reaps them. */
 void process_kill_orphans(void);

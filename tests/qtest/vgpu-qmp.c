@@ -145,3 +145,19 @@ uint32_t *qmp_screendump(Gpu *g, unsigned head, unsigned *width, unsigned *heigh
     }
     return pixels;
 }
+
+#define ACPI_PCIHP 0x0cc0 /* q35: 4 down, 8 eject, 0x10 bus select */
+
+void vm_unplug(GpuVm *vm, const char *id)
+{
+    unsigned bsel;
+
+    qtest_qmp_device_del_send(vm->qts, id);
+    for (bsel = 0; bsel < 4; bsel++) {
+        qtest_outl(vm->qts, ACPI_PCIHP + 0x10, bsel);
+        if (qtest_inl(vm->qts, ACPI_PCIHP + 4) & 1) {
+            qtest_outl(vm->qts, ACPI_PCIHP + 8, 1);
+        }
+    }
+    qtest_qmp_eventwait(vm->qts, "DEVICE_DELETED");
+}

@@ -37,6 +37,9 @@ char *qmp_state(Gpu *g);
 uint64_t qmp_memory(Gpu *g, const char *property);
 void qmp_wait_state(Gpu *g, const char *state, int timeout_ms);
 
+/* device_del, and the guest's ACPI code ejects. */
+void vm_unplug(GpuVm *vm, const char *id);
+
 /* screendump of one head; pixels as 0xRRGGBB, to be freed. */
 uint32_t *qmp_screendump(Gpu *g, unsigned head, unsigned *width, unsigned *height);
 

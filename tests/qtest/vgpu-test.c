@@ -38,10 +38,11 @@ static const Target targets[] = {
 };
 
 static const GpuCase *const groups[] = {
-    cases_negotiation, cases_config,  cases_2d,     cases_2d_invalid, cases_cursor,    cases_fences,
-    cases_interrupts,  cases_console, cases_chains, cases_sizes,      cases_blob,      cases_3d,
-    cases_3d_invalid,  cases_memory,  cases_quota,  cases_startup,    cases_lifecycle, cases_hotplug,
-    cases_control,     cases_trace,   cases_window, cases_hostile,    cases_running,
+    cases_negotiation, cases_config,  cases_2d,     cases_2d_invalid, cases_cursor,     cases_fences,
+    cases_interrupts,  cases_console, cases_chains, cases_sizes,      cases_blob,       cases_3d,
+    cases_3d_invalid,  cases_memory,  cases_quota,  cases_startup,    cases_lifecycle,  cases_hotplug,
+    cases_control,     cases_trace,   cases_window, cases_hostile,    cases_running,    cases_stats,
+    cases_loss,        cases_submit,  cases_revive, cases_migrate,    cases_migrate_no,
 };
 
 static const Target *target;

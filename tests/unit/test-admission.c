@@ -346,6 +346,26 @@ static void test_find_gpus(void)
     g_assert_cmpint(system(remove), ==, 0);
 }
 
+/* Only where no memory that the VM may have is too large for it. */
+static void test_udmabuf(void)
+{
+    g_autofree char *root = g_dir_make_tmp("vgpu-gpu-XXXXXX", NULL);
+    g_autofree char *dev = g_build_filename(root, "dev", NULL), *sys = g_build_filename(root, "sys", NULL);
+    g_autofree char *remove = g_strdup_printf("rm -rf '%s'", root), *found = NULL;
+
+    g_assert_null(gpu_udmabuf(dev, sys, GIB));
+    write_file(root, "sys/module/udmabuf/parameters/size_limit_mb", "1024\n");
+    g_assert_null(gpu_udmabuf(dev, sys, GIB));
+    write_file(root, "dev/udmabuf", "");
+    found = gpu_udmabuf(dev, sys, GIB);
+    g_assert_nonnull(found);
+    g_assert_true(g_str_has_suffix(found, "/dev/udmabuf"));
+    g_assert_null(gpu_udmabuf(dev, sys, GIB + 1));
+    write_file(root, "sys/module/udmabuf/parameters/size_limit_mb", "-1\n");
+    g_assert_null(gpu_udmabuf(dev, sys, GIB));
+    g_assert_cmpint(system(remove), ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -361,5 +381,6 @@ int main(int argc, char **argv)
     g_test_add_func("/admission/exclusive-policy", test_exclusive_policy);
     g_test_add_func("/admission/long-sentence", test_long_sentence);
     g_test_add_func("/gpu/find", test_find_gpus);
+    g_test_add_func("/gpu/udmabuf", test_udmabuf);
     return g_test_run();
 }

@@ -33,7 +33,8 @@ static void set_up(Fixture *f, gconstpointer unused)
     static const char text[] =
         "[cad]\nmemory=2G\nshare=40%\npriority=high\nquantum=4ms\nframe-rate-limit=60\n"
         "hang-timeout=3s\nmax-contexts=9\napis=gl\nmax-resolution=1920x1080\n"
-        "[alone]\nmemory=25%\nisolation=exclusive\n[twocpus]\nmemory=1G\ncpus=2\n";
+        "[alone]\nmemory=25%\nisolation=exclusive\n[twocpus]\nmemory=1G\ncpus=2\n"
+        "[strict]\nmemory=1G\ncpus=2\nisolation=strict\n";
     g_autoptr(Ini) ini = ini_parse("p.conf", text, strlen(text), NULL);
 
     f->dir = g_dir_make_tmp("vgpu-control-XXXXXX", NULL);
@@ -180,7 +181,7 @@ static void test_all_or_none(Fixture *f, gconstpointer unused)
         "(a: 2048, win10: 4096)");
     ASSERT_REFUSES(f, vm, "share=50 profile=nope",
                    "there is no profile 'nope'; profiles are: full, half, quarter, eighth, sixteenth, cad, "
-                   "alone, twocpus");
+                   "alone, twocpus, strict");
     ASSERT_REFUSES(
         f, vm, "profile=full",
         "VM a would have 8192 MiB of GPU memory instead of 2048; 2048 of 8192 MiB are free on gpu0 "
@@ -498,6 +499,22 @@ static void test_lease(Fixture *f, gconstpointer unused)
     g_assert_cmpuint(s.params.width, ==, 8);
 }
 
+/* All of a GPU while it works there, however few CPUs it uses of it. */
+static void test_strict(Fixture *f, gconstpointer unused)
+{
+    Vm *vm = add_vm(f, "a", "strict");
+    LeaseSettings s;
+    Gpu software = { .name = (char *)"software0", .memory = 8 * GIB };
+
+    vm->cpus = 2;
+    settings_for_lease(vm, &software, 8, &s);
+    g_assert_cmpuint(s.params.width, ==, 8);
+    g_assert_null(apply(f, vm, "profile=twocpus"));
+    vm->cpus = 2;
+    settings_for_lease(vm, &software, 8, &s);
+    g_assert_cmpuint(s.params.width, ==, 2);
+}
+
 /* On a software GPU a larger share needs more CPUs, unless the profile says how many. */
 static void test_cpus_follow_share(Fixture *f, gconstpointer unused)
 {
@@ -535,6 +552,7 @@ int main(int argc, char **argv)
     ADD("damaged-policy", test_damaged_policy);
     ADD("stop-and-allow", test_stop_and_allow);
     ADD("lease", test_lease);
+    ADD("strict", test_strict);
     ADD("cpus-follow-share", test_cpus_follow_share);
     return g_test_run();
 }

@@ -5,6 +5,7 @@
 #include "vgpud/lease_meter.h"
 
 #define MS 1000000ull
+#define US 1000ull
 
 /* From a while after boot. */
 static LeaseSample first(void)
@@ -104,17 +105,110 @@ static void test_late_cpu_is_charged_once(void)
     s.cpu += 300 * MS;
     s.now += 500 * MS;
     g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 300 * MS);
-    /* and having held it for nothing is worth nothing when all is known */
+    /* and having held it for nothing is worth nothing when all is known, but for what is excused */
     s.cpu_late = true;
     s.now += 500 * MS;
     s.held = 500 * MS;
-    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 500 * MS);
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 250 * MS);
     s.cpu_late = false;
     s.held = 0;
     g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 0);
     s.cpu += 100 * MS;
     s.now += 500 * MS;
     g_assert_cmpuint(lease_meter_charge(&m, &s), >=, 80 * MS);
+}
+
+/* What others had of its turns comes off the next ones; no more than was charged for it, and no CPU time. */
+static void test_taken(void)
+{
+    static const struct {
+        uint64_t cpu, taken, charged; /* of each turn of 10 ms: ms, ms, us */
+    } cases[] = {
+        { 3, 7, 3000 },  { 3, 3, 4000 }, { 3, 0, 7000 },     { 3, 100, 3000 },
+        { 0, 0, 10000 }, { 0, 10, 0 },   { 12, 100, 12000 },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        LeaseSample s = first();
+        LeaseMeter m;
+        uint64_t sum = 0;
+
+        s.cpu_counts = true;
+        m = start(&s);
+        for (unsigned turn = 0; turn < 100; turn++) {
+            s.now += 10 * MS;
+            s.held = 10 * MS;
+            s.cpu += cases[i].cpu * MS;
+            sum += lease_meter_charge(&m, &s);
+            lease_meter_taken(&m, cases[i].taken * MS);
+        }
+        g_test_message("%u ms", (unsigned)(sum / MS));
+        g_assert_cmpuint(sum, >=, 100 * cases[i].charged * US);
+        g_assert_cmpuint(sum, <=, 100 * cases[i].charged * US + 10 * MS);
+    }
+}
+
+/* Who keeps half of its CPUs at work is charged for that, who does nothing for all that it held. */
+static void test_excused(void)
+{
+    static const struct {
+        uint64_t cpu, charged; /* of each turn of 12 ms, ms */
+    } cases[] = { { 0, 12 }, { 2, 10 }, { 5, 7 }, { 6, 6 }, { 10, 10 }, { 12, 12 } };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        LeaseSample s = first();
+        LeaseMeter m;
+        uint64_t sum = 0;
+
+        s.cpu_counts = true;
+        m = start(&s);
+        for (unsigned turn = 0; turn < 1000; turn++) {
+            s.now += 12 * MS;
+            s.held = 12 * MS;
+            s.cpu += cases[i].cpu * MS;
+            sum += lease_meter_charge(&m, &s);
+        }
+        g_assert_cmpuint(sum, ==, 1000 * cases[i].charged * MS);
+    }
+}
+
+/* Two do the same work, and the threads of one wait for each other longer. */
+static void test_excused_alike(void)
+{
+    uint64_t charged[2] = { 0 };
+
+    for (unsigned vm = 0; vm < 2; vm++) {
+        LeaseSample s = first();
+        GRand *r = g_rand_new_with_seed(vm);
+        LeaseMeter m;
+
+        s.cpu_counts = true;
+        m = start(&s);
+        for (unsigned turn = 0; turn < 250; turn++) {
+            s.now += 4 * MS;
+            s.held = (1900 + 200 * vm + (uint64_t)g_rand_int_range(r, 0, 200)) * US;
+            s.cpu += 1700 * US;
+            charged[vm] += lease_meter_charge(&m, &s);
+        }
+        g_rand_free(r);
+    }
+    g_assert_cmpuint(charged[0], >=, 425 * MS);
+    g_assert_cmpuint(charged[1], >=, 425 * MS);
+    g_assert_cmpuint(charged[0] + charged[1], <=, 852 * MS);
+}
+
+/* Where CPU time is not what counts nobody takes anything. */
+static void test_taken_on_hardware(void)
+{
+    LeaseSample s = first();
+    LeaseMeter m = start(&s);
+
+    s.now += 10 * MS;
+    s.held = 10 * MS;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 10 * MS);
+    lease_meter_taken(&m, 10 * MS);
+    s.now += 10 * MS;
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 10 * MS);
 }
 
 /* Next to nothing is gained by having been charged too much before. */
@@ -134,14 +228,14 @@ static void test_credit_is_bounded(void)
         s.held = 2 * MS;
         sum += lease_meter_charge(&m, &s);
     }
-    g_assert_cmpuint(sum, ==, 100 * MS); /* time held has no credit at all */
+    g_assert_cmpuint(sum, >=, 75 * MS); /* time held has no credit but what that CPU time excuses */
     for (unsigned i = 0; i < 50; i++) {
         s.now += 2 * MS;
         s.held = 0;
         s.cpu += 2 * MS;
         sum += lease_meter_charge(&m, &s);
     }
-    g_assert_cmpuint(sum, >=, 180 * MS);
+    g_assert_cmpuint(sum, >=, 155 * MS);
 }
 
 /* Claims that go back or jump charge no more than the time that passed. */
@@ -209,7 +303,7 @@ static void test_width(void)
     s.held = 1000 * MS;
     s.cpu = 900 * MS;
     s.claim = 1000 * MS;
-    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 250 * MS);
+    g_assert_cmpuint(lease_meter_charge(&m, &s), ==, 225 * MS);
     /* with more threads than it was granted, and no lease */
     s.now += 1000 * MS;
     s.held = 0;
@@ -287,6 +381,10 @@ int main(int argc, char **argv)
     g_test_add_func("/lease-meter/width", test_width);
     g_test_add_func("/lease-meter/software", test_software);
     g_test_add_func("/lease-meter/hardware", test_hardware);
+    g_test_add_func("/lease-meter/excused", test_excused);
+    g_test_add_func("/lease-meter/excused-alike", test_excused_alike);
+    g_test_add_func("/lease-meter/taken", test_taken);
+    g_test_add_func("/lease-meter/taken-on-hardware", test_taken_on_hardware);
     g_test_add_func("/lease-meter/driver", test_driver);
     return g_test_run();
 }

@@ -15,6 +15,9 @@ static void test_none_to_be_had(void)
     g_assert_false(lease_over(l, ticket));
     lease_progress(l, 1);
     lease_queue_depth(l, 1);
+    lease_enough(l);
+    lease_want(l);
+    g_assert_cmpuint(lease_left(l, ticket), ==, UINT64_MAX);
     lease_leave(l, ticket, 0);
     g_assert_cmpint(lease_wake_fd(l), ==, -1);
     lease_woken(l);
@@ -155,6 +158,66 @@ static void test_yield(void)
     g_assert_true(lease_over(h.l, third));
     lease_leave(h.l, third, 0);
     g_assert_cmphex(state(&h), ==, 0);
+    host_close(&h);
+}
+
+/* Who has enough of a slice has none of it left, and the next one whole. */
+static void test_enough(void)
+{
+    Host h;
+    uint32_t first, second;
+
+    host_open(&h);
+    first = hold(&h);
+    g_assert_cmpuint(lease_left(h.l, first), ==, UINT64_MAX);
+    ask_back(&h, now_ns() + 3600 * 1000 * MS);
+    g_assert_cmpuint(lease_left(h.l, first), >, 1800 * 1000 * MS);
+    g_assert_cmpuint(lease_left(h.l, first), <=, 3600 * 1000 * MS);
+    lease_enough(h.l);
+    g_assert_cmpuint(lease_left(h.l, first), ==, 0);
+    g_assert_true(lease_over(h.l, first));
+    g_assert_cmpint(lease_try(h.l, &second), ==, LEASE_WAITING);
+    g_assert_cmphex(state(&h), ==, GRANTED | YIELD | WANTED | 1);
+    lease_leave(h.l, first, 0);
+    g_assert_cmphex(state(&h), ==, WANTED);
+    g_assert_cmpuint(calls(&h), ==, 1);
+    h.page->end_ns = now_ns() + 3600 * 1000 * MS;
+    g_assert_true(swap(&h, WANTED, GRANTED | YIELD));
+    g_assert_cmpint(lease_try(h.l, &second), ==, LEASE_HELD);
+    g_assert_cmpuint(lease_left(h.l, second), >, 0);
+    /* and where nobody waits any more there is no end */
+    lease_enough(h.l);
+    g_assert_true(swap(&h, GRANTED | YIELD | 1, GRANTED | 1));
+    g_assert_cmpuint(lease_left(h.l, second), ==, UINT64_MAX);
+    lease_leave(h.l, second, 0);
+    host_close(&h);
+}
+
+/* vgpud hears of the end of a turn and of the wish for another one at once. */
+static void test_want(void)
+{
+    Host h;
+    uint32_t ticket;
+
+    host_open(&h);
+    lease_want(h.l);
+    g_assert_cmphex(state(&h), ==, 0); /* there is no turn */
+    ticket = hold(&h);
+    lease_want(h.l);
+    g_assert_cmphex(state(&h), ==, GRANTED | 1); /* nor does it end */
+    ask_back(&h, 0);
+    lease_want(h.l);
+    g_assert_cmphex(state(&h), ==, GRANTED | YIELD | WANTED | 1);
+    g_assert_cmpuint(calls(&h), ==, 0);
+    lease_leave(h.l, ticket, 0);
+    g_assert_cmphex(state(&h), ==, WANTED);
+    g_assert_cmpuint(calls(&h), ==, 1);
+    acknowledge(&h);
+    g_assert_cmpint(lease_try(h.l, &ticket), ==, LEASE_WAITING);
+    g_assert_cmpuint(calls(&h), ==, 0);
+    grant(&h);
+    g_assert_cmpint(lease_try(h.l, &ticket), ==, LEASE_HELD);
+    lease_leave(h.l, ticket, 0);
     host_close(&h);
 }
 
@@ -328,6 +391,18 @@ static void test_gone_while_waiting(void)
     host_close(&h);
 }
 
+/* vgpud is told to look, and nothing else happens. */
+static void test_look(void)
+{
+    Host h;
+
+    host_open(&h);
+    lease_look(h.l);
+    g_assert_cmpuint(calls(&h), ==, 1);
+    g_assert_cmphex(state(&h), ==, 0);
+    host_close(&h);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -335,8 +410,11 @@ int main(int argc, char **argv)
     g_test_add_func("/lease/not-a-page", test_not_a_page);
     g_test_add_func("/lease/granted", test_granted);
     g_test_add_func("/lease/settings", test_settings);
+    g_test_add_func("/lease/look", test_look);
     g_test_add_func("/lease/taken-back-idle", test_taken_back_idle);
     g_test_add_func("/lease/yield", test_yield);
+    g_test_add_func("/lease/enough", test_enough);
+    g_test_add_func("/lease/want", test_want);
     g_test_add_func("/lease/slice-missed", test_slice_missed);
     g_test_add_func("/lease/yield-withdrawn", test_yield_withdrawn);
     g_test_add_func("/lease/revoked", test_revoked);

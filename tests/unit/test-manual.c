@@ -9,9 +9,17 @@
 #include "vgpud/config.h"
 #include "vgpud/profile.h"
 
+/* vgpu-smi's is with the guest driver. */
+static char *page_path(const char *name)
+{
+    const char *folder = g_getenv(g_str_equal(name, "vgpu-smi.1") ? "VGPU_SMI_MAN" : "VGPU_MAN");
+
+    return g_build_filename(folder, name, NULL);
+}
+
 static char *page(const char *name)
 {
-    g_autofree char *path = g_build_filename(g_getenv("VGPU_MAN"), name, NULL);
+    g_autofree char *path = page_path(name);
     char *text = NULL;
 
     g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
@@ -179,6 +187,7 @@ static void test_options(void)
 {
     expect_options("VGPUCTL", "vgpuctl.1");
     expect_options("VGPUD", "vgpud.8");
+    expect_options("VGPU_SMI", "vgpu-smi.1");
 }
 
 static void test_form(void)
@@ -189,10 +198,10 @@ static void test_form(void)
         g_test_skip("mandoc is not installed");
         return;
     }
-    for (const char *const *name =
-             (const char *const[]){ "vgpuctl.1", "vgpu-profile.5", "vgpud.conf.5", "vgpud.8", NULL };
+    for (const char *const *name = (const char *const[]){ "vgpuctl.1", "vgpu-profile.5", "vgpud.conf.5",
+                                                          "vgpud.8", "vgpu-smi.1", NULL };
          *name; name++) {
-        g_autofree char *path = g_build_filename(g_getenv("VGPU_MAN"), *name, NULL), *out = NULL;
+        g_autofree char *path = page_path(*name), *out = NULL;
         const char *argv[] = { mandoc, "-T", "lint", "-W", "warning", path, NULL };
 
         g_assert_true(

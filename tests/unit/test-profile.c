@@ -103,6 +103,17 @@ static void test_all_keys(void)
     g_assert_cmpuint(profile_cpus(p, 8 * GIB, true, 2), ==, 2);
 }
 
+static void test_isolation(void)
+{
+    g_autoptr(ProfileSet) set = profile_set_new();
+    g_autoptr(Ini) ini = parse("[a]\nmemory=1G\nisolation=strict\n[b]\nmemory=1G\nisolation=shared\n");
+
+    g_assert_true(profile_set_add(set, ini, NULL));
+    g_assert_true(profile_set_find(set, "a")->strict);
+    g_assert_false(profile_set_find(set, "a")->exclusive);
+    g_assert_false(profile_set_find(set, "b")->strict);
+}
+
 /* A share that was not written follows from the memory. */
 static void test_share_follows_memory(void)
 {
@@ -317,6 +328,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/profile/built-in", test_builtin);
     g_test_add_func("/profile/all-keys", test_all_keys);
+    g_test_add_func("/profile/isolation", test_isolation);
     g_test_add_func("/profile/share-follows-memory", test_share_follows_memory);
     g_test_add_func("/profile/errors-name-file-and-line", test_errors);
     g_test_add_func("/profile/long-name", test_long_name);

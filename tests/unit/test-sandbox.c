@@ -93,6 +93,7 @@ static G_NORETURN void inside(bool boxed)
     say("sees other processes", access("/proc/1/status", F_OK) == 0 && access("/proc/2/status", F_OK) == 0);
     say("opens /dev/null", can_open("/dev/null", O_RDWR));
     say("reads /dev/urandom", can_open("/dev/urandom", O_RDONLY));
+    say("opens udmabuf", can_open("/dev/zero", O_RDWR)); /* that plays its part */
     say("finds libraries", access("/etc/ld.so.cache", R_OK) == 0);
     say("finds itself", access("/proc/self/maps", R_OK) == 0);
     say("has a Vulkan layer", access(SANDBOX_LAYER, R_OK) == 0);
@@ -126,6 +127,8 @@ static G_NORETURN void inside(bool boxed)
     fd = memfd_create("x", MFD_CLOEXEC);
     say("shares a longer file", ftruncate(fd, FILE_MOST + 1) == 0 || ftruncate(fd, FILE_MOST) < 0);
     close(fd);
+    say("may run before others", getrlimit(RLIMIT_RTPRIO, &file) < 0 || file.rlim_max != 0 ||
+                                     getrlimit(RLIMIT_NICE, &file) < 0 || file.rlim_max != 0);
     say("dies of SIGPIPE", signal(SIGPIPE, SIG_IGN) != SIG_IGN);
     fprintf(stderr, "end\n");
     /* until QEMU's end is closed; _exit: a leak checker could not work in the box */
@@ -163,6 +166,7 @@ static void remove_layer(const char *layer)
 static LaunchSpec spec_for(bool sandbox)
 {
     return (LaunchSpec){
+        .record = -1,
         .renderer = self,
         .kind = "null",
         .vm_name = "vm",
@@ -264,6 +268,7 @@ static void test_box(void)
         { "writes to /tmp", true },
         { "opens /dev/null", true },
         { "reads /dev/urandom", true },
+        { "opens udmabuf", true },
         { "finds libraries", true },
         { "finds itself", true },
         { "has a Vulkan layer", true },
@@ -284,6 +289,7 @@ static void test_box(void)
         { "may use the shader cache", false },
         { "has files without bound", false },
         { "shares a longer file", false },
+        { "may run before others", false },
         { "dies of SIGPIPE", false },
     };
     LaunchSpec spec = spec_for(true);
@@ -299,6 +305,7 @@ static void test_box(void)
 
     spec.environment = environment;
     spec.vulkan_layer = layer;
+    spec.udmabuf = "/dev/zero";
     if (!launcher_start(&spec, &l, &error)) {
         remove_layer(layer);
         g_test_skip(error->message); /* a host that allows no namespaces */
@@ -368,6 +375,7 @@ static void test_adopt(void)
         return;
     }
     said = listen_to(&l);
+    assert_fact(said, "opens udmabuf", false); /* none was named */
     g_assert_true(process_start_time(l.pid, &start));
     g_assert_true(process_own_memory(l.pid, &own));
     g_assert_cmpuint(own, >, 0);

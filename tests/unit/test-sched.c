@@ -105,6 +105,52 @@ static void test_width_while_held(void)
     sched_free(s);
 }
 
+/* Who becomes wider leaves, although nobody waits, and is alone when it comes back. */
+static void test_wider(void)
+{
+    Sched *s = sched_new(SCHED_BEST_EFFORT, 2);
+    SchedClient *a = add(s, 0.5, SCHED_PRIORITY_NORMAL, 1), *b = add(s, 0.5, SCHED_PRIORITY_NORMAL, 1);
+    SchedParams wide = { .share_ppm = 500000, .priority = SCHED_PRIORITY_NORMAL, .width = 2 };
+
+    sched_want(s, a, 0);
+    sched_want(s, b, 0);
+    granted(s, a, 0);
+    granted(s, b, 0);
+    assert_nobody_asked(s, 0);
+    sched_set_params(s, a, &wide, 1 * MS);
+    assert_asked(s, 1 * MS, a, 2 * MS);
+    assert_nobody_asked(s, 1 * MS);
+    back(s, a, 2 * MS, 2 * MS, true);
+    assert_none(s, 2 * MS);
+    assert_asked(s, 2 * MS, b, 2 * MS);
+    back(s, b, 2 * MS, 2 * MS, false);
+    granted(s, a, 2 * MS);
+    sched_want(s, b, 3 * MS);
+    assert_none(s, 3 * MS);
+    sched_free(s);
+}
+
+/* More hold than fit, as an earlier vgpud's renderers may: so many leave that those who stay do. */
+static void test_too_many(void)
+{
+    Sched *s = sched_new(SCHED_BEST_EFFORT, 2);
+    SchedClient *a = add(s, 0.5, SCHED_PRIORITY_NORMAL, 2), *b = add(s, 0.5, SCHED_PRIORITY_NORMAL, 1), *c;
+    uint64_t end;
+
+    sched_hold(s, a, 0);
+    sched_hold(s, b, 0);
+    g_assert_true(sched_preempt(s, 5 * MS, &c, &end));
+    g_assert_true(c == a || c == b);
+    g_assert_cmpuint(end, ==, 5 * MS);
+    assert_nobody_asked(s, 5 * MS);
+    back(s, c, 5 * MS, 5 * MS, true);
+    if (c == b) { /* a stays, and is as wide as all */
+        assert_none(s, 5 * MS);
+        assert_asked(s, 5 * MS, a, 5 * MS);
+    }
+    sched_free(s);
+}
+
 static void test_equal_share(void)
 {
     Sched *s = sched_new(SCHED_EQUAL_SHARE, 1);
@@ -457,6 +503,8 @@ int main(int argc, char **argv)
     g_test_add_func("/sched/alone", test_alone);
     g_test_add_func("/sched/turns", test_turns);
     g_test_add_func("/sched/asked-at-once", test_asked_at_once);
+    g_test_add_func("/sched/wider", test_wider);
+    g_test_add_func("/sched/too-many", test_too_many);
     g_test_add_func("/sched/equal-share", test_equal_share);
     g_test_add_func("/sched/quantum", test_quantum);
     g_test_add_func("/sched/width", test_width);

@@ -60,6 +60,7 @@ static Vm *add_vm(Books *books, const char *name, unsigned n)
     vm->leased = !(n & 1);
     vm->cpus = 3;
     vm->exclusive = n & 1;
+    vm->strict = !(n & 1);
     vm->owner = 1000;
     vm->qemu_pid = 7000 + n;
     vm->qemu_start = 1ull << 49;
@@ -109,6 +110,7 @@ static void test_round_trip(Fixture *f, gconstpointer unused)
         g_assert_cmpuint(a->apis, ==, b->apis);
         g_assert_cmpuint(a->cpus, ==, b->cpus);
         g_assert_cmpint(a->exclusive, ==, b->exclusive);
+        g_assert_cmpint(a->strict, ==, b->strict);
         g_assert_cmpuint(a->slot, ==, b->slot);
         g_assert_cmpuint(a->owner, ==, b->owner);
         g_assert_cmpint(a->qemu_pid, ==, b->qemu_pid);

@@ -92,6 +92,7 @@ _vgpuctl() {
         _vgpuctl_offer "=" < <(printf '%s\n' --socket --url --token-file --ca-file)
         case $command in
         top) _vgpuctl_offer "=" < <(printf '%s\n' --interval --count --sort) ;;
+        restart) _vgpuctl_offer "" < <(printf '%s\n' --all --rolling) ;;
         doctor) _vgpuctl_offer "=" < <(printf '%s\n' --timeout) ;;
         esac
         [[ ${#COMPREPLY[@]} = 1 && ${COMPREPLY[0]} == *= ]] && compopt -o nospace
@@ -99,7 +100,7 @@ _vgpuctl() {
     fi
     case $command:$place in
     :*) _vgpuctl_names commands ;;
-    show:0 | set:0 | set-profile:0 | stop:0 | allow:0) _vgpuctl_names vms ;;
+    show:0 | set:0 | set-profile:0 | stop:0 | restart:0 | allow:0) _vgpuctl_names vms ;;
     set-profile:1) _vgpuctl_names profiles ;;
     policy:0) _vgpuctl_names gpus ;;
     policy:1) _vgpuctl_names policies ;;

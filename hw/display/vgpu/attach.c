@@ -58,10 +58,7 @@ void vgpu_attach_init(VgpuDevice *d)
 
 static void attach_drop_grant(VgpuDevice *d)
 {
-    if (d->stats) {
-        munmap((void *)d->stats, VGPU_STATS_SIZE);
-        d->stats = NULL;
-    }
+    vgpu_stats_unmap(d);
     if (d->objects_fd >= 0) {
         close(d->objects_fd);
         d->objects_fd = -1;
@@ -360,7 +357,10 @@ static int attach_receive(VgpuDevice *d, AttachPacket *p, Error **errp)
     ssize_t n;
 
     memset(p, 0, sizeof(*p));
-    n = RETRY_ON_EINTR(recvmsg(a->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+    do {
+        n = recvmsg(a->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        /* it closed with something of ours unread: told once, before what it had sent */
+    } while (n < 0 && (errno == EINTR || errno == ECONNRESET));
     if (n < 0 && errno == EAGAIN) {
         return 0;
     }
@@ -457,7 +457,8 @@ int vgpu_attach_step(VgpuDevice *d, Error **errp)
         }
     }
     if (a->fd >= 0 && !a->waiting) {
-        a->waiting = attach_request(d);
+        /* whoever was refused as it connected finds the reason where the answer is read */
+        a->waiting = attach_request(d) || (fresh && errno == EPIPE);
         if (!a->waiting) {
             attach_close(a);
             if (fresh) {
@@ -493,30 +494,12 @@ int vgpu_attach_step(VgpuDevice *d, Error **errp)
 bool vgpu_attach_take(VgpuDevice *d, Error **errp)
 {
     VgpuAttach *a = &d->attach;
-    int fd = a->fds[VGPU_ATTACH_FD_STATS];
-    int seals = fcntl(fd, F_GET_SEALS);
-    struct stat st;
-    void *page;
 
-    /* A page that its writer can cut off would be a SIGBUS for QEMU. */
-    if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 || st.st_size < VGPU_STATS_SIZE) {
-        error_setg(errp,
-                   "vgpu: vgpud sent a statistics page that is not a sealed memfd of %d"
-                   " bytes: install a vgpud and a QEMU of the same vgpu release",
-                   VGPU_STATS_SIZE);
+    if (!vgpu_stats_map(d, a->fds[VGPU_ATTACH_FD_STATS], errp)) {
         return false;
     }
-    page = mmap(NULL, VGPU_STATS_SIZE, PROT_READ, MAP_SHARED, fd, 0);
-    if (page == MAP_FAILED) {
-        error_setg_errno(errp, errno, "vgpu: cannot map the statistics page");
-        return false;
-    }
-    close(fd);
+    close(a->fds[VGPU_ATTACH_FD_STATS]);
     a->fds[VGPU_ATTACH_FD_STATS] = -1;
-    if (d->stats) {
-        munmap((void *)d->stats, VGPU_STATS_SIZE);
-    }
-    d->stats = page;
     if (d->objects_fd >= 0) {
         close(d->objects_fd);
     }
@@ -543,6 +526,8 @@ static void attach_readable(void *opaque)
         trace_vgpu_attach_event(d, p.event.event, text);
         if (p.event.event == VGPU_EVENT_RENDERER_ENDED) {
             vgpu_lose(d, VGPU_LOST_CLOSED, "%s", text[0] ? text : "it ended");
+        } else if (p.event.event == VGPU_EVENT_CHANGED) {
+            vgpu_check_profile(d);
         }
     }
 }

@@ -13,9 +13,12 @@
  * many as CHANNEL_BURST_NS lets begin (unmapping can take a while), and what the
  * socket does not take at once is kept, up to CHANNEL_OUT_MAX bytes.
  *
- * Keep-alive: a PING every CHANNEL_TICK_MS; CHANNEL_TICKS_MAX of them
- * unanswered and the renderer is lost.  Ticks are counted, not time: a QEMU that
- * was itself stopped blames nobody.
+ * Keep-alive: a PING every CHANNEL_TICK_MS.  One that is not answered is followed
+ * by others, CHANNEL_TICKS_MAX within the VM's hang timeout, and when all those
+ * are unanswered the renderer is lost.  Ticks are counted, not time: a QEMU that
+ * was itself stopped blames nobody.  The renderer's answer comes from a thread that
+ * never waits for the GPU: one that says nothing for CHANNEL_PATIENCE_MAX_MS is gone,
+ * however long its work may take; and who waits for a CPU has CHANNEL_PATIENCE_MIN_MS.
  *
  * Messages change consoles, so they are handled by the main loop's thread only,
  * and only between realize and unrealize; before, HELLO and FATAL are all there is.
@@ -35,6 +38,9 @@
 #define CHANNEL_OUT_MAX    (256 * 1024)
 #define CHANNEL_TICK_MS    2000
 #define CHANNEL_TICKS_MAX  5
+
+#define CHANNEL_PATIENCE_MIN_MS 2000
+#define CHANNEL_PATIENCE_MAX_MS (CHANNEL_TICKS_MAX * CHANNEL_TICK_MS)
 
 typedef struct ChannelRule {
     uint32_t request;
@@ -68,6 +74,15 @@ static bool channel_hello(VgpuDevice *d, const void *payload, int *fd)
     return true;
 }
 
+/* Of that page the renderer could have written any word: it is held to the bounds. */
+static int64_t channel_patience_ms(const VgpuDevice *d)
+{
+    uint64_t ns = vgpu_stats_get(&d->stats->hang_timeout_ns);
+
+    return ns ? MIN(MAX(ns / SCALE_MS, CHANNEL_PATIENCE_MIN_MS), CHANNEL_PATIENCE_MAX_MS)
+              : CHANNEL_PATIENCE_MAX_MS;
+}
+
 static bool channel_pong(VgpuDevice *d, const void *payload, int *fd)
 {
     VgpuChannel *c = &d->channel;
@@ -77,7 +92,10 @@ static bool channel_pong(VgpuDevice *d, const void *payload, int *fd)
     if (p.cookie > c->cookie) {
         return false;
     }
-    c->unanswered = 0;
+    if (c->unanswered) { /* there is time for the next */
+        c->unanswered = 0;
+        timer_mod(d->ping_timer, c->ticked + CHANNEL_TICK_MS);
+    }
     if (c->notify_after && p.cookie >= c->notify_after) {
         /* The renderer knows the new modes: now the guest may ask for them. */
         c->notify_after = 0;
@@ -90,13 +108,16 @@ static bool channel_pong(VgpuDevice *d, const void *payload, int *fd)
 static bool channel_fatal(VgpuDevice *d, const void *payload, int *fd)
 {
     const struct vgpu_channel_fatal *f = payload;
+    bool planned = f->cause == VGPU_FATAL_PLANNED;
+    const char *how = planned ? "" : "it gave up: ";
     char text[sizeof(f->message)];
 
+    d->revive.planned |= planned;
     vgpu_clean_text(text, sizeof(text), f->message, sizeof(f->message));
     if (d->losing) { /* read by vgpu_channel_last_words() */
-        snprintf(d->lost_why, sizeof(d->lost_why), "it gave up: %s", text);
+        snprintf(d->lost_why, sizeof(d->lost_why), "%s%s", how, text);
     } else {
-        vgpu_lose(d, VGPU_LOST_CLOSED, "it gave up: %s", text);
+        vgpu_lose(d, VGPU_LOST_CLOSED, "%s%s", how, text);
     }
     return true;
 }
@@ -115,6 +136,9 @@ static const ChannelRule channel_rules[] = {
     { VGPU_CHANNEL_CURSOR_UPDATE, sizeof(struct vgpu_channel_cursor_update), 0, vgpu_console_cursor_update },
     { VGPU_CHANNEL_PONG, sizeof(struct vgpu_channel_ping), 0, channel_pong },
     { VGPU_CHANNEL_FATAL, sizeof(struct vgpu_channel_fatal), 0, channel_fatal },
+    { VGPU_CHANNEL_ADOPTED, sizeof(struct vgpu_channel_adopted), 0, vgpu_revive_adopted },
+    { VGPU_CHANNEL_CONTEXTS, sizeof(struct vgpu_channel_contexts), 0, vgpu_migrate_contexts },
+    { VGPU_CHANNEL_JUDGED, sizeof(struct vgpu_channel_judged), 0, vgpu_migrate_judged },
 };
 
 static const ChannelRule *channel_rule(uint32_t request)
@@ -135,8 +159,8 @@ static void channel_drop_fd(VgpuChannel *c)
     }
 }
 
-/* Keeps the one descriptor that may come; padding in a cmsg has room for two. */
-static void channel_take_fds(VgpuChannel *c, struct cmsghdr *cm, int *flags)
+/* Keeps the one descriptor that may come; padding in a cmsg has room for two.  How many came. */
+static size_t channel_take_fds(VgpuChannel *c, struct cmsghdr *cm, int *flags)
 {
     size_t count = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
@@ -150,6 +174,19 @@ static void channel_take_fds(VgpuChannel *c, struct cmsghdr *cm, int *flags)
         } else {
             c->in_fd = fd;
         }
+    }
+    return count;
+}
+
+/* Some were left out: none has a place without one that has, unless QEMU could have none. */
+static void channel_cut(VgpuDevice *d, size_t came)
+{
+    if (came) {
+        vgpu_lose(d, VGPU_LOST_PROTOCOL, "it sent a descriptor that belongs to no message");
+    } else {
+        vgpu_lose(d, VGPU_LOST_UNKNOWN,
+                  "QEMU has no descriptor left for what it sent: raise QEMU's limit of"
+                  " open files (ulimit -n)");
     }
 }
 
@@ -174,6 +211,7 @@ static int channel_fill(VgpuDevice *d, size_t want)
             .msg_controllen = sizeof(control),
         };
         struct cmsghdr *cm;
+        size_t came = 0;
         ssize_t n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
         if (n < 0 && errno == EINTR) {
@@ -188,11 +226,11 @@ static int channel_fill(VgpuDevice *d, size_t want)
         }
         for (cm = CMSG_FIRSTHDR(&msg); cm; cm = CMSG_NXTHDR(&msg, cm)) {
             if (cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS) {
-                channel_take_fds(c, cm, &msg.msg_flags);
+                came += channel_take_fds(c, cm, &msg.msg_flags);
             }
         }
         if (msg.msg_flags & MSG_CTRUNC) {
-            vgpu_lose(d, VGPU_LOST_PROTOCOL, "it sent a descriptor that belongs to no message");
+            channel_cut(d, came);
             return -1;
         }
         c->have += n;
@@ -354,6 +392,37 @@ void vgpu_channel_send(VgpuDevice *d, uint32_t request, const void *payload, uin
     }
 }
 
+void vgpu_channel_send_fd(VgpuDevice *d, uint32_t request, const void *payload, uint32_t size, int fd)
+{
+    VgpuChannel *c = &d->channel;
+    struct vgpu_channel_hdr h = { .request = request, .size = size };
+    union {
+        struct cmsghdr hdr;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {};
+    struct iovec iov[] = { { &h, sizeof(h) }, { (void *)payload, size } };
+    struct msghdr msg = {
+        .msg_iov = iov,
+        .msg_iovlen = ARRAY_SIZE(iov),
+        .msg_control = &control,
+        .msg_controllen = sizeof(control),
+    };
+
+    control.hdr.cmsg_level = SOL_SOCKET;
+    control.hdr.cmsg_type = SCM_RIGHTS;
+    control.hdr.cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(&control.hdr), &fd, sizeof(int));
+    if (c->fd < 0 || d->losing) {
+        return;
+    }
+    trace_vgpu_channel_out(d, request, size);
+    channel_drain(d);
+    if (c->out->len ||
+        RETRY_ON_EINTR(sendmsg(c->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL)) != sizeof(h) + size) {
+        vgpu_lose(d, VGPU_LOST_DEADLINE, "it does not read its gpu channel");
+    }
+}
+
 uint64_t vgpu_channel_ping(VgpuDevice *d)
 {
     struct vgpu_channel_ping p = { .cookie = ++d->channel.cookie };
@@ -366,18 +435,22 @@ static void channel_tick(void *opaque)
 {
     VgpuDevice *d = opaque;
     VgpuChannel *c = &d->channel;
+    int64_t patience = channel_patience_ms(d);
 
     if (c->unanswered >= CHANNEL_TICKS_MAX) {
-        vgpu_lose(d, VGPU_LOST_DEADLINE, "no sign of life for %d s",
-                  CHANNEL_TICKS_MAX * CHANNEL_TICK_MS / 1000);
+        vgpu_lose(d, VGPU_LOST_DEADLINE, "no sign of life for %" PRId64 ".%" PRId64 " s", patience / 1000,
+                  patience % 1000 / 100);
         return;
     }
     if (c->unanswered) {
         trace_vgpu_channel_pong_missing(d, c->unanswered);
     }
     c->unanswered++;
+    c->ticked = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    timer_mod(d->ping_timer, c->ticked + patience / CHANNEL_TICKS_MAX);
     vgpu_channel_ping(d);
-    timer_mod(d->ping_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + CHANNEL_TICK_MS);
+    vgpu_check_profile(d);
+    vgpu_migrate_look(d);
 }
 
 void vgpu_channel_init(VgpuDevice *d)

@@ -18,12 +18,16 @@
 #include "qapi/error.h"
 #include "standard-headers/drm/drm_fourcc.h"
 #include "ui/qemu-pixman.h"
+#include "ui/vgafont.h"
 #include "qemu/main-loop.h"
 #include "vgpu.h"
 #include "trace.h"
 
 #include <linux/magic.h>
 #include <sys/vfs.h>
+
+#define FONT_WIDTH  8 /* of vgafont16 */
+#define FONT_HEIGHT 16
 
 #define ACK_MS          16
 #define LOOKED_AT_MS    250
@@ -220,6 +224,7 @@ bool vgpu_console_shm_scanout(VgpuDevice *d, const void *payload, int *fd)
     pixman_image_set_destroy_function(surface->image, mapping_release, map);
     scanout_forget(s);
     s->shown = true;
+    s->left = false;
     s->width = m.width;
     s->height = m.height;
     d->parent_obj.enable = 1;
@@ -227,11 +232,47 @@ bool vgpu_console_shm_scanout(VgpuDevice *d, const void *payload, int *fd)
     return true;
 }
 
+static void message_release(pixman_image_t *image, void *pixels)
+{
+    g_free(pixels);
+}
+
+/*
+ * A line of text in place of a picture.  QEMU has such surfaces as well, but makes them of a
+ * memfd and ends (error_abort) where the host has none to give: no descriptor is left, or
+ * no memory of that kind.  A renderer is lost just then.  Without memory for ours the old picture stays.
+ */
+static void scanout_say(VgpuScanout *s, unsigned width, unsigned height, const char *text)
+{
+    pixman_color_t black = QEMU_PIXMAN_COLOR_BLACK, grey = QEMU_PIXMAN_COLOR_GRAY;
+    unsigned length = MIN(strlen(text), width / FONT_WIDTH);
+    unsigned x = (width / FONT_WIDTH - length) / 2, y = MAX(height / FONT_HEIGHT, 1) / 2;
+    void *pixels = g_try_malloc0_n(height, width * 4);
+    DisplaySurface *surface;
+
+    if (!pixels) {
+        return;
+    }
+    surface = qemu_create_displaysurface_from(width, height, PIXMAN_x8r8g8b8, width * 4, pixels);
+    pixman_image_set_destroy_function(surface->image, message_release, pixels);
+    for (unsigned i = 0; i < length; i++) {
+        pixman_image_t *glyph = qemu_pixman_glyph_from_vgafont(FONT_HEIGHT, vgafont16, text[i]);
+
+        qemu_pixman_glyph_render(glyph, surface->image, &grey, &black, x + i, y, FONT_WIDTH, FONT_HEIGHT);
+        qemu_pixman_image_unref(glyph);
+    }
+    surface->flags |= QEMU_PLACEHOLDER_FLAG;
+    dpy_gfx_replace_surface(scanout_console(s), surface);
+    dpy_gfx_update_full(scanout_console(s));
+}
+
 static void scanout_disable(VgpuScanout *s)
 {
-    if (s->shown) {
+    if (s->shown || s->left) {
         scanout_forget(s);
-        dpy_gfx_replace_surface(scanout_console(s), NULL);
+        s->left = false;
+        scanout_say(s, qemu_console_get_width(scanout_console(s), 640),
+                    qemu_console_get_height(scanout_console(s), 480), "Display output is not active.");
     }
 }
 
@@ -433,23 +474,46 @@ void vgpu_console_fini(VgpuDevice *d)
     }
 }
 
+void vgpu_console_leave(VgpuDevice *d)
+{
+    for (int i = 0; i < d->parent_obj.conf.max_outputs; i++) {
+        VgpuScanout *s = &d->scanouts[i];
+
+        s->left |= s->shown;
+        scanout_forget(s);
+    }
+}
+
+void vgpu_console_clear(VgpuDevice *d)
+{
+    for (int i = 0; i < d->parent_obj.conf.max_outputs; i++) {
+        VgpuScanout *s = &d->scanouts[i];
+
+        if (s->left) {
+            dpy_mouse_set(scanout_console(s), 0, 0, false);
+            scanout_disable(s);
+        }
+    }
+}
+
 /* Says on the screen what happened and what helps. */
 void vgpu_console_lost(VgpuDevice *d)
 {
     VirtIOGPUBase *b = &d->parent_obj;
-    const int width = 1024, height = 768, columns = width / 8;
-    g_autofree char *text =
-        g_strdup_printf("vgpu: renderer lost (%.60s). Reset the VM to bring graphics back.", d->lost_why);
+    const unsigned width = 1024, height = 768;
+    g_autofree char *text = g_strdup_printf("vgpu: renderer lost (%.60s). %s", d->lost_why,
+                                            vgpu_revive_will(d) ? "Waiting for a new one."
+                                                                : "Reset the VM to bring graphics back.");
 
-    text[MIN(strlen(text), columns)] = 0;
     for (int i = 0; i < b->conf.max_outputs; i++) {
         VgpuScanout *s = &d->scanouts[i];
-        bool used = s->shown || (b->enabled_output_bitmask & (1 << i));
+        bool used = s->shown || s->left || (b->enabled_output_bitmask & (1 << i));
 
         scanout_forget(s);
         dpy_mouse_set(scanout_console(s), 0, 0, false);
+        s->left = used;
         if (used) {
-            dpy_gfx_replace_surface(scanout_console(s), qemu_create_placeholder_surface(width, height, text));
+            scanout_say(s, width, height, text);
         }
     }
 }

@@ -44,6 +44,7 @@
 
 /* From docs/interop/vhost-user.rst; QEMU keeps its own private to vhost-user.c. */
 #define LINK_GET_FEATURES          1
+#define LINK_SET_LOG_BASE          6
 #define LINK_GET_VRING_BASE        11
 #define LINK_GET_PROTOCOL_FEATURES 15
 #define LINK_GET_QUEUE_NUM         17
@@ -55,7 +56,7 @@
 
 #define LINK_PROTOCOL_FEATURES                                                                               \
     ((1ull << VHOST_USER_PROTOCOL_F_MQ) | (1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK) |                        \
-     (1ull << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS))
+     (1ull << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) | (1ull << VHOST_USER_PROTOCOL_F_LOG_SHMFD))
 
 #define LINK_FDS_MAX 8 /* SET_MEM_TABLE's */
 
@@ -222,6 +223,11 @@ static uint64_t link_payload(VgpuLink *l)
         return value & ~(1ull << VIRTIO_F_ACCESS_PLATFORM);
     case LINK_GET_PROTOCOL_FEATURES:
         return value & LINK_PROTOCOL_FEATURES;
+    case LINK_SET_LOG_BASE: /* an answer that nobody asks for by a flag: not 0 is no */
+        if (value) {
+            link_nonsense(l, "refused");
+        }
+        return 0;
     case LINK_GET_VRING_BASE:
     case LINK_GET_QUEUE_NUM:
     case LINK_GET_MAX_MEM_SLOTS:

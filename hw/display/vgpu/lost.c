@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Losing a renderer, and getting a new one.
+ * Losing a renderer.  What comes then is in revive.c.
  *
  * vgpu_lose() may be called from anywhere: deep inside QEMU's vhost core, from
  * a channel handler, in a vCPU thread.  It only notes the cause (the first one
@@ -8,16 +8,16 @@
  * takes the device out of service when nobody is on its stack:
  * the rings are given back to QEMU (kicks of the guest then lead nowhere), the
  * sockets close, what it had mapped in the window goes, vgpud hears of it, the
- * consoles and the log say what happened.
- * The VM runs on.
+ * log says what happened.  The VM runs on.
  *
- * vgpu_rejoin(), called at every reset of the device, asks for a new renderer:
- * a timer drives vgpu_attach_step(), then waits for HELLO; nothing blocks.  A
- * guest can reset its device as often as it likes, hence REJOIN_GAP_MS.
+ * A driver that took VGPU_F_LOSS hears of it: NEEDS_RESET in the device status,
+ * with an interrupt, as long as there is no renderer and none on its way.  It
+ * resets the device then, which brings it to vgpu_rejoin().
+ *
  * A renderer that closes its sockets may have left last words on the gpu channel,
  * which count more than the end itself: vgpu_lost_why() looks for them.
  * Often the reset itself finds the renderer gone, as it has to stop the rings:
- * the bottom half is still to come then, and goes on with the rejoin.
+ * the bottom half is still to come then, and goes on with vgpu_rejoin().
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
@@ -26,9 +26,6 @@
 #include "qemu/main-loop.h"
 #include "vgpu.h"
 #include "trace.h"
-
-#define REJOIN_STEP_MS 20
-#define REJOIN_GAP_MS  1000
 
 void vgpu_clean_text(char *dst, size_t dst_size, const char *src, size_t src_size)
 {
@@ -76,11 +73,54 @@ const char *vgpu_lost_why(VgpuDevice *d)
     return d->lost_why;
 }
 
-static void lost_drop_renderer(VgpuDevice *d)
+bool vgpu_guest_knows_loss(VgpuDevice *d)
+{
+    return virtio_vdev_has_feature(VIRTIO_DEVICE(d), VGPU_F_LOSS);
+}
+
+static void lost_tell(void *opaque)
+{
+    VgpuDevice *d = opaque;
+    VirtIODevice *vdev = VIRTIO_DEVICE(d);
+
+    if (d->state == VGPU_STATE_LOST && vgpu_guest_knows_loss(d) &&
+        (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK) && !(vdev->status & VIRTIO_CONFIG_S_NEEDS_RESET)) {
+        trace_vgpu_lost_tell(d);
+        vdev->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+        virtio_notify_config(vdev);
+    }
+    object_unref(OBJECT(d));
+}
+
+/* From inside virtio_set_status() too, which stores the guest's own status when we are through. */
+void vgpu_lost_tell_guest(VgpuDevice *d)
+{
+    if (d->state == VGPU_STATE_LOST && vgpu_guest_knows_loss(d)) {
+        object_ref(OBJECT(d));
+        aio_bh_schedule_oneshot(qemu_get_aio_context(), lost_tell, d);
+    }
+}
+
+static const char *lost_outlook(VgpuDevice *d)
+{
+    if (d->reset_while_losing) {
+        return "it was just reset and asks for a new one";
+    }
+    if (vgpu_guest_knows_loss(d)) {
+        return "its driver is told, and resets it";
+    }
+    return vgpu_revive_will(d) ? "a new one is to take over"
+                               : "the VM runs on without graphics until it is reset";
+}
+
+void vgpu_lost_drop_renderer(VgpuDevice *d)
 {
     vgpu_rings_fini(d);
+    vgpu_rings_rewind(d);
     vgpu_channel_close(d);
     vgpu_window_revoke(d);
+    vgpu_stats_unmap(d);
+    vgpu_migrate_lost(d);
     d->losing = false;
     qemu_bh_cancel(d->lost_bh);
 }
@@ -94,134 +134,25 @@ static void lost_bh(void *opaque)
         return;
     }
     trace_vgpu_lost(d, vgpu_lost_why(d));
-    lost_drop_renderer(d);
+    vgpu_revive_keep(d);
+    vgpu_lost_drop_renderer(d);
     vgpu_set_state(d, VGPU_STATE_LOST);
     vgpu_attach_send_lost(d, cause);
-    vgpu_console_lost(d);
+    vgpu_console_leave(d);
     warn_report("vgpu: %s of VM '%s' lost its renderer (%s): %s", d->device_name, d->vm_name, d->lost_why,
-                d->reset_while_losing ? "it was just reset and asks for a new one"
-                                      : "the VM runs on without graphics until it is reset");
+                lost_outlook(d));
     if (d->reset_while_losing) {
         vgpu_rejoin(d);
+    } else {
+        vgpu_revive_soon(d);
     }
-}
-
-/* ---- a new renderer ------------------------------------------------------- */
-
-static void rejoin_again(VgpuDevice *d)
-{
-    timer_mod(d->rejoin_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + REJOIN_STEP_MS);
-}
-
-static void rejoin_failed(VgpuDevice *d, Error *err)
-{
-    const char *why = err ? error_get_pretty(err) : vgpu_lost_why(d);
-
-    trace_vgpu_reattach(d, "failed");
-    warn_report("vgpu: %s of VM '%s' got no new renderer (%s): the next reset tries again", d->device_name,
-                d->vm_name, why);
-    if (why != d->lost_why) {
-        pstrcpy(d->lost_why, sizeof(d->lost_why), why);
-    }
-    lost_drop_renderer(d);
-    vgpu_attach_watch(d);
-    vgpu_set_state(d, VGPU_STATE_LOST);
-    vgpu_console_lost(d);
-    error_free(err);
-}
-
-static void rejoin_done(VgpuDevice *d)
-{
-    VirtIODevice *vdev = VIRTIO_DEVICE(d);
-
-    trace_vgpu_reattach(d, "done");
-    vgpu_update_features(d);
-    vgpu_block_migration(d, NULL);
-    vgpu_link_watch(d->link);
-    vgpu_channel_watch(d);
-    vgpu_attach_watch(d);
-    vgpu_set_state(d, VGPU_STATE_RUNNING);
-    vgpu_window_announce(d);
-    vgpu_console_push_modes(d);
-    if (virtio_device_should_start(vdev, vdev->status)) {
-        vgpu_rings_start(d); /* the guest was faster */
-    }
-}
-
-static void rejoin_step(void *opaque)
-{
-    VgpuDevice *d = opaque;
-    Error *err = NULL;
-    int fd;
-
-    if (d->channel.fd < 0) {
-        int r = vgpu_attach_step(d, &err);
-
-        if (r < 0) {
-            rejoin_failed(d, err);
-            return;
-        } else if (r == 0) {
-            rejoin_again(d);
-            return;
-        }
-        trace_vgpu_reattach(d, "granted");
-        if (!vgpu_attach_take(d, &err)) {
-            rejoin_failed(d, err);
-            return;
-        }
-        vgpu_channel_open(d, d->attach.fds[VGPU_ATTACH_FD_CHANNEL]);
-        d->attach.fds[VGPU_ATTACH_FD_CHANNEL] = -1;
-    }
-    vgpu_channel_read(d);
-    if (!d->losing && !d->channel.hello_seen) {
-        if (qemu_clock_get_ms(QEMU_CLOCK_REALTIME) < d->attach.expires) {
-            rejoin_again(d);
-            return;
-        }
-        vgpu_lose(d, VGPU_LOST_DEADLINE, "no greeting within %u ms", d->attach_deadline_ms);
-    }
-    if (d->losing) {
-        vgpu_attach_send_lost(d, d->lost_cause);
-        rejoin_failed(d, NULL);
-        return;
-    }
-    fd = d->attach.fds[VGPU_ATTACH_FD_VHOST_USER];
-    d->attach.fds[VGPU_ATTACH_FD_VHOST_USER] = -1;
-    if (!vgpu_rings_init(d, fd, d->deadline_ms, &err)) {
-        vgpu_attach_send_lost(d, d->losing ? d->lost_cause : VGPU_LOST_UNKNOWN);
-        rejoin_failed(d, err);
-        return;
-    }
-    rejoin_done(d);
-}
-
-void vgpu_rejoin(VgpuDevice *d)
-{
-    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
-
-    if (d->losing && d->state == VGPU_STATE_RUNNING) {
-        d->reset_while_losing = true; /* lost_bh() calls again */
-        return;
-    }
-    if (d->state != VGPU_STATE_LOST) {
-        return;
-    }
-    trace_vgpu_reattach(d, "begin");
-    d->reset_while_losing = false;
-    vgpu_set_state(d, VGPU_STATE_STARTING);
-    vgpu_attach_begin(d, true);
-    now = MAX(now, d->rejoined + REJOIN_GAP_MS);
-    d->rejoined = now;
-    d->attach.expires = now + d->attach_deadline_ms;
-    timer_mod(d->rejoin_timer, now);
+    vgpu_lost_tell_guest(d);
 }
 
 void vgpu_lost_init(VgpuDevice *d)
 {
     /* Of the context that only the main loop polls: consoles change in its thread alone. */
     d->lost_bh = aio_bh_new(iohandler_get_aio_context(), lost_bh, d);
-    d->rejoin_timer = timer_new_ms(QEMU_CLOCK_REALTIME, rejoin_step, d);
-    d->rejoined = INT32_MIN;
     d->losing = false;
     d->reset_while_losing = false;
 }
@@ -229,8 +160,6 @@ void vgpu_lost_init(VgpuDevice *d)
 void vgpu_lost_fini(VgpuDevice *d)
 {
     qemu_bh_delete(d->lost_bh);
-    timer_free(d->rejoin_timer);
     d->lost_bh = NULL;
-    d->rejoin_timer = NULL;
     d->losing = false;
 }

@@ -4,7 +4,8 @@
  * the socket of link.c.
  *
  * rings_ready: the vhost device exists (between vhost_dev_init and _cleanup).
- * rings_started: the renderer serves the guest's rings.
+ * rings_started: the renderer serves the guest's rings: the first two, and the
+ * submit queues where its driver took them.
  * Nothing here reports a loss: link.c notices it and lost.c acts on it.
  */
 #include "qemu/osdep.h"
@@ -69,15 +70,15 @@ bool vgpu_rings_init(VgpuDevice *d, int fd, int64_t budget_ms, Error **errp)
     }
     memset(d->vqs, 0, sizeof(d->vqs));
     d->vhost = (struct vhost_dev){
-        .nvqs = VGPU_QUEUES,
+        .nvqs = d->queues,
         .vqs = d->vqs,
-        .vq_index_end = VGPU_QUEUES,
+        .vq_index_end = d->queues,
     };
     /* Cleans up after itself when it fails. */
     ret = vhost_dev_init(&d->vhost, &d->vhost_user, VHOST_BACKEND_TYPE_USER, 0, &err);
     if (ret >= 0 && !d->losing) {
         vgpu_link_set_budget(d->link, d->deadline_ms);
-        for (int i = 0; i < VGPU_QUEUES; i++) {
+        for (int i = 0; i < d->queues; i++) {
             event_notifier_set_handler(&d->vqs[i].error_notifier, vgpu_rings_error);
         }
         d->rings_ready = true;
@@ -106,8 +107,9 @@ static void vgpu_rings_release(VgpuDevice *d)
     BusState *qbus = qdev_get_parent_bus(DEVICE(d));
     VirtioBusClass *k = VIRTIO_BUS_GET_CLASS(qbus);
 
-    k->set_guest_notifiers(qbus->parent, VGPU_QUEUES, false);
+    k->set_guest_notifiers(qbus->parent, d->vhost.nvqs, false);
     vhost_dev_disable_notifiers(&d->vhost, vdev);
+    d->vhost.nvqs = d->queues; /* those that cleaning up is for */
 }
 
 void vgpu_rings_start(VgpuDevice *d)
@@ -120,15 +122,18 @@ void vgpu_rings_start(VgpuDevice *d)
     if (!d->rings_ready || d->rings_started || d->losing) {
         return;
     }
-    trace_vgpu_rings_start(d, vdev->guest_features);
+    d->vhost.nvqs = virtio_vdev_has_feature(vdev, VGPU_F_SUBMIT_QUEUES) ? d->queues : VGPU_QUEUE_SUBMIT;
+    trace_vgpu_rings_start(d, vdev->guest_features, d->vhost.nvqs);
     ret = vhost_dev_enable_notifiers(&d->vhost, vdev);
     if (ret < 0) {
+        d->vhost.nvqs = d->queues;
         return;
     }
-    ret = k->set_guest_notifiers(qbus->parent, VGPU_QUEUES, true);
+    ret = k->set_guest_notifiers(qbus->parent, d->vhost.nvqs, true);
     if (ret < 0) {
         error_report("vgpu: cannot bind guest notifiers: %s", strerror(-ret));
         vhost_dev_disable_notifiers(&d->vhost, vdev);
+        d->vhost.nvqs = d->queues;
         return;
     }
     d->vhost.acked_features = vdev->guest_features;
@@ -141,7 +146,7 @@ void vgpu_rings_start(VgpuDevice *d)
         return;
     }
     d->rings_started = true;
-    for (i = 0; i < VGPU_QUEUES; i++) {
+    for (i = 0; i < d->vhost.nvqs; i++) {
         vhost_virtqueue_mask(&d->vhost, vdev, i, false);
         /* What was kicked while nobody served the ring is still in it. */
         event_notifier_set(virtio_queue_get_host_notifier(virtio_get_queue(vdev, i)));
@@ -157,6 +162,17 @@ void vgpu_rings_stop(VgpuDevice *d)
     vhost_dev_stop(&d->vhost, VIRTIO_DEVICE(d), true);
     vgpu_rings_release(d);
     d->rings_started = false;
+}
+
+/*
+ * What a dead link said of where the rings are was nothing.  From the used index on
+ * nothing is lost, and a renderer that takes over knows what of that was taken.
+ */
+void vgpu_rings_rewind(VgpuDevice *d)
+{
+    for (int i = 0; i < d->queues; i++) {
+        virtio_queue_restore_last_avail_idx(VIRTIO_DEVICE(d), i);
+    }
 }
 
 void vgpu_rings_fini(VgpuDevice *d)

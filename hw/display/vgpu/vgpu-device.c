@@ -25,16 +25,18 @@
 
 #define VGPU_CTRL_QUEUE_SIZE   256
 #define VGPU_CURSOR_QUEUE_SIZE 16
+#define VGPU_SUBMIT_QUEUE_SIZE 256
 #define VGPU_CAPSETS_MAX       32
 
 /* Feature bits of the device type: 0 to 23 and 50 to 63. */
-#define VGPU_TYPE_FEATURES (0xffffffull | (0x3fffull << 50))
+#define VGPU_OUR_FEATURES  (0x3fffull << 50)
+#define VGPU_TYPE_FEATURES (0xffffffull | VGPU_OUR_FEATURES)
 
 /* Those we know: anything else a renderer claims is not for our guests. */
 #define VGPU_KNOWN_FEATURES                                                                                  \
     ((1ull << VIRTIO_GPU_F_VIRGL) | (1ull << VIRTIO_GPU_F_EDID) | (1ull << VIRTIO_GPU_F_RESOURCE_UUID) |     \
      (1ull << VIRTIO_GPU_F_RESOURCE_BLOB) | (1ull << VIRTIO_GPU_F_CONTEXT_INIT) |                            \
-     (1ull << VGPU_F_EXTENSION))
+     (1ull << VGPU_F_EXTENSION) | (1ull << VGPU_F_SUBMIT_QUEUES))
 
 static const char *const vgpu_state_names[] = {
     [VGPU_STATE_OFF] = "off",
@@ -60,13 +62,13 @@ void vgpu_set_state(VgpuDevice *d, VgpuState state)
 /* vgpud may change it while the VM runs; a lost renderer's page is not looked at. */
 uint64_t vgpu_memory_limit(const VgpuDevice *d)
 {
-    return d->stats && d->state == VGPU_STATE_RUNNING ? vgpu_stats_get(&d->stats->memory_limit)
-                                                      : d->attach.grant.memory_limit;
+    return d->state == VGPU_STATE_RUNNING ? vgpu_stats_get(&d->stats->memory_limit)
+                                          : d->attach.grant.memory_limit;
 }
 
 uint64_t vgpu_memory_used(const VgpuDevice *d)
 {
-    return d->stats && d->state == VGPU_STATE_RUNNING ? vgpu_stats_get(&d->stats->memory_used) : 0;
+    return d->state == VGPU_STATE_RUNNING ? vgpu_stats_get(&d->stats->memory_used) : 0;
 }
 
 /* ---- features and config space ------------------------------------------- */
@@ -80,6 +82,13 @@ static uint64_t vgpu_type_features(VgpuDevice *d)
     }
     if (!d->window.size) {
         f &= ~(1ull << VIRTIO_GPU_F_RESOURCE_BLOB);
+    }
+    if (!d->submit_queues || !(f & (1ull << VGPU_F_EXTENSION))) {
+        f &= ~(1ull << VGPU_F_SUBMIT_QUEUES);
+    }
+    if (f & (1ull << VGPU_F_EXTENSION)) { /* what QEMU does without the renderer's help */
+        f |= 1ull << VGPU_F_EVENTS | 1ull << VGPU_F_LOSS;
+        f |= d->stats_shown ? 1ull << VGPU_F_STATS : 0;
     }
     return f;
 }
@@ -99,6 +108,19 @@ static uint64_t vgpu_get_features(VirtIODevice *vdev, uint64_t features, Error *
     return d->plug_features | vgpu_type_features(d);
 }
 
+/* What the guest took: what stands on something else needs that as well. */
+static int vgpu_validate_features(VirtIODevice *vdev)
+{
+    const uint64_t extension = 1ull << VGPU_F_EXTENSION, ours = VGPU_OUR_FEATURES & ~extension;
+    uint64_t f = vdev->guest_features;
+
+    if (((f & ours) && !(f & extension)) ||
+        ((f & (1ull << VGPU_F_SUBMIT_QUEUES)) && !(f & (1ull << VGPU_F_LOSS)))) {
+        return -EINVAL;
+    }
+    return 0;
+}
+
 void vgpu_update_features(VgpuDevice *d)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(d);
@@ -106,13 +128,21 @@ void vgpu_update_features(VgpuDevice *d)
     vdev->host_features = (vdev->host_features & ~VGPU_TYPE_FEATURES) | vgpu_type_features(d);
 }
 
+uint64_t vgpu_features_missing(VgpuDevice *d, uint64_t features)
+{
+    return features & VGPU_TYPE_FEATURES & ~vgpu_type_features(d);
+}
+
 static void vgpu_get_config(VirtIODevice *vdev, uint8_t *config)
 {
     VgpuDevice *d = VGPU_DEVICE(vdev);
     VirtIOGPUBase *b = VIRTIO_GPU_BASE(vdev);
+    struct vgpu_config more = { .submit_queues = cpu_to_le32(d->submit_queues) };
 
     b->virtio_config.num_capsets = cpu_to_le32(MIN(d->channel.hello.num_capsets, VGPU_CAPSETS_MAX));
+    memset(config, 0, vdev->config_len);
     memcpy(config, &b->virtio_config, sizeof(b->virtio_config));
+    memcpy(config + VGPU_CONFIG_OFFSET, &more, sizeof(more));
 }
 
 static void vgpu_set_config(VirtIODevice *vdev, const uint8_t *config)
@@ -124,6 +154,26 @@ static void vgpu_set_config(VirtIODevice *vdev, const uint8_t *config)
     b->virtio_config.events_read &= ~c.events_clear;
 }
 
+/*
+ * vgpud tells when there is something to see; a vgpud that was restarted knows
+ * nobody to tell, so it is looked at now and then as well.
+ */
+void vgpu_check_profile(VgpuDevice *d)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(d);
+    uint64_t serial = vgpu_stats_get(&d->stats->profile_serial);
+
+    if (d->state != VGPU_STATE_RUNNING || serial == d->profile_serial || serial & 1) {
+        return;
+    }
+    d->profile_serial = serial;
+    if (virtio_vdev_has_feature(vdev, VGPU_F_EVENTS)) {
+        trace_vgpu_event(d, VGPU_EVENT_PROFILE);
+        d->parent_obj.virtio_config.events_read |= VGPU_EVENT_PROFILE;
+        virtio_notify_config(vdev);
+    }
+}
+
 /* ---- the guest's driver comes and goes ------------------------------------ */
 
 static void vgpu_set_status(VirtIODevice *vdev, uint8_t status)
@@ -133,8 +183,12 @@ static void vgpu_set_status(VirtIODevice *vdev, uint8_t status)
     trace_vgpu_set_status(d, status, vdev->vm_running);
     if (virtio_device_should_start(vdev, status) && !vdev->broken) {
         vgpu_rings_start(d);
+        vgpu_migrate_arrived(d);
     } else {
         vgpu_rings_stop(d);
+    }
+    if (status & VIRTIO_CONFIG_S_DRIVER_OK) {
+        vgpu_lost_tell_guest(d); /* it came while there was no renderer */
     }
 }
 
@@ -145,10 +199,11 @@ static void vgpu_reset(VirtIODevice *vdev)
 
     virtio_gpu_base_reset(VIRTIO_GPU_BASE(vdev));
     d->parent_obj.virtio_config.events_read = 0;
+    d->migrate.tell_loss = d->migrate.tell_profile = false;
     vgpu_window_revoke(d);
     reset = (struct vgpu_channel_reset){ .generation = ++d->generation };
     trace_vgpu_reset(d, reset.generation);
-    if (d->state == VGPU_STATE_RUNNING && d->stats && vgpu_stats_get(&d->stats->renew)) {
+    if (d->state == VGPU_STATE_RUNNING && vgpu_stats_get(&d->stats->renew)) {
         vgpu_lose(d, VGPU_LOST_UNKNOWN, "vgpud has another one for this VM");
     } else if (d->state == VGPU_STATE_RUNNING) {
         d->window.generation = reset.generation;
@@ -161,7 +216,7 @@ static bool vgpu_guest_notifier_pending(VirtIODevice *vdev, int idx)
 {
     VgpuDevice *d = VGPU_DEVICE(vdev);
 
-    if (idx == VIRTIO_CONFIG_IRQ_IDX || !d->rings_ready) {
+    if (idx < 0 || idx >= d->vhost.nvqs || !d->rings_ready) { /* VIRTIO_CONFIG_IRQ_IDX is -1 */
         return false;
     }
     return vhost_virtqueue_pending(&d->vhost, idx);
@@ -171,7 +226,7 @@ static void vgpu_guest_notifier_mask(VirtIODevice *vdev, int idx, bool mask)
 {
     VgpuDevice *d = VGPU_DEVICE(vdev);
 
-    if (idx == VIRTIO_CONFIG_IRQ_IDX || !d->rings_ready) {
+    if (idx < 0 || idx >= d->vhost.nvqs || !d->rings_ready) {
         return;
     }
     vhost_virtqueue_mask(&d->vhost, vdev, idx, mask);
@@ -214,6 +269,15 @@ static bool vgpu_check_properties(VgpuDevice *d, Error **errp)
         !vgpu_check_text("name", d->name, VGPU_VM_NAME_MAX, errp)) {
         return false;
     }
+    if (d->submit_queues == VGPU_SUBMIT_QUEUES_AUTO) {
+        d->submit_queues = MIN(current_machine->smp.cpus, VGPU_SUBMIT_QUEUES_WELL);
+    }
+    if (d->submit_queues > VGPU_SUBMIT_QUEUES_MAX) {
+        error_setg(errp, "vgpu: submit-queues=%u is not possible: 0 to %d", d->submit_queues,
+                   VGPU_SUBMIT_QUEUES_MAX);
+        return false;
+    }
+    d->queues = VGPU_QUEUE_SUBMIT + d->submit_queues;
     if (d->deadline_ms < 10 || d->attach_deadline_ms < 10) {
         error_setg(errp,
                    "vgpu: deadline-ms=%u,x-attach-deadline-ms=%u is not possible: at least"
@@ -248,16 +312,6 @@ static void vgpu_name_device(VgpuDevice *d, DeviceState *proxy)
     } else {
         pstrcpy(d->device_name, sizeof(d->device_name), path);
     }
-}
-
-/* The first blocker is the one people are shown; the vhost core adds its own. */
-bool vgpu_block_migration(VgpuDevice *d, Error **errp)
-{
-    migrate_del_blocker(&d->parent_obj.migration_blocker);
-    error_setg(&d->parent_obj.migration_blocker,
-               "vgpu: the GPU state of a VM lives in its renderer and cannot be migrated or saved"
-               " yet; unplug the device first, or shut the VM down and start it elsewhere");
-    return migrate_add_blocker(&d->parent_obj.migration_blocker, errp) >= 0;
 }
 
 static void vgpu_wait(int fd)
@@ -330,10 +384,13 @@ static void vgpu_init_virtio(VgpuDevice *d)
     VirtIODevice *vdev = VIRTIO_DEVICE(d);
 
     d->parent_obj.virtio_config.num_scanouts = cpu_to_le32(d->parent_obj.conf.max_outputs);
-    virtio_init(vdev, VIRTIO_ID_GPU, sizeof(struct virtio_gpu_config));
+    virtio_init(vdev, VIRTIO_ID_GPU, VGPU_CONFIG_OFFSET + sizeof(struct vgpu_config));
     /* No handlers: without a renderer nobody serves them. */
     virtio_add_queue(vdev, VGPU_CTRL_QUEUE_SIZE, NULL);
     virtio_add_queue(vdev, VGPU_CURSOR_QUEUE_SIZE, NULL);
+    for (int i = 0; i < d->submit_queues; i++) {
+        virtio_add_queue(vdev, VGPU_SUBMIT_QUEUE_SIZE, NULL);
+    }
 }
 
 static void vgpu_go(VgpuDevice *d)
@@ -343,6 +400,7 @@ static void vgpu_go(VgpuDevice *d)
     vgpu_channel_watch(d);
     vgpu_attach_watch(d);
     vgpu_set_state(d, VGPU_STATE_RUNNING);
+    d->profile_serial = vgpu_stats_get(&d->stats->profile_serial);
     vgpu_window_announce(d);
     vgpu_console_push_modes(d);
 }
@@ -360,13 +418,14 @@ static void vgpu_teardown(VgpuDevice *d)
     d->ping_timer = NULL;
     vgpu_attach_fini(d);
     vgpu_lost_fini(d);
+    vgpu_revive_fini(d);
     migrate_del_blocker(&d->parent_obj.migration_blocker);
     vgpu_set_state(d, VGPU_STATE_OFF);
 }
 
 bool vgpu_prepare(VgpuDevice *d, DeviceState *proxy, Error **errp)
 {
-    if (!vgpu_check_properties(d, errp) || !vgpu_memory_check(d, errp)) {
+    if (!vgpu_check_properties(d, errp) || !vgpu_migrate_check(d, errp) || !vgpu_memory_check(d, errp)) {
         return false;
     }
     vgpu_name_device(d, proxy);
@@ -374,8 +433,9 @@ bool vgpu_prepare(VgpuDevice *d, DeviceState *proxy, Error **errp)
     vgpu_attach_init(d);
     vgpu_channel_init(d);
     vgpu_lost_init(d);
+    vgpu_revive_init(d);
     vgpu_set_state(d, VGPU_STATE_STARTING);
-    if (!vgpu_block_migration(d, errp) || !vgpu_get_renderer(d, errp) || !vgpu_wait_for_hello(d, errp) ||
+    if (!vgpu_stats_init(d, errp) || !vgpu_get_renderer(d, errp) || !vgpu_wait_for_hello(d, errp) ||
         !vgpu_window_choose(d, errp)) {
         vgpu_teardown(d);
         return false;
@@ -397,7 +457,7 @@ static void vgpu_device_realize(DeviceState *qdev, Error **errp)
     if (d->state == VGPU_STATE_OFF && !vgpu_prepare(d, qdev_get_parent_bus(qdev)->parent, errp)) {
         return;
     }
-    if (!vgpu_window_init(d, errp) || !vgpu_connect_rings(d, errp) || !vgpu_block_migration(d, errp)) {
+    if (!vgpu_window_init(d, errp) || !vgpu_connect_rings(d, errp) || !vgpu_migrate_init(d, errp)) {
         vgpu_teardown(d);
         return;
     }
@@ -416,7 +476,11 @@ static void vgpu_device_unrealize(DeviceState *qdev)
     vgpu_rings_fini(d);
     vgpu_channel_close(d);
     vgpu_console_fini(d);
+    vgpu_migrate_fini(d);
     vgpu_teardown(d);
+    for (int i = VGPU_QUEUE_SUBMIT; i < d->queues; i++) {
+        virtio_del_queue(VIRTIO_DEVICE(d), i);
+    }
     virtio_gpu_base_device_unrealize(qdev);
 }
 
@@ -448,8 +512,12 @@ static const Property vgpu_properties[] = {
     DEFINE_PROP_STRING("socket", VgpuDevice, socket),
     DEFINE_PROP_STRING("name", VgpuDevice, name),
     DEFINE_PROP_SIZE("hostmem", VgpuDevice, hostmem, 0),
+    DEFINE_PROP_UINT16("submit-queues", VgpuDevice, submit_queues, VGPU_SUBMIT_QUEUES_AUTO),
     DEFINE_PROP_UINT32("deadline-ms", VgpuDevice, deadline_ms, 1000),
     DEFINE_PROP_UINT32("x-attach-deadline-ms", VgpuDevice, attach_deadline_ms, 10000),
+    DEFINE_PROP_STRING("migration", VgpuDevice, migrate.property),
+    DEFINE_PROP_UINT32("x-save-patience-ms", VgpuDevice, migrate.patience_ms, 10000),
+    DEFINE_PROP_BOOL("x-revive", VgpuDevice, revive.enabled, true),
 };
 
 static const char *const vgpu_property_help[][2] = {
@@ -464,8 +532,14 @@ static const char *const vgpu_property_help[][2] = {
     { "xres", "width in pixels that the first monitor prefers" },
     { "yres", "height in pixels that the first monitor prefers" },
     { "edid", "give each monitor an EDID" },
+    { "submit-queues", "virtqueues for submits of a guest that has vgpu's own driver, 0 to 8"
+                       " (default: one for each vCPU, 4 at most)" },
     { "deadline-ms", "the longest that QEMU waits for the renderer before it counts as lost" },
     { "x-attach-deadline-ms", "the longest that plugging the device waits for vgpud and renderer" },
+    { "migration", "with OpenGL or Vulkan contexts of the guest in use: block (the default) refuses to move"
+                   " or save the VM, reset leaves them behind as if the renderer had been lost" },
+    { "x-save-patience-ms", "the longest that saving the VM waits in all for a renderer that lives" },
+    { "x-revive", "take a new renderer when one is lost; off: at the next reset only" },
 };
 
 static void vgpu_init(Object *obj)
@@ -476,6 +550,7 @@ static void vgpu_init(Object *obj)
 static void vgpu_finalize(Object *obj)
 {
     vgpu_window_free(VGPU_DEVICE(obj));
+    vgpu_stats_free(VGPU_DEVICE(obj));
 }
 
 static void vgpu_class_init(ObjectClass *klass, void *data)
@@ -486,9 +561,12 @@ static void vgpu_class_init(ObjectClass *klass, void *data)
     /* The base class says no because its unrealize leaves consoles behind. */
     dc->hotpluggable = true;
     dc->desc = "a share of the host's GPU, as a virtio-gpu device";
+    dc->vmsd = &vgpu_vmstate;
+    vdc->vmsd = &vgpu_vmstate_saved;
     vdc->realize = vgpu_device_realize;
     vdc->unrealize = vgpu_device_unrealize;
     vdc->get_features = vgpu_get_features;
+    vdc->validate_features = vgpu_validate_features;
     vdc->get_config = vgpu_get_config;
     vdc->set_config = vgpu_set_config;
     vdc->set_status = vgpu_set_status;

@@ -6,7 +6,7 @@
  * come from TYPE_VIRTIO_PCI and VIRTIO_ID_GPU), so that every driver that binds
  * that device binds this one.
  *
- * BAR 4 and its shared memory capability are the base class's, as large as
+ * BAR 0 is stats.c's.  BAR 4 and its shared memory capability are the base class's, as large as
  * conf.hostmem says when its realize runs: so vgpud is asked before that.
  */
 #include "qemu/osdep.h"
@@ -33,6 +33,10 @@ static void vgpu_pci_realize(VirtIOPCIProxy *proxy, Error **errp)
     if (!vgpu_prepare(d, DEVICE(proxy), errp)) {
         return;
     }
+    if (proxy->nvectors) { /* 0: the user wants no MSI-X */
+        proxy->nvectors = MAX(proxy->nvectors, 1 + d->queues);
+    }
+    vgpu_stats_register(d, PCI_DEVICE(proxy));
     d->parent_obj.conf.hostmem = d->window.size;
     base->realize(proxy, errp);
     if (*errp) {

@@ -12,8 +12,11 @@
  *   channel.c      the gpu channel: framing, both directions, keep-alive
  *   console.c      scanouts, cursor, modes and EDIDs
  *   window.c       BAR 4: host memory that the guest sees
+ *   stats.c        BAR 0: the statistics page
  *   memory.c       is guest RAM shareable?
- *   lost.c         losing a renderer, and getting a new one
+ *   lost.c         losing a renderer
+ *   revive.c       getting a new one, and what it takes over
+ *   migrate.c      saving and loading the VM
  */
 #ifndef HW_DISPLAY_VGPU_H
 #define HW_DISPLAY_VGPU_H
@@ -54,14 +57,17 @@ OBJECT_DECLARE_SIMPLE_TYPE(VgpuDevice, VGPU_DEVICE)
 #define TYPE_VGPU_LINK "chardev-vgpu-link"
 OBJECT_DECLARE_SIMPLE_TYPE(VgpuLink, VGPU_LINK)
 
-#define VGPU_QUEUES  2
-#define VGPU_WHY_MAX 640
+#define VGPU_QUEUES_MAX (VGPU_QUEUE_SUBMIT + VGPU_SUBMIT_QUEUES_MAX)
+#define VGPU_WHY_MAX    640
+/* One for each vCPU, but not more than this: one thread of the renderer's serves all. */
+#define VGPU_SUBMIT_QUEUES_AUTO UINT16_MAX
+#define VGPU_SUBMIT_QUEUES_WELL 4
 
 typedef enum VgpuState {
     VGPU_STATE_OFF,      /* not realized */
     VGPU_STATE_STARTING, /* asking vgpud for a renderer */
     VGPU_STATE_RUNNING,  /* there is a renderer */
-    VGPU_STATE_LOST,     /* there was one; the next reset asks again */
+    VGPU_STATE_LOST,     /* there was one; the next is asked for soon, or at the next reset */
 } VgpuState;
 
 /* A conversation with vgpud; see attach.c. */
@@ -85,6 +91,7 @@ typedef struct VgpuChannel {
     bool hello_seen;
     struct vgpu_channel_hello hello;
     unsigned unanswered;   /* ticks since the last PONG */
+    int64_t ticked;        /* ms: when the last one was */
     uint64_t cookie;       /* of the last PING */
     uint64_t notify_after; /* the PONG that lets the guest see new modes */
 } VgpuChannel;
@@ -93,6 +100,7 @@ typedef struct VgpuScanout {
     VgpuDevice *dev;
     uint32_t id;
     bool shown; /* a picture of the renderer is on the console */
+    bool left;  /* or one of a lost renderer */
     uint32_t width, height;
     bool update_pending; /* a SHM_UPDATE has not had its UPDATE_DONE */
     uint32_t update_serial;
@@ -101,6 +109,49 @@ typedef struct VgpuScanout {
     int64_t acked;      /* ms: the last UPDATE_DONE */
     QEMUTimer *ack_timer, *refresh_timer;
 } VgpuScanout;
+
+typedef struct VgpuStatsPage VgpuStatsPage;
+
+/* See revive.c. */
+typedef struct VgpuRevive {
+    bool enabled; /* a property */
+    QEMUTimer *timer, *dark_timer;
+    int64_t asked;        /* ms: when a new renderer was last asked for */
+    int64_t running;      /* ms: since when there is one */
+    int64_t lost;         /* ms: when the last one was */
+    unsigned short_lived; /* in a row that did not last, or did not come */
+    bool planned;         /* the one that is being lost makes room for another */
+    int table_fd;         /* a lost renderer's object table, or a saved state; -1: none */
+    uint32_t form;        /* enum vgpu_adopt_form: which of the two */
+    uint32_t generation;  /* of it */
+    unsigned losses;      /* renderers that were lost while they took it over */
+    bool adopting;        /* the renderer takes it over now */
+    bool adopted_due;     /* an ADOPTED is to come */
+} VgpuRevive;
+
+/* What is saved beside what the renderer has; see migrate.c. */
+typedef struct VgpuSaved {
+    uint32_t outputs, submit_queues;
+    uint64_t window;   /* bytes */
+    uint64_t features; /* that the guest took */
+    uint32_t capsets;
+    uint32_t events; /* of the config space */
+    bool contexts;   /* there were some, which are left behind */
+    bool status_ok;  /* the guest's driver runs */
+} VgpuSaved;
+
+typedef struct VgpuMigrate {
+    char *property;       /* "block", "reset" */
+    bool leave_contexts;  /* what it says */
+    uint32_t patience_ms; /* with a renderer that is to write its state: a property */
+    bool contexts;        /* there are some, as the renderer says */
+    bool judging;         /* a JUDGED is to come */
+    bool accepted;        /* what it said */
+    char verdict[VGPU_WHY_MAX];
+    bool tell_loss, tell_profile; /* when the guest goes on */
+    VgpuSaved saved;
+    uint8_t frame[VGPU_SAVE_FRAME_MAX]; /* on its way */
+} VgpuMigrate;
 
 typedef struct VgpuWindowMemory VgpuWindowMemory;
 
@@ -120,6 +171,7 @@ struct VgpuDevice {
     char *profile, *gpu, *socket, *name;
     uint64_t hostmem;
     uint32_t deadline_ms, attach_deadline_ms;
+    uint16_t submit_queues; /* VGPU_SUBMIT_QUEUES_AUTO until it is looked at */
 
     VgpuState state;
     char vm_name[VGPU_VM_NAME_MAX];
@@ -128,13 +180,18 @@ struct VgpuDevice {
 
     VgpuAttach attach;
     int objects_fd;                 /* the renderer's object table: only kept */
-    const struct vgpu_stats *stats; /* mapped read-only, or NULL */
+    VgpuStatsPage *stats_page;      /* NULL: not realized */
+    const struct vgpu_stats *stats; /* in it; all zero without a renderer */
+    MemoryRegion stats_region;      /* all of BAR 0 */
+    bool stats_shown;               /* there is that BAR */
+    uint64_t profile_serial;        /* of that page, as the guest was last told */
 
     CharBackend link_be;
     VgpuLink *link; /* NULL: none */
     VhostUserState vhost_user;
     struct vhost_dev vhost;
-    struct vhost_virtqueue vqs[VGPU_QUEUES];
+    struct vhost_virtqueue vqs[VGPU_QUEUES_MAX];
+    unsigned queues; /* of vqs: control, cursor and submit queues */
     bool rings_ready, rings_started;
 
     VgpuChannel channel;
@@ -148,8 +205,8 @@ struct VgpuDevice {
     bool reset_while_losing; /* the reset that asks for a new one was before lost_bh */
     enum vgpu_lost_cause lost_cause;
     char lost_why[VGPU_WHY_MAX];
-    QEMUTimer *rejoin_timer;
-    int64_t rejoined; /* ms: when a new renderer was last asked for */
+    VgpuRevive revive;
+    VgpuMigrate migrate;
 
     DeviceListener plug_listener;
     bool listening;
@@ -167,10 +224,12 @@ const char *vgpu_state_name(const VgpuDevice *d);
 void vgpu_set_state(VgpuDevice *d, VgpuState state);
 /* Makes vdev->host_features say what HELLO says. */
 void vgpu_update_features(VgpuDevice *d);
+/* What of these, which a guest has taken, the renderer does not serve. */
+uint64_t vgpu_features_missing(VgpuDevice *d, uint64_t features);
 uint64_t vgpu_memory_limit(const VgpuDevice *d);
 uint64_t vgpu_memory_used(const VgpuDevice *d);
-/* Our migration blocker, in front of those of QEMU's vhost code. */
-bool vgpu_block_migration(VgpuDevice *d, Error **errp);
+/* Tells the guest when its profile is another one, if it wants to hear of it. */
+void vgpu_check_profile(VgpuDevice *d);
 
 /* attach.c */
 void vgpu_attach_init(VgpuDevice *d);
@@ -195,6 +254,7 @@ bool vgpu_rings_init(VgpuDevice *d, int fd, int64_t budget_ms, Error **errp);
 void vgpu_rings_start(VgpuDevice *d);
 void vgpu_rings_stop(VgpuDevice *d);
 void vgpu_rings_fini(VgpuDevice *d);
+void vgpu_rings_rewind(VgpuDevice *d); /* without a renderer: to the used index */
 
 /* channel.c */
 void vgpu_channel_init(VgpuDevice *d);
@@ -205,6 +265,8 @@ void vgpu_channel_read(VgpuDevice *d);
 /* For vgpu_lost_why(). */
 void vgpu_channel_last_words(VgpuDevice *d);
 void vgpu_channel_send(VgpuDevice *d, uint32_t request, const void *payload, uint32_t size);
+/* When the socket has room, or that renderer is lost.  fd is borrowed. */
+void vgpu_channel_send_fd(VgpuDevice *d, uint32_t request, const void *payload, uint32_t size, int fd);
 uint64_t vgpu_channel_ping(VgpuDevice *d);
 void vgpu_channel_close(VgpuDevice *d);
 
@@ -212,7 +274,10 @@ void vgpu_channel_close(VgpuDevice *d);
 bool vgpu_console_init(VgpuDevice *d, Error **errp);
 void vgpu_console_fini(VgpuDevice *d);
 void vgpu_console_push_modes(VgpuDevice *d);
+/* Pictures of a lost renderer stay for a while; or a message takes their place; or nothing does. */
+void vgpu_console_leave(VgpuDevice *d);
 void vgpu_console_lost(VgpuDevice *d);
+void vgpu_console_clear(VgpuDevice *d);
 /* All return false when the renderer broke the protocol. *fd is -1 if taken. */
 bool vgpu_console_scanout(VgpuDevice *d, const void *payload, int *fd);
 bool vgpu_console_shm_scanout(VgpuDevice *d, const void *payload, int *fd);
@@ -236,6 +301,14 @@ void vgpu_window_free(VgpuDevice *d); /* at the end of the object */
 bool vgpu_window_map(VgpuDevice *d, const void *payload, int *fd);
 bool vgpu_window_unmap(VgpuDevice *d, const void *payload, int *fd);
 
+/* stats.c */
+bool vgpu_stats_init(VgpuDevice *d, Error **errp); /* a page of zeroes */
+/* Makes the BAR; where the host's pages are larger there is none. */
+void vgpu_stats_register(VgpuDevice *d, PCIDevice *pci);
+bool vgpu_stats_map(VgpuDevice *d, int fd, Error **errp);
+void vgpu_stats_unmap(VgpuDevice *d); /* zeroes again */
+void vgpu_stats_free(VgpuDevice *d);  /* at the end of the object */
+
 /* memory.c */
 bool vgpu_memory_check(VgpuDevice *d, Error **errp);
 void vgpu_memory_watch(VgpuDevice *d);
@@ -248,9 +321,43 @@ void G_GNUC_PRINTF(3, 4) vgpu_lose(VgpuDevice *d, enum vgpu_lost_cause cause, co
 const char *vgpu_lost_why(VgpuDevice *d);
 void vgpu_lost_init(VgpuDevice *d);
 void vgpu_lost_fini(VgpuDevice *d);
-/* The guest was reset: ask for a new renderer if there is none. */
-void vgpu_rejoin(VgpuDevice *d);
+/* Its driver took VGPU_F_LOSS: it wants to hear of a loss, and resets the device then. */
+bool vgpu_guest_knows_loss(VgpuDevice *d);
+/* Tells it, if it has to know: there is no renderer, and none on its way. */
+void vgpu_lost_tell_guest(VgpuDevice *d);
+void vgpu_lost_drop_renderer(VgpuDevice *d);
 /* Copies text of a peer for people: printable, NUL-terminated. */
 void vgpu_clean_text(char *dst, size_t dst_size, const char *src, size_t src_size);
+
+/* revive.c */
+void vgpu_revive_init(VgpuDevice *d);
+void vgpu_revive_fini(VgpuDevice *d);
+/* The guest was reset: nothing is taken over; and ask for a new renderer if there is none. */
+void vgpu_rejoin(VgpuDevice *d);
+/* While it is being lost, and when it was: keeps what the next one takes over; asks for that one. */
+void vgpu_revive_keep(VgpuDevice *d);
+void vgpu_revive_soon(VgpuDevice *d);
+/* Whether it will be asked for without a reset. */
+bool vgpu_revive_will(VgpuDevice *d);
+bool vgpu_revive_adopted(VgpuDevice *d, const void *payload, int *fd);
+/* Takes fd, a saved state, as what is to be taken over; gives it to the renderer that there is; lets go of
+ * it. */
+void vgpu_revive_take(VgpuDevice *d, int fd);
+void vgpu_revive_load(VgpuDevice *d);
+void vgpu_revive_drop(VgpuDevice *d);
+
+/* migrate.c */
+extern const VMStateDescription vgpu_vmstate, vgpu_vmstate_saved;
+bool vgpu_migrate_check(VgpuDevice *d, Error **errp);
+bool vgpu_migrate_init(VgpuDevice *d, Error **errp);
+void vgpu_migrate_fini(VgpuDevice *d);
+/* Whether there should be a blocker may have changed, or whether one can be added. */
+void vgpu_migrate_look(VgpuDevice *d);
+void vgpu_migrate_lost(VgpuDevice *d);
+/* The guest goes on: it may have to be told what has changed. */
+void vgpu_migrate_arrived(VgpuDevice *d);
+/* These two return false when the renderer broke the protocol. */
+bool vgpu_migrate_contexts(VgpuDevice *d, const void *payload, int *fd);
+bool vgpu_migrate_judged(VgpuDevice *d, const void *payload, int *fd);
 
 #endif

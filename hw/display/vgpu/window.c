@@ -237,6 +237,7 @@ bool vgpu_window_init(VgpuDevice *d, Error **errp)
 {
     VirtIOGPUBase *b = &d->parent_obj;
     VgpuWindow *w = &d->window;
+    Object *function;
 
     if (!virtio_gpu_hostmem_enabled(b->conf)) {
         w->size = 0; /* no PCI, no BAR */
@@ -246,7 +247,12 @@ bool vgpu_window_init(VgpuDevice *d, Error **errp)
     if (!w->memory) {
         return false;
     }
-    memory_region_init_ram_device_ptr(&w->region, OBJECT(d), "vgpu-window", w->size, w->memory->base);
+    /*
+     * Who looks at the region holds its owner, and we lie in the PCI function's memory: that it
+     * must be.  It would go before us, and the region with it, under a view of memory that is old.
+     */
+    function = OBJECT(qdev_get_parent_bus(DEVICE(d))->parent);
+    memory_region_init_ram_device_ptr(&w->region, function, "vgpu-window", w->size, w->memory->base);
     w->region.ram_block->flags |= RAM_PROTECTED;
     /* Only now: what RAM is advised would keep neighbouring holes from being one mapping. */
     window_make_hole(w->memory, 0, w->size);

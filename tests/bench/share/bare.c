@@ -210,6 +210,10 @@ void lease_queue_depth(LeaseClient *l, uint64_t commands)
 {
 }
 
+void lease_look(LeaseClient *l)
+{
+}
+
 int lease_wake_fd(LeaseClient *l)
 {
     return -1;

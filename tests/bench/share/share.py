@@ -9,6 +9,8 @@ of the run.  What is compared is the kernel's figure: on software rendering the
 CPU time is the GPU time, and it is not vgpud that measured it.
 
 All clients may use all CPUs (cpus=all), so the leases alone divide the GPU.
+What others on the machine used of its CPUs meanwhile is told with each run: the
+bounds are those of a machine that does nothing else.
 
 The part 'guests' does the same with two real guests in QEMU.
 """
@@ -26,6 +28,9 @@ import tempfile
 import threading
 import time
 from statistics import median
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+from table import row, show, write  # noqa: E402
 
 STEP_S = 0.1
 
@@ -186,8 +191,23 @@ def cpu_ns(pid):
     return total
 
 
+def idle_ns():
+    """CPU time that all CPUs were idle, ever."""
+    with open('/proc/uptime') as f:
+        return float(f.read().split()[1]) * 1e9
+
+
+def parts_of_cpus(samples):
+    """What the renderers, nobody and others had of all CPUs' time."""
+    first, last = samples[0], samples[-1]
+    span = (last[0] - first[0]) * 1e9 * os.cpu_count()
+    own = sum(last[1]) - sum(first[1])
+    idle = last[3] - first[3]
+    return own / span, idle / span, 1 - (own + idle) / span
+
+
 def watch(vgpud, clients, seconds):
-    """Samples [(t, [cpu_ns per client], [gpu_time_ns per client])] while they work."""
+    """Samples [(t, [cpu_ns per client], [gpu_time_ns per client], idle_ns)] while they work."""
     samples = []
     for c in clients:
         c.say('go')
@@ -196,8 +216,11 @@ def watch(vgpud, clients, seconds):
     while time.monotonic() < end:
         vms = vgpud.vms()
         samples.append((time.monotonic(), [cpu_ns(c.pid) for c in clients],
-                        [vms[c.name].get('gpu_time_ns') or 0 for c in clients]))
+                        [vms[c.name].get('gpu_time_ns') or 0 for c in clients], idle_ns()))
         time.sleep(STEP_S)
+    own, idle, others = parts_of_cpus(samples)
+    print(f'{len(clients)} clients: {own:.1%} of the CPUs to renderers, {idle:.1%} idle, {others:.1%} to others',
+          file=sys.stderr)
     return samples
 
 
@@ -235,17 +258,9 @@ def run(count, batch_us, seconds, profile='even', policy='best-effort', profiles
                     c.process.kill()
 
 
-def figure(name, unit, ours, goal=None, floor=None, rival=None):
-    holds = None
-    if goal and ours is not None:
-        holds = ours >= goal[1] if goal[0] == '>=' else goal[1] <= ours <= goal[2] if goal[0] == 'in' else ours <= goal[1]
-    return {'name': name, 'unit': unit, 'ours': ours, 'rival': rival, 'floor': floor,
-            'goal': goal and list(goal[1:]), 'holds': holds, 'sign': goal and goal[0]}
-
-
 def fair(count, batch_us, window, seconds):
     samples, _, _ = run(count, batch_us, seconds)
-    return figure(f'share_{count}_equal_{batch_us // 1000}ms_in_{window}s', 'min/max', worst_fairness(samples, window),
+    return row(f'share_{count}_equal_{batch_us // 1000}ms_in_{window}s', 'min/max', worst_fairness(samples, window),
                   ('>=', 0.97))
 
 
@@ -254,21 +269,25 @@ def ten_to_ninety(seconds):
                         profiles={'small': {'share': '10%'}, 'large': {'share': '90%'}})
     ratios = [w[1] / w[0] for w in windows(samples, 10) if w[0]]
     far = max(ratios, key=lambda r: abs(r - 9), default=None)
-    return figure('share_10_to_90_in_10s', 'ratio', far, ('in', 8.7, 9.3))
+    return row('share_10_to_90_in_10s', 'ratio', far, ('in', 8.7, 9.3))
 
 
 def fixed(idle, seconds):
-    """The error of a 25 % share in percentage points: alone, or beside three others."""
+    """The error of a 25 % share in percentage points: alone, of what all CPUs could
+    do; beside three others, which have the rest, of what the renderers did (a
+    rasteriser's threads wait for each other now and then, so that even a VM that
+    is alone leaves some of the CPUs idle: what comes to that is told)."""
     count = 1 if idle else 4
     samples, _, _ = run(count, 2000, seconds, policy='fixed-share', profiles={'even': {'share': '25%'}})
     cpus = os.cpu_count()
     errors = []
-    for i, (t, cpu, _) in enumerate(samples):
+    for t, cpu, *_ in samples:
         later = [s for s in samples if s[0] >= t + 10]
         if later:
-            span = (later[0][0] - t) * 1e9 * cpus
-            errors += [abs((b - a) / span - 0.25) * 100 for a, b in zip(cpu, later[0][1])]
-    return figure('share_fixed_error_idle_gpu' if idle else 'share_fixed_error_busy_gpu', 'points',
+            used = [b - a for a, b in zip(cpu, later[0][1])]
+            whole = (later[0][0] - t) * 1e9 * cpus if idle else sum(used)
+            errors += [abs(u / whole - 0.25) * 100 for u in used]
+    return row('share_fixed_error_idle_gpu' if idle else 'share_fixed_error_busy_gpu', 'points',
                   max(errors, default=None), ('<=', 1.0))
 
 
@@ -290,9 +309,9 @@ def guests(batch_us=10000):
     print(f"two guests: batches of {', '.join(e['batch-us'] for e in ended)} us, {', '.join(e['batches'] for e in ended)} "
           'of them', file=sys.stderr)
     ratios = [w[1] / w[0] for w in windows(uneven, 10) if w[0]]
-    return [figure('share_two_guests_equal_in_20s', 'min/max', worst_fairness(equal, 20), ('>=', 0.97)),
-            figure('share_two_guests_equal_in_1s', 'min/max', worst_fairness(equal, 1)),
-            figure('share_two_guests_10_to_90_in_10s', 'ratio', max(ratios, key=lambda r: abs(r - 9), default=None),
+    return [row('share_two_guests_equal_in_20s', 'min/max', worst_fairness(equal, 20), ('>=', 0.97)),
+            row('share_two_guests_equal_in_1s', 'min/max', worst_fairness(equal, 1)),
+            row('share_two_guests_10_to_90_in_10s', 'ratio', max(ratios, key=lambda r: abs(r - 9), default=None),
                    ('in', 8.7, 9.3))]
 
 
@@ -316,8 +335,8 @@ def idle(seconds, vms=4):
         for c in clients:
             c.say('go')
             c.end()
-    return [figure(f'vgpud_idle_wakeups_in_{seconds}s', 'count', after[0] - before[0], ('<=', 0)),
-            figure(f'vgpud_idle_cpu_in_{seconds}s', 'us', (after[1] - before[1]) / 1000, ('<=', 0))]
+    return [row(f'vgpud_idle_wakeups_in_{seconds}s', 'count', after[0] - before[0], ('<=', 0)),
+            row(f'vgpud_idle_cpu_in_{seconds}s', 'us', (after[1] - before[1]) / 1000, ('<=', 0))]
 
 
 def p99(values):
@@ -345,7 +364,7 @@ def light(seconds):
             c.end()
     bound = alone + 3 * 2000
     print(f'light client: p99 alone {alone} us, beside three {beside} us, bound {bound} us x 1.25', file=sys.stderr)
-    return figure('share_light_p99_over_bound', 'ratio', beside / bound, ('<=', 1.25))
+    return row('share_light_p99_over_bound', 'ratio', beside / bound, ('<=', 1.25))
 
 
 def in_turns(one, other, turns=60, turn_s=0.1):
@@ -401,7 +420,7 @@ def cost(clears, label, rounds=5):
             for _ in range(rounds):
                 ratios.append(in_turns(*(Client(v, 'even', clears=clears) for v in (one, other))))
     print(f"{label}: {', '.join(f'{r:.3f}' for r in sorted(ratios))}", file=sys.stderr)
-    return figure(f'share_one_vm_throughput_{label}', 'ratio', median(ratios), ('>=', 0.99))
+    return row(f'share_one_vm_throughput_{label}', 'ratio', median(ratios), ('>=', 0.99))
 
 
 def micro():
@@ -418,15 +437,15 @@ def vulkan(kind, goal=None):
                          env=dict(os.environ, VGPU_VULKAN_LAYER_DIR=build + '/backend/vulkan-layer'),
                          stdout=subprocess.PIPE, text=True).stdout.split()
     print(f'{kind}: {out[2]} us more for each', file=sys.stderr)
-    return figure(f'vulkan_layer_{kind}', 'ratio', float(out[1]), goal and ('>=', goal))
+    return row(f'vulkan_layer_{kind}', 'ratio', float(out[1]), goal and ('>=', goal))
 
 
 def decision():
     """With 1,000 VMs that all want the GPU: the scheduler's part of a turn, and
     all that vgpud's thread does for one, its system calls among it."""
     found = micro()
-    return [figure('sched_decision_of_1000', 'us', found['decision-us'][0], ('<=', 5)),
-            figure('lease_turn_cpu_of_1000', 'us', found['turn-us'][0])]
+    return [row('sched_decision_of_1000', 'us', found['decision-us'][0], ('<=', 5)),
+            row('lease_turn_cpu_of_1000', 'us', found['turn-us'][0])]
 
 
 def vulkan_program(label, command, rounds=5, goal=0.99):
@@ -454,12 +473,12 @@ def vulkan_program(label, command, rounds=5, goal=0.99):
         rates[with_layer].append(rate([f'{build}/tests/bench/share/under-layer'] if with_layer else []))
     best = max(rates[True]), max(rates[False])
     print(f'{label}: {best[0]:.1f} and {best[1]:.1f} in a second', file=sys.stderr)
-    return figure(f'vulkan_layer_{label}', 'ratio', best[0] / best[1], ('>=', goal))
+    return row(f'vulkan_layer_{label}', 'ratio', best[0] / best[1], ('>=', goal))
 
 
 PARTS = {
-    'acquire_release': lambda s: figure('lease_acquire_release', 'ns', micro()['acquire-release-ns'][0], ('<=', 200)),
-    'handover': lambda s: figure('lease_handover_p50', 'us', micro()['handover-us'][0], ('<=', 50)),
+    'acquire_release': lambda s: row('lease_acquire_release', 'ns', micro()['acquire-release-ns'][0], ('<=', 200)),
+    'handover': lambda s: row('lease_handover_p50', 'us', micro()['handover-us'][0], ('<=', 50)),
     'decision': lambda s: decision(),
     'idle': lambda s: idle(s(30)),
     'cost_small': lambda s: cost(2, 'small_submits'),
@@ -486,15 +505,6 @@ PARTS = {
 }
 
 
-def show(rows):
-    print(f"{'figure':34} {'unit':8} {'ours':>10} {'rival':>10} {'floor':>10} {'goal':>12}  holds")
-    for r in rows:
-        goal = '-' if not r['goal'] else f"{r['sign']} {'..'.join(f'{g:g}' for g in r['goal'])}"
-        cells = ['-' if r[k] is None else f'{r[k]:.3f}' for k in ('ours', 'rival', 'floor')]
-        print(f"{r['name']:34} {r['unit']:8} {cells[0]:>10} {cells[1]:>10} {cells[2]:>10} {goal:>12}  "
-              f"{ {None: '-', True: 'yes', False: 'NO'}[r['holds']]}")
-
-
 def main():
     parser = argparse.ArgumentParser(prog='tests/bench/run share')
     parser.add_argument('parts', nargs='*', metavar='PART', help=f"of {', '.join(PARTS)}")
@@ -514,15 +524,13 @@ def main():
         runs = [run if isinstance(run, list) else [run] for run in runs]
         for same in zip(*runs):
             values = [r['ours'] for r in same if r['ours'] is not None]
-            row = dict(same[0], ours=median(values) if values else None)
-            if row['goal']:
-                row['holds'] = sum(bool(r['holds']) for r in same) * 2 > len(same)
-            rows.append(row)
+            one = dict(same[0], ours=median(values) if values else None)
+            if one['goal']:
+                one['holds'] = sum(bool(r['holds']) for r in same) * 2 > len(same)
+            rows.append(one)
     show(rows)
     if opts.json:
-        with open(opts.json, 'w') as f:
-            json.dump({'figures': [{k: v for k, v in r.items() if k != 'sign'} for r in rows]}, f, indent=1)
-            f.write('\n')
+        write(opts.json, rows)
     missed = [r['name'] for r in rows if r['holds'] is False]
     if missed:
         print(f"goal missed: {', '.join(missed)}")

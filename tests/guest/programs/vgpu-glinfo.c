@@ -128,8 +128,8 @@ static bool show_capset(const char *device)
     }
     printf("profile=%.64s\ngpu=%.64s\nmemory_limit_bytes=%" PRIu64 "\nmax_contexts=%" PRIu32
            "\nmax_outputs=%" PRIu32 "\nhost_renderer=%.128s\nhost_version=%.32s\n",
-           caps.profile, caps.gpu, caps.memory_limit, caps.max_contexts, caps.max_outputs, caps.renderer,
-           caps.host_version);
+           caps.profile, caps.gpu, (uint64_t)caps.memory_limit, caps.max_contexts, caps.max_outputs,
+           caps.renderer, caps.host_version);
     return true;
 }
 

@@ -101,7 +101,9 @@ void vk_open(struct vk *vk, const struct vk_options *options)
                                       .pQueuePriorities = &priority };
     const VkDeviceCreateInfo device = { .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                         .queueCreateInfoCount = 1,
-                                        .pQueueCreateInfos = &queue };
+                                        .pQueueCreateInfos = &queue,
+                                        .enabledExtensionCount = options->extension_count,
+                                        .ppEnabledExtensionNames = options->extensions };
     VkCommandPoolCreateInfo pool = { .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
                                      .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT };
 

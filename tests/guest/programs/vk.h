@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the guest's Vulkan programs share: a device with one queue, memory,
- * buffers, images, shaders, and how a result is printed.  No extension is asked
- * for, no window is needed.  Unless it says otherwise a function that fails says
- * why on stderr and ends the process with status 2.
+ * buffers, images, shaders, and how a result is printed.  No window is needed.  Unless it says otherwise a
+ * function that fails says why on stderr and ends the process with status 2.
  */
 #ifndef VGPU_TEST_VK_H
 #define VGPU_TEST_VK_H
@@ -41,9 +40,11 @@ struct vk_image {
 
 /* The options that all programs have; the zero value is the default. */
 struct vk_options {
-    const char *device; /* --device TEXT: the first whose name contains it */
-    double seconds;     /* --seconds S: measure for so long; 0: do the work once */
-    bool json;          /* --json: one line of JSON instead of key=value lines */
+    const char *device;            /* --device TEXT: the first whose name contains it */
+    double seconds;                /* --seconds S: measure for so long; 0: do the work once */
+    bool json;                     /* --json: one line of JSON instead of key=value lines */
+    const char *const *extensions; /* of the device, that the program cannot do without */
+    uint32_t extension_count;
 };
 
 /* Takes argv[*i] and its value if it is one of these; false when it is not. */
