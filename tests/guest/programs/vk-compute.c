@@ -7,6 +7,8 @@
  *   --rounds N      work for each word (64)
  *   --seconds S     then repeat for S seconds and count dispatches, two in flight
  *   --device TEXT   the first device whose name contains it
+ *   --ready FILE    make FILE once it has all that it needs; from then on wait
+ *                   for memory for commands, 30 s at most, when there is none
  *   --json          one line of JSON
  *
  * Step 0 turns each word of a buffer into another buffer and into a storage
@@ -28,6 +30,7 @@
 #define WIDTH  256 /* of the image; its side is as much as is needed */
 #define GROUP  64
 #define FLIGHT 2
+#define PATIENCE 30 /* seconds */
 
 struct push {
     uint32_t step, seed, rounds, width;
@@ -164,15 +167,14 @@ static void free_work(struct vk *vk, struct work *w)
     vk_buffer_free(vk, &w->sums);
 }
 
-static void dispatch(struct vk *vk, struct work *w, unsigned turn)
+static VkResult record(const struct work *w, VkCommandBuffer commands, unsigned turn)
 {
     struct push push = { 0, seed(turn), w->rounds, w->width };
-    VkCommandBuffer commands = w->commands[turn % FLIGHT];
+    VkResult result = vk_try_begin(commands);
 
-    if (w->busy[turn % FLIGHT]) {
-        vk_wait(vk, w->fences[turn % FLIGHT]);
+    if (result != VK_SUCCESS) {
+        return result;
     }
-    vk_begin(commands);
     vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, w->pipeline);
     vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, w->layout, 0, 1, &w->set, 0, NULL);
     vk_image_barrier(commands, &w->picture, VK_IMAGE_ASPECT_COLOR_BIT,
@@ -185,7 +187,45 @@ static void dispatch(struct vk *vk, struct work *w, unsigned turn)
     vkCmdPushConstants(commands, w->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(push), &push);
     vkCmdDispatch(commands, w->words / GROUP, 1, 1);
     vk_memory_barrier(commands);
-    vk_submit(vk, commands, w->fences[turn % FLIGHT]);
+    return vkEndCommandBuffer(commands);
+}
+
+/*
+ * Now and then venus takes a new piece of shared memory for commands.  While
+ * another process has all of the VM's that is refused, and no reason to end:
+ * but Mesa has no further use for the command buffer that it happened to.
+ */
+static void record_patiently(struct vk *vk, const struct work *w, VkCommandBuffer *commands, unsigned turn)
+{
+    double end = seconds() + PATIENCE;
+    unsigned refused = 0;
+    VkResult result;
+
+    while ((result = record(w, *commands, turn)) == VK_ERROR_OUT_OF_HOST_MEMORY && seconds() < end) {
+        refused++;
+        usleep(100 * 1000);
+        vkFreeCommandBuffers(vk->device, vk->pool, 1, commands);
+        *commands = vk_commands(vk);
+    }
+    if (refused) {
+        fprintf(stderr, "turn %u: no memory for commands, %u times\n", turn, refused);
+    }
+    vk_check(result, "recording commands");
+}
+
+static void dispatch(struct vk *vk, struct work *w, unsigned turn, bool patient)
+{
+    VkCommandBuffer *commands = &w->commands[turn % FLIGHT];
+
+    if (w->busy[turn % FLIGHT]) {
+        vk_wait(vk, w->fences[turn % FLIGHT]);
+    }
+    if (patient) {
+        record_patiently(vk, w, commands, turn);
+    } else {
+        vk_check(record(w, *commands, turn), "recording commands");
+    }
+    vk_queue(vk, *commands, w->fences[turn % FLIGHT]);
     w->busy[turn % FLIGHT] = true;
 }
 
@@ -204,7 +244,7 @@ int main(int argc, char **argv)
     struct vk_options options = { 0 };
     struct work w = { .words = 65536, .rounds = 64 };
     struct vk vk;
-    const char *ready = NULL; /* to be made once it has all that it needs */
+    const char *ready = NULL;
     unsigned turns = 0, first;
     double start, took = 0;
     bool right;
@@ -235,7 +275,7 @@ int main(int argc, char **argv)
     /* each command buffer once: it may get memory when it is first used */
     first = options.seconds > 0 ? FLIGHT : 1;
     while (turns < first) {
-        dispatch(&vk, &w, turns++);
+        dispatch(&vk, &w, turns++, false);
     }
     drain(&vk, &w);
     right = result_is_right(&w, turns - 1);
@@ -245,7 +285,7 @@ int main(int argc, char **argv)
     if (options.seconds > 0) {
         start = seconds();
         do {
-            dispatch(&vk, &w, turns++);
+            dispatch(&vk, &w, turns++, ready);
         } while (seconds() - start < options.seconds);
         drain(&vk, &w);
         took = seconds() - start;

@@ -320,22 +320,32 @@ VkFence vk_fence(struct vk *vk)
     return fence;
 }
 
-void vk_begin(VkCommandBuffer commands)
+VkResult vk_try_begin(VkCommandBuffer commands)
 {
     const VkCommandBufferBeginInfo info = { .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
                                             .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT };
 
-    vk_check(vkBeginCommandBuffer(commands, &info), "vkBeginCommandBuffer");
+    return vkBeginCommandBuffer(commands, &info);
 }
 
-void vk_submit(struct vk *vk, VkCommandBuffer commands, VkFence fence)
+void vk_begin(VkCommandBuffer commands)
+{
+    vk_check(vk_try_begin(commands), "vkBeginCommandBuffer");
+}
+
+void vk_queue(struct vk *vk, VkCommandBuffer commands, VkFence fence)
 {
     const VkSubmitInfo info = { .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
                                 .commandBufferCount = 1,
                                 .pCommandBuffers = &commands };
 
-    vk_check(vkEndCommandBuffer(commands), "vkEndCommandBuffer");
     vk_check(vkQueueSubmit(vk->queue, 1, &info, fence), "vkQueueSubmit");
+}
+
+void vk_submit(struct vk *vk, VkCommandBuffer commands, VkFence fence)
+{
+    vk_check(vkEndCommandBuffer(commands), "vkEndCommandBuffer");
+    vk_queue(vk, commands, fence);
 }
 
 void vk_wait(struct vk *vk, VkFence fence)

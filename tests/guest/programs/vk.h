@@ -86,6 +86,10 @@ VkPipelineLayout vk_layout(struct vk *vk, VkDescriptorSetLayout sets, VkShaderSt
 VkCommandBuffer vk_commands(struct vk *vk);
 VkFence vk_fence(struct vk *vk);
 void vk_begin(VkCommandBuffer commands);
+VkResult vk_try_begin(VkCommandBuffer commands); /* for who can do without memory for them */
+
+/* Submits commands that are ended; the fence must not be signalled. */
+void vk_queue(struct vk *vk, VkCommandBuffer commands, VkFence fence);
 
 /* Ends the commands and submits them; the fence must not be signalled. */
 void vk_submit(struct vk *vk, VkCommandBuffer commands, VkFence fence);
