@@ -86,9 +86,10 @@ static bool choose_cpus(uint32_t n, uint32_t slot, cpu_set_t *out)
     return taken == n;
 }
 
+/* EBUSY: one that has deadlines, see signs.c. */
 static bool pin_thread(pid_t tid, void *set)
 {
-    if (sched_setaffinity(tid, sizeof(cpu_set_t), set) < 0 && errno != ESRCH) {
+    if (sched_setaffinity(tid, sizeof(cpu_set_t), set) < 0 && errno != ESRCH && errno != EBUSY) {
         g_message("cannot bind thread %d to other CPUs: %s", (int)tid, g_strerror(errno));
         return false;
     }

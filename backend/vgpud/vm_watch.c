@@ -3,9 +3,10 @@
  * Theory of operation
  *
  * Some things are told by no event and have to be looked at: what memory and
- * CPU time a renderer and the processes below it really use, whether the QEMU of
- * an adopted renderer is gone, and what a lease that nobody else waits for is
- * used for (leases_tick).  And the guest is told of its GPU time (vm_page.c).
+ * CPU time a renderer and the processes below it really use, which of their
+ * threads have to be on time (signs.c), whether the QEMU of an adopted renderer is
+ * gone, and what a lease that nobody else waits for is used for (leases_tick).
+ * And the guest is told of its GPU time (vm_page.c).
  *
  * That is done once a second while any lease is held or wanted: a renderer that
  * is at work.  When all leases have been idle and are taken back there is no
@@ -30,6 +31,7 @@
 #include "process.h"
 #include "process_shared.h"
 #include "process_tree.h"
+#include "signs.h"
 #include "units.h"
 #include "vm.h"
 #include "vm_page.h"
@@ -139,6 +141,7 @@ static bool check_processes(Daemon *d)
         if (vm->tree->too_many && !vm->cause) {
             vm_kill(vm, VM_RESET_PROCESSES, "it has more processes or threads than any VM needs");
         }
+        signs_see(vm->tree);
         check_memory(d, vm);
         if (vm->lease) {
             leases_see(vm->lease, vm->tree);
