@@ -112,9 +112,12 @@ driver_install() {
     before=$(driver_install_tree "$root")
     make -s -C "$dir/guest-driver" "${opts[@]}" install || return
     for f in "lib/modules/$kver/updates/vgpu.ko" usr/lib/modprobe.d/vgpu.conf usr/share/initramfs-tools/hooks/vgpu \
-        usr/local/bin/vgpu-smi usr/local/share/man/man1/vgpu-smi.1; do
+        usr/local/bin/vgpu-smi usr/local/share/man/man1/vgpu-smi.1 \
+        usr/local/lib/vgpu/libVkLayer_vgpu_memory.so usr/local/share/vulkan/implicit_layer.d/VkLayer_vgpu_memory.json; do
         [ -s "$root/$f" ] || { echo "make install did not make $f"; return 1; }
     done
+    f=$(jq -r .layer.library_path "$root/usr/local/share/vulkan/implicit_layer.d/VkLayer_vgpu_memory.json")
+    [ -s "$root$f" ] || { echo "the Vulkan layer's manifest names $f, which is not there"; return 1; }
     # so that it comes first, where both can have the device
     modprobe -d "$root" -S "$kver" --show-depends vgpu 2> /dev/null | grep -q updates/vgpu.ko || {
         echo "modprobe does not find vgpu in updates"
@@ -130,7 +133,7 @@ driver_install() {
 
 driver_package_sources() {
     (cd "$VGPU_TOP" && find guest-driver include/vgpu -type f ! -name '*.o' ! -name '*.ko' ! -name '*.mod' ! -name '*.mod.c' \
-        ! -name '*.cmd' ! -name '*~' ! -name modules.order ! -name Module.symvers ! -path '*/smi/vgpu-smi' \
+        ! -name '*.cmd' ! -name '*~' ! -name modules.order ! -name '*.so' ! -name Module.symvers ! -path '*/smi/vgpu-smi' \
         ! -path '*/debian/vgpu-guest-dkms/*' | LC_ALL=C sort)
 }
 
@@ -168,7 +171,8 @@ driver_package_check() {
     f=$(driver_package_make 2>&1) || { tail -n 30 <<< "$f"; return 1; }
     deb=$(driver_package)
     list=$(dpkg-deb -c "$deb" | awk '{ print $6 }')
-    for f in usr/bin/vgpu-smi usr/share/man/man1/vgpu-smi.1.gz usr/lib/modprobe.d/vgpu.conf usr/share/initramfs-tools/hooks/vgpu \
+    for f in usr/bin/vgpu-smi usr/share/man/man1/vgpu-smi.1.gz usr/lib/vgpu/libVkLayer_vgpu_memory.so \
+        usr/share/vulkan/implicit_layer.d/VkLayer_vgpu_memory.json usr/lib/modprobe.d/vgpu.conf usr/share/initramfs-tools/hooks/vgpu \
         usr/src/vgpu-guest-0.1.0/dkms.conf usr/src/vgpu-guest-0.1.0/guest-driver/vgpu_drv.c usr/src/vgpu-guest-0.1.0/include/vgpu/virtio.h; do
         grep -qxF "./$f" <<< "$list" || { echo "the package has no $f"; return 1; }
     done

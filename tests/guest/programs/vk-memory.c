@@ -10,6 +10,8 @@
  *   --small         when refused, 4 KiB must still be there, and a submit must work
  *   --hold          at its fullest in round 1, until there is no file /tmp/vk-hold:
  *                   prints "holding" when it is there
+ *   --budget        what VK_EXT_memory_budget says of the heap, before each round
+ *                   and at its fullest: budget=WHEN usage_mib=N budget_mib=N
  *   --device TEXT   the first device whose name contains it
  *
  * A line for each round: what the refusal was and how much there was before it,
@@ -35,7 +37,7 @@ static VkDeviceMemory held[ALLOCATIONS_MAX];
 
 struct what {
     VkDeviceSize mib, most;
-    bool host, small, hold;
+    bool host, small, hold, budget;
     uint32_t type;
 };
 
@@ -71,6 +73,22 @@ static void still_works(struct vk *vk, const struct what *what, VkCommandBuffer 
     vkFreeMemory(vk->device, memory, NULL);
 }
 
+static void say_budget(const struct vk *vk, const struct what *what, const char *when)
+{
+    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT
+    };
+    VkPhysicalDeviceMemoryProperties2 properties = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2, .pNext = &budget
+    };
+    uint32_t heap = vk->memory.memoryTypes[what->type].heapIndex;
+
+    vkGetPhysicalDeviceMemoryProperties2(vk->physical, &properties);
+    printf("budget=%s usage_mib=%llu budget_mib=%llu\n", when,
+           (unsigned long long)budget.heapUsage[heap] / MIB,
+           (unsigned long long)budget.heapBudget[heap] / MIB);
+}
+
 static void hold(void)
 {
     fclose(fopen(HOLD, "w"));
@@ -83,6 +101,7 @@ static void hold(void)
 
 int main(int argc, char **argv)
 {
+    static const char *const extensions[] = { VK_EXT_MEMORY_BUDGET_EXTENSION_NAME };
     struct vk_options options = { 0 };
     struct what what = { .mib = 16, .most = 16384 };
     VkMemoryPropertyFlags flags = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
@@ -109,9 +128,13 @@ int main(int argc, char **argv)
             what.small = true;
         } else if (strcmp(argv[i], "--hold") == 0) {
             what.hold = true;
+        } else if (strcmp(argv[i], "--budget") == 0) {
+            what.budget = true;
+            options.extensions = extensions;
+            options.extension_count = 1;
         } else {
             fprintf(stderr, "usage: vk-memory [--mib N] [--most MIB] [--rounds N] [--host] [--small] "
-                            "[--hold] [--device TEXT]\n");
+                            "[--hold] [--budget] [--device TEXT]\n");
             return 2;
         }
     }
@@ -136,6 +159,9 @@ int main(int argc, char **argv)
         VkDeviceSize sum = 0;
         size_t n = 0;
 
+        if (what.budget) {
+            say_budget(&vk, &what, "empty");
+        }
         while (sum + what.mib <= what.most) {
             result = allocate(&vk, &what, what.mib * MIB, &held[n]);
             if (result != VK_SUCCESS) {
@@ -146,6 +172,9 @@ int main(int argc, char **argv)
         }
         printf("round=%lu refused=%s mib=%llu\n", round, vk_result(result), (unsigned long long)sum);
         fflush(stdout);
+        if (what.budget) {
+            say_budget(&vk, &what, "full");
+        }
         if (what.hold && round == 1) {
             hold();
         }
