@@ -5,6 +5,8 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'guest-driver'))
+import guest_driver                                     # noqa: E402
 import guest                                            # noqa: E402
 from figures import all_figures, percentile             # noqa: E402
 
@@ -105,6 +107,26 @@ class Guest(unittest.TestCase):
         self.assertIn('terrain:duration=3', script)
         self.assertNotIn('kmscube', script)
         self.assertNotIn('@@ idle', script)
+
+
+class GuestDriver(unittest.TestCase):
+    def test_a_wait_has_its_own_begin(self):
+        trace = """
+         gpu-raw-12     [001] d..2.    12.345678: contention_begin: 00000000abc (flags=SPIN)
+         gpu-raw-77     [000] d..2.    12.345700: contention_begin: 00000000abc (flags=SPIN)
+         gpu-raw-12     [001] d..2.    12.345778: contention_end: 00000000abc (ret=0)
+         gpu-raw-12     [001] d..2.    12.345779: contention_end: 00000000def (ret=0)
+"""
+        self.assertEqual([round(ms, 3) for ms in guest_driver.waits(trace)], [0.1])
+
+    def test_a_ratio_is_taken_inside_a_round(self):
+        rounds = [{'ours': {'a': 2}, 'stock': {'a': 1}}, {'ours': {'a': 30}, 'stock': {'a': 10}}, {'ours': {'a': 9}, 'stock': {}}]
+        self.assertEqual(guest_driver.ratio(rounds, 'a'), 2.5)
+        self.assertEqual(guest_driver.ratio(rounds, 'a', -1), (1 / 2 + 1 / 3) / 2)
+
+    def test_a_scene_on_the_cpu_is_none(self):
+        self.assertEqual(guest_driver.frames('GL_RENDERER: virgl (llvmpipe)\n[build] FPS: 40 FrameTime: 25 ms'), 40)
+        self.assertIsNone(guest_driver.frames('GL_RENDERER: llvmpipe\n[build] FPS: 40 FrameTime: 25 ms'))
 
 
 if __name__ == '__main__':

@@ -96,8 +96,9 @@ class Guest:
     """The programs in a VM with this device."""
     says = 'Virtio-GPU Venus'
 
-    def __init__(self, name, spec, display=()):
-        self.name, self.spec, self.display = name, spec, display
+    def __init__(self, name, spec, display=(), options=(), config=None):
+        """options: more of tests/boot; config: of a vgpud of its own."""
+        self.name, self.spec, self.display, self.options, self.config = name, spec, display, options, config
         self.boot = self.qmp = None
 
     def start(self, programs):
@@ -108,12 +109,15 @@ class Guest:
         os.mkdir(self.share)
         subprocess.run(['cp', '-r', programs, f'{self.share}/programs'], check=True)
         command = [f"{os.environ['VGPU_TOP']}/tests/boot", '--device', self.spec, '--dir', f'{self.work.name}/boot',
-                   '--share', self.share, '--timeout', '7200', '--run', OBEY]
+                   '--share', self.share, '--timeout', '7200', '--run', OBEY, *self.options]
         for arg in self.display:
             command += ['--qemu-arg', arg]
+        environment = dict(os.environ, XDG_RUNTIME_DIR=self.runtime.name)
+        if self.config:
+            subprocess.run(['vgpud', '--autostart', '--config', self.config], check=True, env=environment)
         self.log = tempfile.TemporaryFile('w+')
         self.boot = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-                                     start_new_session=True, env=dict(os.environ, XDG_RUNTIME_DIR=self.runtime.name))
+                                     start_new_session=True, env=environment)
         self._wait('ready', BOOT_S)
         self.qmp = Qmp(f'{self.work.name}/boot/qmp.sock')
         self.qmp.command('stop')
@@ -127,8 +131,12 @@ class Guest:
             time.sleep(0.05)
 
     def run(self, name, seconds):
+        return self.shell(script(name, '/tmp/vk', 'virtio_icd.json', seconds), seconds)
+
+    def shell(self, text, seconds):
+        """What it prints."""
         with open(f'{self.share}/new', 'w') as f:
-            f.write(script(name, '/tmp/vk', 'virtio_icd.json', seconds))
+            f.write(text)
         os.rename(f'{self.share}/new', f'{self.share}/do')
         self.qmp.command('cont')
         self._wait('done', seconds + RUN_S)

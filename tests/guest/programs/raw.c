@@ -32,10 +32,19 @@ int raw_call(int fd, unsigned long request, void *argument)
 
 int raw_open(void)
 {
-    int fd = open("/dev/dri/renderD128", O_RDWR | O_CLOEXEC);
+    char path[32];
+    int fd = -1;
 
+    /* who wants another one than the first hides the others */
+    for (int minor = 128; fd < 0 && minor < 136; minor++) {
+        snprintf(path, sizeof(path), "/dev/dri/renderD%d", minor);
+        fd = open(path, O_RDWR | O_CLOEXEC);
+        if (fd < 0 && errno != ENOENT) {
+            raw_failed(path);
+        }
+    }
     if (fd < 0) {
-        raw_failed("/dev/dri/renderD128");
+        raw_failed("/dev/dri/renderD*");
     }
     return fd;
 }
