@@ -91,6 +91,16 @@ static void read_features(struct vgpu_device *vgpu)
 				    0;
 }
 
+/* Before the managed memory that they hang from: last come, first gone. */
+static void free_capset_copies(struct drm_device *drm, void *unused)
+{
+	struct vgpu_device *vgpu = to_vgpu(drm);
+	unsigned int i;
+
+	for (i = 0; i < vgpu->num_capsets; i++)
+		kvfree(vgpu->capset_copies[i].data);
+}
+
 /* Its own, not those of a file: what the host serves, and the facts. */
 static int read_capsets(struct vgpu_device *vgpu)
 {
@@ -107,6 +117,9 @@ static int read_capsets(struct vgpu_device *vgpu)
 					   GFP_KERNEL);
 	if (!vgpu->capsets || !vgpu->capset_copies)
 		return -ENOMEM;
+	ret = drmm_add_action_or_reset(&vgpu->drm, free_capset_copies, NULL);
+	if (ret)
+		return ret;
 	for (i = 0; i < vgpu->num_capsets; i++) {
 		ret = vgpu_cmd_get_capset_info(vgpu, i, &info);
 		if (ret == -EIO || ret == -ETIMEDOUT || ret == -ERESTARTSYS ||
@@ -176,7 +189,6 @@ static void config_changed(struct virtio_device *vdev)
 static void release(struct drm_device *drm, void *unused)
 {
 	struct vgpu_device *vgpu = to_vgpu(drm);
-	unsigned int i;
 
 	/* the last files have let go of their objects */
 	if (vgpu->workers) {
@@ -186,8 +198,6 @@ static void release(struct drm_device *drm, void *unused)
 	vgpu_stats_fini(vgpu);
 	vgpu_limit_fini(vgpu);
 	vgpu_vram_fini(vgpu);
-	for (i = 0; vgpu->capset_copies && i < vgpu->num_capsets; i++)
-		kvfree(vgpu->capset_copies[i].data);
 	vgpu_timeline_put(vgpu->timeline);
 	ida_destroy(&vgpu->resource_ids);
 	ida_destroy(&vgpu->context_ids);
