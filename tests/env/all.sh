@@ -10,5 +10,6 @@
 . "$VGPU_TOP/tests/env/kernels.sh"
 . "$VGPU_TOP/tests/env/driver.sh"
 . "$VGPU_TOP/tests/env/layer.sh"
+. "$VGPU_TOP/tests/env/debug.sh"
 . "$VGPU_TOP/tests/env/kvm.sh"
 . "$VGPU_TOP/tests/env/prepare.sh"

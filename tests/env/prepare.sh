@@ -35,7 +35,8 @@ backend_make_marked() {
 }
 
 # prepare WHAT...: toolbox, qemu, backend, engine, kernels, debian13, debian13-desktop, debian12,
-# and driver-debian13 and so on: our driver in that image.  Sets STEP_TOTAL
+# and driver-debian13 and so on: our driver in that image, with VGPU_DEBUG_KERNEL=1
+# for the debug kernel as well.  Sets STEP_TOTAL
 # to what is missing plus $STEP_MORE (steps the caller will add).
 # VGPU_NO_BUILD=1 takes what is there (VGPU_QEMU_DIR names the QEMU to use).
 prepare() {
@@ -47,7 +48,7 @@ prepare() {
             case $what in
             qemu) qemu_ready || with_lock build in_toolbox qemu_make >> "$VGPU_LOG" 2>&1 || die "building QEMU failed: see $VGPU_LOG" ;;
             backend) backend_ready || with_lock build backend_make_marked >> "$VGPU_LOG" 2>&1 || die "building backend/ failed: see $VGPU_LOG" ;;
-            driver-*) [ -d "$(layer_driver_dir "${what#driver-}")" ] || die "the guest driver is not in the image ${what#driver-} yet: run tests/boot --driver vgpu --image ${what#driver-} --run true outside of tests/shell once" ;;
+            driver-*) [ -e "$(driver_initrd "${what#driver-}")" ] || die "the guest driver is not in the image ${what#driver-} yet: run tests/boot --driver vgpu --image ${what#driver-} --run true outside of tests/shell once" ;;
             kernels) [ -d "$(kernels_dir)" ] || die "there are no kernel headers yet: run tests/run driver outside of tests/shell once" ;;
             debian*) [ -d "$(image_dir "$what")" ] || die "there is no $what guest image yet: run tests/boot --image $what --run true outside of tests/shell once" ;;
             esac
@@ -64,6 +65,9 @@ prepare() {
         driver-*)
             [ -d "$(layer_devel_dir "${what#driver-}")" ] || todo+=("devel-${what#driver-}")
             [ -d "$(layer_driver_dir "${what#driver-}")" ] || todo+=("$what")
+            [ -n "${VGPU_DEBUG_KERNEL:-}" ] || continue
+            [ -d "$(debug_dir)" ] || todo+=(debug)
+            [ -d "$(debug_driver_dir "${what#driver-}")" ] || todo+=("debug-${what#driver-}")
             ;;
         debian*) [ -d "$(image_dir "$what")" ] || todo+=("$what") ;;
         esac
@@ -78,6 +82,8 @@ prepare() {
         kernels) step "kernel headers that the guest driver is built against" kernels_make ;;
         devel-*) step "compiler and kernel headers for the guest image ${what#devel-}" layer_devel_make "${what#devel-}" ;;
         driver-*) step "our driver in the guest image ${what#driver-}" layer_driver_make "${what#driver-}" ;;
+        debug) step "a kernel with KASAN, lockdep and kmemleak (10-15 min)" debug_make ;;
+        debug-*) step "our driver for that kernel" debug_driver_make "${what#debug-}" ;;
         debian*) step "guest image $what (2-3 min)" image_make "$what" ;;
         esac
     done

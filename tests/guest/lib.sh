@@ -7,6 +7,10 @@
 build_env
 export VGPU_NO_BUILD=1
 
+# with VGPU_DEBUG_KERNEL=1 guests on our driver take so many times as long
+SLOW=${VGPU_DEBUG_KERNEL:+5}
+SLOW=${SLOW:-1}
+
 T=$(mktemp -d /tmp/vgpu-guest.XXXXXX)
 TAP_N=0
 TAP_BAD=0
@@ -48,7 +52,7 @@ vm_start() {
     rm -f "$T/$name/ended"
     {
         "$VGPU_TOP/tests/boot" --name "$name" --device "$device" --dir "$T/$name" --share "$T/$name/share" \
-            --timeout "${VM_TIMEOUT:-240}" --run "$script" "$@" > "$T/$name/out" 2> "$T/$name/err"
+            --timeout "$((${VM_TIMEOUT:-240} * SLOW))" --run "$script" "$@" > "$T/$name/out" 2> "$T/$name/err"
         rc=$?
         touch "$T/$name/ended"
         exit $rc
@@ -68,7 +72,7 @@ vm_wait() {
 
 # vm_file NAME FILE [SECONDS]: waits until the guest has made /share/FILE
 vm_file() {
-    local n=0 end=$((${3:-120} * 5))
+    local n=0 end=$((${3:-120} * SLOW * 5))
     until [ -e "$T/$1/share/$2" ]; do
         [ ! -e "$T/$1/ended" ] || { echo "VM $1 ended before it made $2"; tail -n 20 "$T/$1/out" "$T/$1/err"; return 1; }
         [ $n -lt $end ] || { echo "VM $1 did not make $2 in ${3:-120} s"; tail -n 20 "$T/$1/out"; return 1; }
@@ -105,7 +109,7 @@ vm_json() {
 
 # eventually SECONDS COMMAND...
 eventually() {
-    local end=$((SECONDS + $1))
+    local end=$((SECONDS + $1 * SLOW))
     shift
     until "$@" > /dev/null 2>&1; do
         [ $SECONDS -lt $end ] || { "$@"; return; }
@@ -143,9 +147,10 @@ PY
 }
 
 # For scripts in guests.  content NAME: what the kernel complained of until now, as
-# lines bad-kernel: NAME: ...  word A B: tells the test A, and waits for its B.  ready
-# FILE: until it is there.  ends NAME PID: until it has ended, or is told as one that
-# hangs, and is ended.  slab: KiB that the kernel has for itself and cannot give back.
+# lines bad-kernel: NAME: ..., and what the debug kernel found to be lost.  word A B:
+# tells the test A, and waits for its B.  ready FILE: until it is there.  ends NAME PID:
+# until it has ended, or is told as one that hangs, and is ended.  slab: KiB that the
+# kernel has for itself and cannot give back.
 #
 # write_text, write_white: what the console is made to show.  The kernel hands it to
 # a new framebuffer when /dev/fb0 is there already, and clears it: who writes to the
@@ -153,21 +158,29 @@ PY
 # a write that begins and ends in one line, at the end of that line.
 # shellcheck disable=SC2016,SC2034
 guest_script='
+slow='$SLOW'
+# what was freed a moment ago is looked at twice; what is younger than 5 s is not told
+leaks() {
+    [ -e /sys/kernel/debug/kmemleak ] || mount -t debugfs debugfs /sys/kernel/debug 2> /dev/null
+    [ -e /sys/kernel/debug/kmemleak ] || return
+    sleep 6; echo scan > /sys/kernel/debug/kmemleak; sleep 6; echo scan > /sys/kernel/debug/kmemleak
+    cat /sys/kernel/debug/kmemleak; echo clear > /sys/kernel/debug/kmemleak
+}
 content() {
-    dmesg | grep -A 24 -E "WARNING:|BUG:|Oops|Call Trace" | sed "s/^/bad-kernel: $1: /"
+    { leaks; dmesg | grep -A 24 -E "WARNING:|BUG:|Oops|Call Trace"; } | sed "s/^/bad-kernel: $1: /"
     echo "kernel-$1=looked"
 }
-word() { echo "at-$1=$(cut -d. -f1 /proc/uptime)"; touch "/share/$1"; n=0; until [ -e "/share/$2" ] || [ $n = 600 ]; do sleep 0.1; n=$((n+1)); done; }
-ready() { n=0; until [ -e "$1" ] || [ $n = 400 ]; do sleep 0.1; n=$((n+1)); done; }
+word() { echo "at-$1=$(cut -d. -f1 /proc/uptime)"; touch "/share/$1"; n=0; until [ -e "/share/$2" ] || [ $n = $((600*slow)) ]; do sleep 0.1; n=$((n+1)); done; }
+ready() { n=0; until [ -e "$1" ] || [ $n = $((400*slow)) ]; do sleep 0.1; n=$((n+1)); done; }
 ends() {
-    n=0; while kill -0 $2 2> /dev/null && [ $n -lt 400 ]; do sleep 0.1; n=$((n+1)); done
+    n=0; while kill -0 $2 2> /dev/null && [ $n -lt $((400*slow)) ]; do sleep 0.1; n=$((n+1)); done
     kill -0 $2 2> /dev/null && { echo "hangs=$1"; cat /proc/$2/stack /proc/$2/wchan; kill -9 $2; }
     wait $2; echo "$1-status=$?"; echo "at-end-of-$1=$(cut -d. -f1 /proc/uptime)"
 }
 slab() { sed -n "s/^SUnreclaim: *\([0-9]*\) kB/\1/p" /proc/meminfo; }
 console_up() {
     n=0
-    until grep -l "frame buffer" /sys/class/vtconsole/*/name 2> /dev/null | sed s/name$/bind/ | xargs -r cat | grep -q 1 || [ $n = 100 ]; do
+    until grep -l "frame buffer" /sys/class/vtconsole/*/name 2> /dev/null | sed s/name$/bind/ | xargs -r cat | grep -q 1 || [ $n = $((100*slow)) ]; do
         n=$((n + 1)); sleep 0.2
     done
 }
