@@ -27,9 +27,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WIDTH  256 /* of the image; its side is as much as is needed */
-#define GROUP  64
-#define FLIGHT 2
+#define WIDTH    256 /* of the image; its side is as much as is needed */
+#define GROUP    64
+#define FLIGHT   2
 #define PATIENCE 30 /* seconds */
 
 struct push {
