@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "nvidia.h"
 #include "units.h"
 
 void gpu_free(gpointer data)
@@ -68,6 +69,14 @@ static bool looks_like_pci(const char *name)
     return sscanf(name, "%4x:%2x:%2x.%1x%n", &a, &b, &c, &d, &end) == 4 && name[end] == 0;
 }
 
+static void guess_memory(Gpu *g, uint64_t host_memory)
+{
+    if (g->memory < GIB / 4) { /* unknown, or a boot screen's carve-out */
+        g->memory = gpu_default_memory(host_memory);
+        g->memory_guessed = true;
+    }
+}
+
 static Gpu *gpu_from_node(const char *dev, const char *sys, const char *node, unsigned index,
                           uint64_t host_memory)
 {
@@ -88,10 +97,23 @@ static Gpu *gpu_from_node(const char *dev, const char *sys, const char *node, un
     if (g_file_get_contents(vram, &text, NULL, NULL)) {
         g->memory = g_ascii_strtoull(text, NULL, 10);
     }
-    if (g->memory < GIB / 4) { /* unknown, or a boot screen's carve-out */
-        g->memory = gpu_default_memory(host_memory);
-        g->memory_guessed = true;
-    }
+    guess_memory(g, host_memory);
+    return g;
+}
+
+static Gpu *gpu_from_nvidia(const char *dev, const char *sys, const NvidiaGpu *nvidia, unsigned index,
+                            uint64_t host_memory)
+{
+    Gpu *g = g_new0(Gpu, 1);
+    g_autofree char *device = g_build_filename(sys, "bus/pci/devices", nvidia->pci, NULL);
+
+    g->name = g_strdup_printf("gpu%u", index);
+    g->node = nvidia_node(dev, nvidia->minor);
+    g->pci = g_strdup(nvidia->pci);
+    g->device_path = realpath(device, NULL);
+    g->driver = g_strdup(NVIDIA_DRIVER);
+    g->memory = nvidia_memory(nvidia->pci);
+    guess_memory(g, host_memory);
     return g;
 }
 
@@ -100,7 +122,32 @@ static gint compare_names(gconstpointer a, gconstpointer b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-GPtrArray *gpu_find_all(const char *dev, const char *sys, uint64_t host_memory, GpuKinds kinds)
+/* Those of NVIDIA's driver come by its own device files, see nvidia.h. */
+static bool is_nvidia(const char *sys, const char *node)
+{
+    g_autofree char *path = g_build_filename(sys, "class/drm", node, "device/driver", NULL);
+    g_autofree char *driver = link_name(path);
+
+    return g_strcmp0(driver, NVIDIA_DRIVER) == 0;
+}
+
+static void find_nvidia(GPtrArray *gpus, const char *dev, const char *sys, const char *proc,
+                        uint64_t host_memory)
+{
+    g_autoptr(GPtrArray) found = nvidia_list(proc);
+
+    for (guint i = 0; i < found->len; i++) {
+        const NvidiaGpu *nvidia = found->pdata[i];
+        g_autofree char *node = nvidia_node(dev, nvidia->minor);
+
+        if (access(node, F_OK) == 0) { /* else it is another container's, or nobody has made it */
+            g_ptr_array_add(gpus, gpu_from_nvidia(dev, sys, nvidia, gpus->len, host_memory));
+        }
+    }
+}
+
+GPtrArray *gpu_find_all(const char *dev, const char *sys, const char *proc, uint64_t host_memory,
+                        GpuKinds kinds)
 {
     GPtrArray *gpus = g_ptr_array_new_with_free_func(gpu_free);
     g_autofree char *folder = g_build_filename(dev, "dri", NULL);
@@ -109,13 +156,16 @@ GPtrArray *gpu_find_all(const char *dev, const char *sys, uint64_t host_memory, 
     const char *name;
 
     while (dir && (name = g_dir_read_name(dir))) {
-        if (g_str_has_prefix(name, "renderD")) {
+        if (g_str_has_prefix(name, "renderD") && !is_nvidia(sys, name)) {
             g_ptr_array_add(nodes, g_strdup(name));
         }
     }
     g_ptr_array_sort(nodes, compare_names);
     for (guint i = 0; i < nodes->len; i++) {
         g_ptr_array_add(gpus, gpu_from_node(dev, sys, nodes->pdata[i], i, host_memory));
+    }
+    if (kinds != GPU_KINDS_SOFTWARE) {
+        find_nvidia(gpus, dev, sys, proc, host_memory);
     }
     if (!gpus->len || kinds == GPU_KINDS_ALL) {
         Gpu *g = g_new0(Gpu, 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The host's GPUs: what there is to share.  No driver is loaded to find out. */
+/* The host's GPUs: what there is to share.  No driver is loaded into vgpud to find out. */
 #ifndef VGPUD_GPU_H
 #define VGPUD_GPU_H
 
@@ -12,14 +12,14 @@
 
 /* Which of a host's GPUs are shared. */
 typedef enum GpuKinds {
-    GPU_KINDS_AUTO,     /* its render nodes, or software when it has none */
+    GPU_KINDS_AUTO,     /* its hardware, or software when it has none */
     GPU_KINDS_SOFTWARE, /* software only */
     GPU_KINDS_ALL,      /* both */
 } GpuKinds;
 
 typedef struct Gpu {
     char *name;          /* gpu0, gpu1, ... or software0 */
-    char *node;          /* /dev/dri/renderD128; NULL: software */
+    char *node;          /* /dev/dri/renderD128 or NVIDIA's /dev/nvidia0; NULL: software */
     char *pci;           /* 0000:03:00.0, or NULL */
     char *driver;        /* kernel driver, or "llvmpipe" */
     char *device_path;   /* its folder under /sys/devices, or NULL */
@@ -34,10 +34,12 @@ typedef struct Gpu {
 void gpu_free(gpointer gpu);
 
 /*
- * The render nodes of a host, and its one software GPU last.  dev and sys:
- * "/dev" and "/sys" (tests have their own); host_memory: bytes of RAM.
+ * The render nodes of a host, the GPUs of NVIDIA's driver, and its one software
+ * GPU last.  dev, sys, proc: "/dev" and so on (tests have their own); host_memory:
+ * bytes of RAM.
  */
-GPtrArray *gpu_find_all(const char *dev, const char *sys, uint64_t host_memory, GpuKinds kinds);
+GPtrArray *gpu_find_all(const char *dev, const char *sys, const char *proc, uint64_t host_memory,
+                        GpuKinds kinds);
 
 bool gpu_in_group(const Gpu *gpu, const char *group);
 void gpu_add_group(Gpu *gpu, const char *group);

@@ -31,6 +31,7 @@
 #include "ids.h"
 #include "launcher.h"
 #include "listen.h"
+#include "nvidia.h"
 #include "process.h"
 #include "roles.h"
 #include "state.h"
@@ -119,8 +120,8 @@ static bool load(Main *m, GError **error)
         g_free(d->config->kind);
         d->config->kind = g_strdup(m->options.kind);
     }
-    d->gpus = gpu_find_all(m->options.devices ? m->options.devices : "/dev", "/sys", gpu_host_memory(),
-                           d->config->gpus);
+    d->gpus = gpu_find_all(m->options.devices ? m->options.devices : "/dev", "/sys", "/proc",
+                           gpu_host_memory(), d->config->gpus);
     config_apply(d->config, d->gpus);
     for (guint i = 0; i < d->gpus->len; i++) {
         largest = MAX(largest, ((Gpu *)d->gpus->pdata[i])->memory);
@@ -148,7 +149,12 @@ static void describe(const Main *m)
         g_message("guests have no Vulkan: %s", no_layer);
     }
     if (d->config->gpus == GPU_KINDS_AUTO && !((Gpu *)d->gpus->pdata[0])->node) {
-        g_warning("this host has no render node in /dev/dri: its CPUs render, which is slow");
+        g_autoptr(GPtrArray) nvidia = nvidia_list("/proc");
+
+        g_warning("this host has no render node in /dev/dri%s: its CPUs render, which is slow",
+                  nvidia->len ? ", and of NVIDIA's GPUs the device files are missing (nvidia-modprobe -c 0 "
+                                "makes /dev/nvidia0)"
+                              : " and no GPU of NVIDIA's driver");
     }
     if (!d->config->sandbox) {
         g_warning("sandbox=off: renderers run with all rights of vgpud's user; a guest that breaks its "

@@ -7,6 +7,7 @@
 
 #include "admission.h"
 #include "config.h"
+#include "nvidia.h"
 #include "units.h"
 
 static GPtrArray *one_gpu(uint64_t mib)
@@ -310,6 +311,7 @@ static void test_find_gpus(void)
     g_autofree char *link = g_build_filename(root, "sys/class/drm/renderD128/device", NULL);
     g_autofree char *link2 = g_build_filename(root, "sys/class/drm/renderD129/device", NULL);
     g_autofree char *remove = g_strdup_printf("rm -rf '%s'", root);
+    g_autofree char *proc = g_build_filename(root, "proc", NULL);
     g_autoptr(GPtrArray) gpus = NULL, software = NULL, all = NULL;
     const Gpu *g;
 
@@ -323,7 +325,7 @@ static void test_find_gpus(void)
     g_assert_cmpint(symlink("../../../devices/pci0/0000:03:00.0", link), ==, 0);
     g_assert_cmpint(symlink("../../../devices/pci0/0000:00:02.0", link2), ==, 0);
 
-    gpus = gpu_find_all(dev, sys, 24 * GIB, GPU_KINDS_AUTO);
+    gpus = gpu_find_all(dev, sys, proc, 24 * GIB, GPU_KINDS_AUTO);
     g_assert_cmpuint(gpus->len, ==, 2);
     g = gpu_find(gpus, "0000:03:00.0");
     g_assert_nonnull(g);
@@ -336,14 +338,108 @@ static void test_find_gpus(void)
     g_assert_cmpuint(g->memory, ==, 8 * GIB); /* half of 24 GiB, a power of two */
     g_assert_true(g->memory_guessed);
 
-    software = gpu_find_all(dev, sys, 24 * GIB, GPU_KINDS_SOFTWARE);
+    software = gpu_find_all(dev, sys, proc, 24 * GIB, GPU_KINDS_SOFTWARE);
     g_assert_cmpuint(software->len, ==, 1);
     g_assert_nonnull(gpu_find(software, "software0"));
-    all = gpu_find_all(dev, sys, 24 * GIB, GPU_KINDS_ALL);
+    all = gpu_find_all(dev, sys, proc, 24 * GIB, GPU_KINDS_ALL);
     g_assert_cmpuint(all->len, ==, 3);
     g_assert_cmpstr(((Gpu *)all->pdata[2])->name, ==, "software0"); /* the last */
     check_config(all);
     g_assert_cmpint(system(remove), ==, 0);
+}
+
+/* As NVIDIA's driver 580 writes it. */
+static void write_nvidia(const char *root, const char *pci, unsigned minor)
+{
+    g_autofree char *path = g_build_filename("proc/driver/nvidia/gpus", pci, "information", NULL);
+    g_autofree char *text = g_strdup_printf("Model: \t\t NVIDIA H100 80GB HBM3\n"
+                                            "IRQ:   \t\t 0\n"
+                                            "GPU UUID: \t GPU-4e1c2a01-1f6b-3f0c-9f4e-0123456789ab\n"
+                                            "Bus Type: \t PCIe\n"
+                                            "Bus Location: \t %s\n"
+                                            "Device Minor: \t %u\n"
+                                            "GPU Excluded:\t No\n",
+                                            pci, minor);
+
+    write_file(root, path, text);
+}
+
+/* In PATH as long as the test lasts. */
+static void write_smi(const char *root, const char *script)
+{
+    g_autofree char *path = g_build_filename(root, "bin/nvidia-smi", NULL);
+
+    write_file(root, "bin/nvidia-smi", script);
+    g_assert_cmpint(g_chmod(path, 0755), ==, 0);
+}
+
+/* NVIDIA's driver: by its own device files, with and without render nodes beside them. */
+static void test_find_nvidia(void)
+{
+    g_autofree char *root = g_dir_make_tmp("vgpu-gpu-XXXXXX", NULL);
+    g_autofree char *dev = g_build_filename(root, "dev", NULL), *sys = g_build_filename(root, "sys", NULL);
+    g_autofree char *proc = g_build_filename(root, "proc", NULL);
+    g_autofree char *device = g_build_filename(root, "sys/class/drm/renderD128/device", NULL);
+    g_autofree char *driver = g_build_filename(root, "sys/devices/pci0/0000:0a:00.0/driver", NULL);
+    g_autofree char *bus = g_build_filename(root, "sys/bus/pci/devices/0000:0a:00.0", NULL);
+    g_autofree char *remove = g_strdup_printf("rm -rf '%s'", root);
+    g_autofree char *path = g_strdup(g_getenv("PATH"));
+    g_autofree char *with = g_strdup_printf("%s/bin:%s", root, path);
+    g_autoptr(GPtrArray) none = NULL, one = NULL, all = NULL;
+    const Gpu *g;
+
+    g_setenv("PATH", with, TRUE);
+    write_smi(root, "#!/bin/sh\necho '00000000:0B:00.0, 143771'\necho '00000000:0A:00.0, 81559'\n");
+    write_nvidia(root, "0000:0B:00.0", 1);
+    write_nvidia(root, "0000:0a:00.0", 0);
+    write_file(root, "proc/driver/nvidia/gpus/0000:0c:00.0/information", "Model: lost\n");
+    write_file(root, "dev/nvidiactl", "");
+    none = gpu_find_all(dev, sys, proc, 24 * GIB, GPU_KINDS_AUTO);
+    g_assert_cmpuint(none->len, ==, 1); /* no device file: software, and vgpud says why */
+    g_assert_null(((Gpu *)none->pdata[0])->node);
+
+    write_file(root, "dev/nvidia0", "");
+    write_file(root, "sys/devices/pci0/0000:0a:00.0/class", "");
+    write_file(root, "sys/bus/pci/devices/x", "");
+    write_file(root, "sys/bus/pci/drivers/nvidia/x", "");
+    g_assert_cmpint(symlink("../../../devices/pci0/0000:0a:00.0", bus), ==, 0);
+    g_assert_cmpint(symlink("../../../bus/pci/drivers/nvidia", driver), ==, 0);
+    one = gpu_find_all(dev, sys, proc, 24 * GIB, GPU_KINDS_AUTO);
+    g_assert_cmpuint(one->len, ==, 1);
+    g = gpu_find(one, "0000:0a:00.0");
+    g_assert_nonnull(g);
+    g_assert_cmpstr(g->name, ==, "gpu0");
+    g_assert_cmpstr(g->driver, ==, "nvidia");
+    g_assert_true(g_str_has_suffix(g->node, "/dev/nvidia0"));
+    g_assert_true(g_str_has_suffix(g->device_path, "/sys/devices/pci0/0000:0a:00.0"));
+    g_assert_cmpuint(g->memory, ==, 81559 * MIB);
+    g_assert_false(g->memory_guessed);
+
+    /* its render node is the same GPU; nvidia-smi may fail */
+    write_smi(root, "#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n");
+    write_file(root, "dev/nvidia1", "");
+    write_file(root, "dev/dri/renderD128", "");
+    write_file(root, "sys/class/drm/renderD128/x", "");
+    g_assert_cmpint(symlink("../../../devices/pci0/0000:0a:00.0", device), ==, 0);
+    all = gpu_find_all(dev, sys, proc, 24 * GIB, GPU_KINDS_ALL);
+    g_assert_cmpuint(all->len, ==, 3);
+    g = all->pdata[1];
+    g_assert_cmpstr(g->pci, ==, "0000:0b:00.0");
+    g_assert_true(g_str_has_suffix(g->node, "/dev/nvidia1"));
+    g_assert_cmpuint(g->memory, ==, 8 * GIB);
+    g_assert_true(g->memory_guessed);
+    g_setenv("PATH", path, TRUE);
+    g_assert_cmpint(system(remove), ==, 0);
+}
+
+static void test_nvidia_node(void)
+{
+    g_assert_true(nvidia_is_node("/dev/nvidia0"));
+    g_assert_true(nvidia_is_node("/dev/nvidia12"));
+    g_assert_false(nvidia_is_node("/dev/nvidiactl"));
+    g_assert_false(nvidia_is_node("/dev/nvidia-uvm"));
+    g_assert_false(nvidia_is_node("/dev/dri/renderD128"));
+    g_assert_false(nvidia_is_node(NULL));
 }
 
 /* Only where no memory that the VM may have is too large for it. */
@@ -381,6 +477,8 @@ int main(int argc, char **argv)
     g_test_add_func("/admission/exclusive-policy", test_exclusive_policy);
     g_test_add_func("/admission/long-sentence", test_long_sentence);
     g_test_add_func("/gpu/find", test_find_gpus);
+    g_test_add_func("/gpu/nvidia", test_find_nvidia);
+    g_test_add_func("/gpu/nvidia-node", test_nvidia_node);
     g_test_add_func("/gpu/udmabuf", test_udmabuf);
     return g_test_run();
 }

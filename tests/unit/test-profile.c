@@ -238,7 +238,7 @@ static void test_config(void)
         parse("[vgpud]\nsandbox=off\ngpus=software\ngroup=kvm\n[renderer]\npath=/x/r\nkind=null\n"
               "memory-overhead=1G\nenvironment=A=1;B=2\n[gpu software0]\nmemory=8G\npolicy=fixed-share\n");
     g_autoptr(Ini) usual = parse("[vgpud]\npolicy=equal-share\n");
-    GPtrArray *gpus = gpu_find_all("/nonexistent", "/nonexistent", 64 * GIB, false);
+    GPtrArray *gpus = gpu_find_all("/nonexistent", "/nonexistent", "/nonexistent", 64 * GIB, false);
     Gpu *g = gpus->pdata[0];
 
     g_assert_true(config_add(c, ini, NULL));
