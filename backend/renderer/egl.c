@@ -5,6 +5,10 @@
  * was asked for, and only that one), and we keep a context of our own, the
  * root, in which pixels are read without touching the state of a guest's.
  *
+ * Three ways lead to a display: GBM on a render node; Mesa's surfaceless platform
+ * in software; and a device of EGL's where the GPU is one of NVIDIA's driver, which
+ * needs no render node for it and may have none.
+ *
  * All contexts share objects with the root and use no config, so that they
  * work without any surface.
  */
@@ -15,7 +19,15 @@
 #include <fcntl.h>
 #include <gbm.h>
 #include <gio/gio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+#include "../vgpud/nvidia.h"
+
+#define DEVICES_MAX 64
+/* What libglvnd knows Mesa by, of several vendors. */
+#define MESA_VENDOR "/usr/share/glvnd/egl_vendor.d/50_mesa.json"
 
 struct Egl {
     EGLDisplay display;
@@ -71,9 +83,12 @@ static int early_node = -1; /* of egl_prepare, until it is used */
 void egl_prepare(const char *render_node)
 {
     if (!render_node) {
-        /* Else Mesa would take a GPU that nobody gave this VM. */
+        /* Else Mesa would take a GPU that nobody gave this VM, and NVIDIA's EGL its own. */
         g_setenv("LIBGL_ALWAYS_SOFTWARE", "true", FALSE);
-    } else if (early_node < 0) {
+        if (access(MESA_VENDOR, R_OK) == 0) {
+            g_setenv("__EGL_VENDOR_LIBRARY_FILENAMES", MESA_VENDOR, FALSE);
+        }
+    } else if (early_node < 0 && !nvidia_is_node(render_node)) {
         early_node = open(render_node, O_RDWR | O_CLOEXEC);
     }
 }
@@ -100,33 +115,95 @@ static bool open_node(Egl *egl, const char *path, GError **error)
     return true;
 }
 
+/* Its display, or EGL_NO_DISPLAY: it is another vendor's, or it cannot be used from here. */
+static EGLDisplay nvidia_display(EGLDeviceEXT device)
+{
+    const char *extensions = eglQueryDeviceStringEXT(device, EGL_EXTENSIONS);
+    EGLDisplay display;
+    EGLint major, minor;
+
+    if (!extensions || !strstr(extensions, "EGL_NV_device_cuda")) {
+        return EGL_NO_DISPLAY;
+    }
+    display = eglGetPlatformDisplayEXT(EGL_PLATFORM_DEVICE_EXT, device, NULL);
+    return display != EGL_NO_DISPLAY && eglInitialize(display, &major, &minor) ? display : EGL_NO_DISPLAY;
+}
+
+/*
+ * In the box there is one such GPU whose device can be opened.  Outside of it
+ * they come in the order of their numbers.
+ */
+static bool open_nvidia(Egl *egl, const char *path, GError **error)
+{
+    unsigned wanted = (unsigned)strtoul(strrchr(path, '/') + strlen("/nvidia"), NULL, 10);
+    EGLDeviceEXT devices[DEVICES_MAX];
+    EGLint count = 0;
+
+    if (access(path, R_OK | W_OK) < 0) {
+        return fail(error, "cannot use the GPU '%s': %s; 'nvidia-modprobe -c 0' makes its device files", path,
+                    g_strerror(errno));
+    }
+    if (!epoxy_has_egl_extension(EGL_NO_DISPLAY, "EGL_EXT_platform_device") ||
+        !eglQueryDevicesEXT(DEVICES_MAX, devices, &count)) {
+        count = 0;
+    }
+    for (EGLint i = 0; i <= count && egl->display == EGL_NO_DISPLAY; i++) {
+        unsigned n = i ? (unsigned)i - 1 : wanted; /* the wanted one first */
+
+        if (n < (unsigned)count) {
+            egl->display = nvidia_display(devices[n]);
+        }
+    }
+    if (egl->display == EGL_NO_DISPLAY) {
+        return fail(error,
+                    "EGL starts on none of its %d devices for the GPU '%s' (%s); install NVIDIA's EGL "
+                    "library of the kernel driver's release (libnvidia-egl or nvidia-egl-icd: "
+                    "10_nvidia.json in /usr/share/glvnd/egl_vendor.d)",
+                    count, path, egl_error_name());
+    }
+    return true;
+}
+
 static bool open_surfaceless(Egl *egl, GError **error)
 {
     if (!epoxy_has_egl_extension(EGL_NO_DISPLAY, "EGL_MESA_platform_surfaceless")) {
         return fail(error, "EGL has no surfaceless platform here; install Mesa (libegl-mesa0, "
                            "libgl1-mesa-dri), or name a render node");
     }
-    egl_prepare(NULL);
     egl->display = eglGetPlatformDisplayEXT(EGL_PLATFORM_SURFACELESS_MESA, EGL_DEFAULT_DISPLAY, NULL);
     return true;
+}
+
+static bool open_platform(Egl *egl, const char *render_node, GError **error)
+{
+    if (!render_node) {
+        return open_surfaceless(egl, error);
+    }
+    return nvidia_is_node(render_node) ? open_nvidia(egl, render_node, error)
+                                       : open_node(egl, render_node, error);
 }
 
 static bool open_display(Egl *egl, const char *render_node, GError **error)
 {
     EGLint major, minor;
 
+    if (!render_node) {
+        egl_prepare(NULL); /* before EGL is asked anything */
+    }
     /* epoxy ends the process when it cannot load libEGL: ask first. */
     if (!epoxy_has_egl()) {
         return fail(error, "libEGL is not installed; install libegl1 and libegl-mesa0");
     }
     if (!epoxy_has_egl_extension(EGL_NO_DISPLAY, "EGL_EXT_platform_base")) {
-        return fail(error, "EGL here lacks EGL_EXT_platform_base; install Mesa (libegl-mesa0)");
+        return fail(error, "EGL here lacks EGL_EXT_platform_base; install %s",
+                    nvidia_is_node(render_node) ? "NVIDIA's EGL library of the kernel driver's release"
+                                                : "Mesa (libegl-mesa0)");
     }
-    if (!(render_node ? open_node(egl, render_node, error) : open_surfaceless(egl, error))) {
+    if (!open_platform(egl, render_node, error)) {
         return false;
     }
     if (egl->display == EGL_NO_DISPLAY || !eglInitialize(egl->display, &major, &minor)) {
-        fail(error, "EGL does not start on %s (%s); check that its Mesa driver is installed",
+        fail(error, "EGL does not start on %s (%s); check that its driver's EGL is installed",
              render_node ? render_node : "the surfaceless platform", egl_error_name());
         egl->display = EGL_NO_DISPLAY;
         return false;
@@ -166,8 +243,9 @@ Egl *egl_open(const char *render_node, GError **error)
         egl->root = egl_context_new(egl, 3, 1, false);
     }
     if (!egl->root || !egl_make_root_current(egl)) {
-        fail(error, "no OpenGL 3.1 context on %s (%s); check that libgl1-mesa-dri is installed",
-             render_node ? render_node : "the surfaceless platform", egl_error_name());
+        fail(error, "no OpenGL 3.1 context on %s (%s); check that %s is installed",
+             render_node ? render_node : "the surfaceless platform", egl_error_name(),
+             nvidia_is_node(render_node) ? "NVIDIA's OpenGL library" : "libgl1-mesa-dri");
         egl_close(egl);
         return NULL;
     }

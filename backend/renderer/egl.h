@@ -16,8 +16,8 @@ typedef struct Egl Egl;
 void egl_prepare(const char *render_node);
 
 /*
- * render_node: path, or NULL for software rendering on the surfaceless
- * platform.  NULL with *error set (a sentence with the remedy) when this host
+ * render_node: path (or /dev/nvidia0), or NULL for software rendering on the
+ * surfaceless platform.  NULL with *error set (a sentence with the remedy) when this host
  * has no OpenGL 3.1 there.  Makes the root context current on this thread.
  */
 Egl *egl_open(const char *render_node, GError **error);

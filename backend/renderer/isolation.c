@@ -43,7 +43,7 @@ static const char *const allowed[] = {
     "futex", "futex_waitv", "set_robust_list", "get_robust_list", "rseq", "set_tid_address",
     "exit", "exit_group", "gettid", "getpid", "getppid", "sched_yield",
     "sched_getaffinity", "sched_setaffinity", "sched_getparam", "sched_getscheduler",
-    "sched_setscheduler", "setpriority", "getpriority", "nanosleep", "clock_nanosleep",
+    "sched_setscheduler", "sched_get_priority_min", "sched_get_priority_max", "setpriority", "getpriority", "nanosleep", "clock_nanosleep",
     "clock_gettime", "clock_getres", "gettimeofday", "time", "restart_syscall", "rt_sigaction",
     "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "sigaltstack", "getcpu",
     /* descriptors: sockets we were given, eventfds, sync files, the GPU */
@@ -78,7 +78,11 @@ static const char *const deadly[] = {
 };
 /* clang-format on */
 
-/* Made by nothing once GL runs: no more sandboxes, limits or sockets. */
+/*
+ * Made by nothing once GL runs: no more sandboxes, limits or sockets.  But where there
+ * is libdbus, NVIDIA's driver wants to tell a power daemon of each program that uses it:
+ * its socket fails, as it did before.
+ */
 static const char *const deadly_serving[] = { "seccomp", "socket" };
 
 static bool isolation_add(scmp_filter_ctx ctx, uint32_t action, const char *name)
@@ -198,15 +202,17 @@ bool isolate_starting(GError **error)
 }
 
 /* What starting may and serving may not; on top of the first filter. */
-void isolate_serving(void)
+void isolate_serving(bool devices)
 {
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
     g_autoptr(GError) error = NULL;
     bool ok = ctx != NULL;
-    static const uint64_t writing[] = { O_WRONLY, O_RDWR, O_CREAT, O_TRUNC };
+    static const uint64_t writing[] = { O_WRONLY, O_CREAT, O_TRUNC, O_RDWR };
+    unsigned count = G_N_ELEMENTS(writing) - (devices ? 1 : 0);
 
-    ok = ok && isolation_add_all(ctx, SCMP_ACT_KILL_PROCESS, deadly_serving, G_N_ELEMENTS(deadly_serving));
-    for (unsigned i = 0; ok && i < G_N_ELEMENTS(writing); i++) {
+    ok = ok && isolation_add_all(ctx, SCMP_ACT_KILL_PROCESS, deadly_serving,
+                                 G_N_ELEMENTS(deadly_serving) - (devices ? 1 : 0));
+    for (unsigned i = 0; ok && i < count; i++) {
         ok = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 1,
                               SCMP_A2(SCMP_CMP_MASKED_EQ, writing[i], writing[i])) == 0;
     }

@@ -7,8 +7,8 @@
  *                   no core of guest memory, limits.
  * isolate_starting  before a thread or GL exists: the system calls that neither
  *                   the start nor the work needs are gone.
- * isolate_serving   GL is up, all threads: no file is opened for writing, no
- *                   process is made, nothing that only the start needed.
+ * isolate_serving   GL is up, all threads: no file is made or opened for
+ *                   writing, no process is made, nothing that only the start needed.
  */
 #ifndef VGPU_RENDERER_ISOLATION_H
 #define VGPU_RENDERER_ISOLATION_H
@@ -19,7 +19,11 @@
 /* keep: descriptors of ours. */
 bool isolate_initial(const int *keep, unsigned count, GError **error);
 bool isolate_starting(GError **error);
-/* Failing here is the end of the process: it would serve a guest unconfined. */
-void isolate_serving(void);
+/*
+ * Failing here is the end of the process: it would serve a guest unconfined.
+ * devices: its driver opens the GPU's device again and again, as NVIDIA's does for
+ * each piece of memory that it maps; what is there may be opened for writing then.
+ */
+void isolate_serving(bool devices);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../vgpud/nvidia.h"
 #include "command.h"
 #include "egl.h"
 #include "isolation.h"
@@ -247,7 +248,7 @@ bool late_probe(Device *d, int fd)
     Renderer *r;
 
     if (!d->options->no_sandbox) {
-        isolate_serving();
+        isolate_serving(nvidia_is_node(d->options->render_node));
     }
     render_config(d, &config);
     r = renderer_virgl_ops.create(&config, &error);

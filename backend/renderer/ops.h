@@ -25,7 +25,7 @@ typedef struct Renderer Renderer;
 
 typedef struct RendererConfig {
     const char *vm_name;     /* for the log */
-    const char *render_node; /* path, or NULL: software on EGL surfaceless */
+    const char *render_node; /* path, also NVIDIA's /dev/nvidia0, or NULL: software on EGL surfaceless */
     uint32_t max_contexts;   /* contexts and GL sub-contexts; 0: no bound */
     bool gl;                 /* the profile allows it */
     Ledger *ledger;          /* borrowed */

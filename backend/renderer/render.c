@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "../vgpud/nvidia.h"
 #include "blob.h"
 #include "command.h"
 #include "isolation.h"
@@ -533,7 +534,7 @@ bool render_serve(Device *d)
         return false;
     }
     if (!d->options->no_sandbox) {
-        isolate_serving();
+        isolate_serving(nvidia_is_node(d->options->render_node));
     }
     recorder_begin(d->recorder, late_description(d));
     render_hello(d);

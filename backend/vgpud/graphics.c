@@ -17,6 +17,7 @@
 #include "ids.h"
 #include "ini.h"
 #include "launcher.h"
+#include "nvidia.h"
 #include "process.h"
 #include "vmlog.h"
 
@@ -190,6 +191,12 @@ static void on_zygote_gone(void *opaque)
     zygote_later(opaque);
 }
 
+/* NVIDIA's libraries do not take being loaded in one process and used in its children. */
+static bool can_be_forked(const Gpu *gpu)
+{
+    return gpu && !nvidia_is_node(gpu->node);
+}
+
 static void zygote_begin(Graphics *g)
 {
     g_autoptr(GPtrArray) libraries = g_ptr_array_new();
@@ -204,7 +211,7 @@ static void zygote_begin(Graphics *g)
     for (guint i = 0; i < g->known->len; i++) {
         const Known *k = g->known->pdata[i];
 
-        if (k->facts) {
+        if (k->facts && can_be_forked(gpu_find(g->daemon->gpus, k->gpu))) {
             host_files_libraries(k->files, libraries);
         }
     }
@@ -509,7 +516,9 @@ void graphics_choose(Graphics *g, const Gpu *gpu, const char **facts, Zygote **z
     check(g, gpu, renderer, layer);
     k = find(g, gpu->name);
     *facts = k ? k->facts : NULL;
-    if (k && k->facts && !g->zygote) { /* it could not be started */
+    if (!can_be_forked(gpu)) {
+        /* it is started directly */
+    } else if (k && k->facts && !g->zygote) { /* it could not be started */
         zygote_later(g);
     } else if (g->zygote && zygote_ready(g->zygote)) {
         *zygote = g->zygote;

@@ -263,6 +263,7 @@ char **launcher_environment(char *const *environment)
     envp = g_environ_setenv(envp, "LC_ALL", "C.UTF-8", TRUE);
     /* another VM must not find what this one compiled, and there is no disk */
     envp = g_environ_setenv(envp, "MESA_SHADER_CACHE_DISABLE", "true", TRUE);
+    envp = g_environ_setenv(envp, "__GL_SHADER_DISK_CACHE", "0", TRUE); /* NVIDIA's */
     for (unsigned i = 0; i < G_N_ELEMENTS(kept); i++) {
         if (g_getenv(kept[i])) {
             envp = g_environ_setenv(envp, kept[i], g_getenv(kept[i]), TRUE);

@@ -7,7 +7,8 @@
  *
  *   user      ids that own nothing on the host, no capability, no_new_privs
  *   mount     a root of its own on a tmpfs: libraries and driver data read-only,
- *             /dev/null, /dev/urandom and its render node (or udmabuf), a private /tmp
+ *             /dev/null, /dev/urandom and its render node (or NVIDIA's device files, or
+ *             udmabuf), a private /tmp
  *   pid       it sees and can signal nobody; it is process 1 in there
  *   net, ipc, uts, cgroup
  *             empty ones of its own
@@ -52,6 +53,7 @@
 #include <unistd.h>
 
 #include "ini.h"
+#include "nvidia.h"
 
 #define INSIDE_ID         65534
 #define INSIDE_NODE_GROUP 65533
@@ -211,6 +213,29 @@ static void add_node(Sandbox *box, const char *node, const char *device_path)
     }
 }
 
+/*
+ * NVIDIA's libraries look for these, and are elsewhere on some distributions.  Of
+ * several GPUs the one whose device is in the box is the one that they find.
+ */
+static void add_nvidia(Sandbox *box, const char *node, const char *device_path)
+{
+    static const char *const read_only[] = { "/usr/share/nvidia", "/usr/share/egl", "/etc/egl",
+                                             "/usr/local/nvidia" };
+    g_autofree char *folder = g_path_get_dirname(node), *name = NULL, *address = NULL;
+    g_autofree char *control = g_build_filename(folder, "nvidiactl", NULL);
+
+    add_device(box, node);
+    add_bind(box, control, true); /* neither OpenGL nor Vulkan needs another, as nvidia-uvm or -modeset */
+    for (unsigned i = 0; i < G_N_ELEMENTS(read_only); i++) {
+        add_bind(box, read_only[i], false);
+    }
+    if (device_path) { /* its registers' files are for root alone */
+        name = g_path_get_basename(device_path);
+        address = g_build_filename("/sys/bus/pci/devices", name, NULL);
+        add_bind(box, address, false);
+    }
+}
+
 /* At a place of its own: where the host has it is not the renderer's business. */
 static void add_file(Sandbox *box, const char *path, const char *target)
 {
@@ -242,7 +267,9 @@ Sandbox *sandbox_new(const char *renderer, const char *layer, const char *node, 
     g_array_set_clear_func(box->steps, step_clear);
     box->made = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     add_fixed(box);
-    if (node) {
+    if (nvidia_is_node(node)) {
+        add_nvidia(box, node, device_path);
+    } else if (node) {
         add_node(box, node, device_path);
     }
     if (udmabuf) {

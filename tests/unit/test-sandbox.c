@@ -63,6 +63,16 @@ static bool can_connect_to_loopback(void)
     return ok;
 }
 
+/* What plays the part of NVIDIA's device files is in this folder. */
+#define NVIDIA_ENV "VGPU_TEST_NVIDIA"
+
+static bool can_open_nvidia(const char *name)
+{
+    g_autofree char *path = g_build_filename(g_getenv(NVIDIA_ENV) ?: "/dev", name, NULL);
+
+    return can_open(path, O_RDWR);
+}
+
 /* boxed: whether to try what would do harm outside of a box. */
 static G_NORETURN void inside(bool boxed)
 {
@@ -94,6 +104,10 @@ static G_NORETURN void inside(bool boxed)
     say("opens /dev/null", can_open("/dev/null", O_RDWR));
     say("reads /dev/urandom", can_open("/dev/urandom", O_RDONLY));
     say("opens udmabuf", can_open("/dev/zero", O_RDWR)); /* that plays its part */
+    say("opens nvidia0", can_open_nvidia("nvidia0"));
+    say("opens nvidiactl", can_open_nvidia("nvidiactl"));
+    say("opens nvidia1", can_open_nvidia("nvidia1"));
+    say("opens nvidia-uvm", can_open_nvidia("nvidia-uvm"));
     say("finds libraries", access("/etc/ld.so.cache", R_OK) == 0);
     say("finds itself", access("/proc/self/maps", R_OK) == 0);
     say("has a Vulkan layer", access(SANDBOX_LAYER, R_OK) == 0);
@@ -325,6 +339,47 @@ static void test_box(void)
     g_assert_cmpint(finish(&l), ==, 3);
 }
 
+/* A VM on a GPU of NVIDIA's driver has that one and its control device, no other and no more. */
+static void test_nvidia(void)
+{
+    static const char *const names[] = { "nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm" };
+    g_autofree char *folder = g_dir_make_tmp("vgpu-nvidia-XXXXXX", NULL);
+    g_autofree char *node = g_build_filename(folder, "nvidia0", NULL), *said = NULL;
+    g_autofree char *variable = g_strdup_printf(NVIDIA_ENV "=%s", folder);
+    char *environment[] = { variable, NULL };
+    LaunchSpec spec = spec_for(true);
+    g_autoptr(GError) error = NULL;
+    bool started;
+    Launched l;
+
+    g_chmod(folder, 0755);
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *path = g_build_filename(folder, names[i], NULL);
+
+        g_assert_true(g_file_set_contents(path, "", 0, NULL));
+        g_chmod(path, 0666);
+    }
+    spec.environment = environment;
+    spec.node = node;
+    started = launcher_start(&spec, &l, &error);
+    if (started) {
+        said = listen_to(&l);
+        assert_fact(said, "opens nvidia0", true);
+        assert_fact(said, "opens nvidiactl", true);
+        assert_fact(said, "opens nvidia1", false);
+        assert_fact(said, "opens nvidia-uvm", false);
+        g_assert_cmpint(finish(&l), ==, 3);
+    } else {
+        g_test_skip(error->message); /* a host that allows no namespaces */
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *path = g_build_filename(folder, names[i], NULL);
+
+        g_unlink(path);
+    }
+    g_rmdir(folder);
+}
+
 /* sandbox=off is that: the same descriptors, no box. */
 static void test_no_box(void)
 {
@@ -400,6 +455,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     self = g_file_read_link("/proc/self/exe", NULL);
     g_test_add_func("/sandbox/box", test_box);
+    g_test_add_func("/sandbox/nvidia", test_nvidia);
     g_test_add_func("/sandbox/off", test_no_box);
     g_test_add_func("/launcher/not-a-program", test_not_a_program);
     g_test_add_func("/launcher/adopt", test_adopt);

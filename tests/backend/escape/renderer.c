@@ -9,8 +9,8 @@ Element *__real_dispatch(Device *d, Element *e);
 Element *__wrap_dispatch(Device *d, Element *e);
 bool __real_isolate_starting(GError **error);
 bool __wrap_isolate_starting(GError **error);
-void __real_isolate_serving(void);
-void __wrap_isolate_serving(void);
+void __real_isolate_serving(bool devices);
+void __wrap_isolate_serving(bool devices);
 
 Element *__wrap_dispatch(Device *d, Element *e)
 {
@@ -39,9 +39,9 @@ bool __wrap_isolate_starting(GError **error)
     return !filtered() || __real_isolate_starting(error);
 }
 
-void __wrap_isolate_serving(void)
+void __wrap_isolate_serving(bool devices)
 {
     if (filtered()) {
-        __real_isolate_serving();
+        __real_isolate_serving(devices);
     }
 }
