@@ -13,7 +13,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../vgpud/nvidia.h"
 #include "../vulkan-layer/confine.h"
+#include "../vulkan-layer/driver.h"
 #include "log.h"
 #include "vgpu/vulkan.h"
 
@@ -79,11 +81,18 @@ static char **server_environment(const RenderServerConfig *c, int hello)
     env = g_environ_setenv(env, "VK_LAYER_PATH", folder, TRUE);
     env = g_environ_setenv(env, "VK_INSTANCE_LAYERS", LAYER_NAME, TRUE);
     /* The profile's GPU is the guest's, and a CPU where that is what it has. */
-    if (c->render_node) {
+    if (nvidia_is_node(c->render_node)) {
+        env = g_environ_setenv(env, DRIVER_SELECT_ENV, "*nvidia*", FALSE);
+        env = g_environ_setenv(env, DRIVER_ENV, DRIVER_NVIDIA, TRUE);
+    } else if (c->render_node) {
         env = g_environ_setenv(env, "VK_LOADER_DRIVERS_DISABLE", "*lvp*,*virtio*,*gfxstream*", FALSE);
     } else {
-        env = g_environ_setenv(env, "VK_LOADER_DRIVERS_SELECT", "*lvp*", FALSE);
+        env = g_environ_setenv(env, DRIVER_SELECT_ENV, "*lvp*", FALSE);
         env = g_environ_setenv(env, "GLIBC_TUNABLES", KEEP_FREED, FALSE);
+    }
+    if (g_strcmp0(g_environ_getenv(env, DRIVER_ENV), DRIVER_NVIDIA) == 0) { /* or a test says so */
+        env = g_environ_setenv(env, DRIVER_LATE_ENV, g_environ_getenv(env, DRIVER_SELECT_ENV), TRUE);
+        env = g_environ_setenv(env, DRIVER_SELECT_ENV, "none", TRUE);
     }
     return g_environ_setenv(env, CONFINE_ENV,
                             c->unconfined                     ? "none"

@@ -7,8 +7,10 @@
 #include <string.h>
 #include <vulkan/vk_layer.h>
 
+#include "driver.h"
 #include "heaps.h"
 #include "layer.h"
+#include "own_file.h"
 #include "process.h"
 #include "registry.h"
 #include "submit.h"
@@ -156,6 +158,7 @@ static void device_load(Device *d)
     LOAD_EITHER(d, MapMemory2);
     LOAD_EITHER(d, UnmapMemory2);
     LOAD(d, GetMemoryFdKHR);
+    LOAD(d, GetMemoryHostPointerPropertiesEXT);
     LOAD(d, QueueSubmit);
     LOAD_EITHER(d, QueueSubmit2);
     LOAD(d, QueueBindSparse);
@@ -188,11 +191,34 @@ static Device *device_new(const Instance *i, VkPhysicalDevice physical, const Vk
     if (d) {
         d->group_size = group && group->physicalDeviceCount ? group->physicalDeviceCount : 1;
         i->GetPhysicalDeviceMemoryProperties(physical, &d->memory_properties);
+        heaps_hide(&d->memory_properties);
         memories_init(&d->memories);
         semaphores_init(&d->semaphores);
         gate_init(&d->gate);
     }
     return d;
+}
+
+/* With the extension that own_file.c needs, where that is used. */
+static VkResult create_with_own_files(PFN_vkCreateDevice create, VkPhysicalDevice physical,
+                                      const VkDeviceCreateInfo *info, const VkAllocationCallbacks *callbacks,
+                                      VkDevice *device)
+{
+    VkDeviceCreateInfo ours = *info;
+    const char **names = NULL;
+    VkResult result;
+
+    if (driver_is_nvidia()) {
+        names = own_file_extensions(info);
+        if (!names) {
+            return VK_ERROR_OUT_OF_HOST_MEMORY;
+        }
+        ours.enabledExtensionCount++;
+        ours.ppEnabledExtensionNames = names;
+    }
+    result = create(physical, &ours, callbacks, device);
+    free(names);
+    return result;
 }
 
 static VKAPI_ATTR VkResult VKAPI_CALL create_device(VkPhysicalDevice physical, const VkDeviceCreateInfo *info,
@@ -218,12 +244,13 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_device(VkPhysicalDevice physical, c
     if (!d) {
         return VK_ERROR_OUT_OF_HOST_MEMORY;
     }
-    result = create(physical, info, callbacks, device);
+    result = create_with_own_files(create, physical, info, callbacks, device);
     if (result != VK_SUCCESS) {
         device_free(d);
         return result;
     }
     d->handle = *device;
+    d->own_files = driver_is_nvidia();
     d->next.GetDeviceProcAddr = get_proc;
     device_load(d);
     if (!registry_add(&devices, *device, d)) {

@@ -44,7 +44,7 @@ static const char *const allowed[] = {
     "futex", "futex_waitv", "set_robust_list", "get_robust_list", "rseq", "set_tid_address",
     "exit", "exit_group", "gettid", "getpid", "getppid", "sched_yield",
     "sched_getaffinity", "sched_setaffinity", "sched_getparam", "sched_getscheduler",
-    "sched_setscheduler", "setpriority", "getpriority", "nanosleep", "clock_nanosleep",
+    "sched_setscheduler", "sched_get_priority_min", "sched_get_priority_max", "setpriority", "getpriority", "nanosleep", "clock_nanosleep",
     "clock_gettime", "clock_getres", "gettimeofday", "time", "restart_syscall", "rt_sigaction",
     "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "sigaltstack", "getcpu",
     /* descriptors: sockets that were there, pairs, eventfds, sync files, the GPU */

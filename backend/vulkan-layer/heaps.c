@@ -5,6 +5,7 @@
  */
 #include "heaps.h"
 
+#include "driver.h"
 #include "layer.h"
 #include "process.h"
 
@@ -19,6 +20,30 @@ static void cap_sizes(VkPhysicalDeviceMemoryProperties *p)
 
     for (uint32_t i = 0; i < p->memoryHeapCount; i++) {
         p->memoryHeaps[i].size = least(p->memoryHeaps[i].size, limit);
+    }
+    heaps_hide(p);
+}
+
+static bool is_visible(const VkMemoryType *t, VkMemoryPropertyFlags local)
+{
+    return (t->propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT) &&
+           (t->propertyFlags & VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT) == local;
+}
+
+void heaps_hide(VkPhysicalDeviceMemoryProperties *p)
+{
+    const VkMemoryPropertyFlags hidden = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
+                                         VK_MEMORY_PROPERTY_HOST_COHERENT_BIT |
+                                         VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
+    bool others = false;
+
+    for (uint32_t i = 0; i < p->memoryTypeCount; i++) {
+        others |= is_visible(&p->memoryTypes[i], 0);
+    }
+    for (uint32_t i = 0; i < p->memoryTypeCount && others && driver_is_nvidia(); i++) {
+        if (is_visible(&p->memoryTypes[i], VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT)) {
+            p->memoryTypes[i].propertyFlags &= ~hidden;
+        }
     }
 }
 

@@ -10,4 +10,7 @@ VKAPI_ATTR void VKAPI_CALL heaps_properties(VkPhysicalDevice physical,
 VKAPI_ATTR void VKAPI_CALL heaps_properties2(VkPhysicalDevice physical,
                                              VkPhysicalDeviceMemoryProperties2 *properties);
 
+/* What the GPU has and could be mapped is not shown so where only files of ours can be (own_file.h). */
+void heaps_hide(VkPhysicalDeviceMemoryProperties *p);
+
 #endif

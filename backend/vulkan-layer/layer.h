@@ -56,6 +56,7 @@ typedef struct DeviceTable {
     PFN_vkMapMemory2 MapMemory2;
     PFN_vkUnmapMemory2 UnmapMemory2;
     PFN_vkGetMemoryFdKHR GetMemoryFdKHR;
+    PFN_vkGetMemoryHostPointerPropertiesEXT GetMemoryHostPointerPropertiesEXT;
 
     PFN_vkQueueSubmit QueueSubmit;
     PFN_vkQueueSubmit2 QueueSubmit2;
@@ -79,6 +80,7 @@ typedef struct Device {
     VkDevice handle;
     DeviceTable next;
     uint32_t group_size; /* physical devices it is made of */
+    bool own_files;      /* memory for others is ours, see own_file.h */
     VkPhysicalDeviceMemoryProperties memory_properties;
     Memories memories;
     Semaphores semaphores;

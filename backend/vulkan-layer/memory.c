@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "layer.h"
+#include "own_file.h"
 #include "process.h"
 
 #define PAGE_BYTES 4096u
@@ -32,6 +33,7 @@ typedef struct Memory {
     uint64_t charged; /* bytes, by whoever holds them */
     int entry;        /* of the books, that holds charged; or VULKAN_BOOKS_UNKNOWN: our slot does */
     int import;       /* of the books; or VULKAN_BOOKS_UNKNOWN */
+    OwnFile own;      /* that it is, where the driver's cannot be shared */
     uint32_t type;
     void *mapped; /* by the guest, from mapped_offset on */
     uint64_t mapped_offset;
@@ -167,6 +169,7 @@ void memories_finish(Memories *all)
 
         while ((m = all->buckets[i])) {
             all->buckets[i] = m->next;
+            own_file_free(&m->own);
             refund(m);
             free(m);
         }
@@ -208,6 +211,7 @@ VKAPI_ATTR VkResult VKAPI_CALL memory_allocate(VkDevice device, const VkMemoryAl
         .size = info->allocationSize,
         .entry = VULKAN_BOOKS_UNKNOWN,
         .import = VULKAN_BOOKS_UNKNOWN,
+        .own = OWN_FILE_NONE,
         .type = info->memoryTypeIndex,
     };
     result = charge(d, info, imported ? &file : NULL, m);
@@ -215,7 +219,13 @@ VKAPI_ATTR VkResult VKAPI_CALL memory_allocate(VkDevice device, const VkMemoryAl
         free(m);
         return result;
     }
-    result = d->next.AllocateMemory(device, imported ? info : &whole, callbacks, memory);
+    if (imported && d->own_files) {
+        result = own_file_import(d, &whole, callbacks, memory, &m->own);
+    } else if (!imported && own_file_wanted(d, info)) {
+        result = own_file_allocate(d, &whole, callbacks, memory, &m->own);
+    } else {
+        result = d->next.AllocateMemory(device, imported ? info : &whole, callbacks, memory);
+    }
     if (result != VK_SUCCESS) {
         refund(m);
         free(m);
@@ -241,6 +251,7 @@ VKAPI_ATTR void VKAPI_CALL memory_free(VkDevice device, VkDeviceMemory memory,
 
     d->next.FreeMemory(device, memory, callbacks);
     if (m) {
+        own_file_free(&m->own);
         refund(m);
         free(m);
     }
@@ -259,7 +270,8 @@ static bool book_export(const Device *d, Memory *m, const VkMemoryGetFdInfoKHR *
     if (!file_of(fd, &file)) {
         return false;
     }
-    file.offset = memory_find_offset(d, info, fd, m->size, m->type, m->mapped, m->mapped_offset);
+    file.offset =
+        m->own.fd >= 0 ? 0 : memory_find_offset(d, info, fd, m->size, m->type, m->mapped, m->mapped_offset);
     if (m->entry >= 0) {
         return vulkan_books_export_again(&process.books, m->entry, &file);
     }
@@ -267,25 +279,31 @@ static bool book_export(const Device *d, Memory *m, const VkMemoryGetFdInfoKHR *
     return m->entry >= 0;
 }
 
+/* Where files of ours are what is shared, the driver's own descriptors all look the same to the books. */
+static VkResult make_fd(const Device *d, const Memory *m, const VkMemoryGetFdInfoKHR *info, int *fd)
+{
+    if (m && m->own.fd >= 0) {
+        *fd = own_file_export(&m->own);
+        return *fd < 0 ? VK_ERROR_TOO_MANY_OBJECTS : VK_SUCCESS;
+    }
+    return d->own_files ? VK_ERROR_TOO_MANY_OBJECTS : d->next.GetMemoryFdKHR(d->handle, info, fd);
+}
+
 VKAPI_ATTR VkResult VKAPI_CALL memory_get_fd(VkDevice device, const VkMemoryGetFdInfoKHR *info, int *fd)
 {
     Device *d = device_of(device);
-    VkResult result = d->next.GetMemoryFdKHR(device, info, fd);
+    VkResult result;
     Memory *m;
 
-    if (result != VK_SUCCESS) {
-        return result;
-    }
     pthread_mutex_lock(&d->memories.lock);
     m = find(&d->memories, info->memory);
-    if (!m || !book_export(d, m, info, *fd)) {
+    result = make_fd(d, m, info, fd);
+    if (result == VK_SUCCESS && (!m || !book_export(d, m, info, *fd))) {
+        close(*fd);
+        *fd = -1;
         result = VK_ERROR_TOO_MANY_OBJECTS;
     }
     pthread_mutex_unlock(&d->memories.lock);
-    if (result != VK_SUCCESS) {
-        close(*fd);
-        *fd = -1;
-    }
     return result;
 }
 

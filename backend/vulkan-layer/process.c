@@ -14,6 +14,7 @@
 #include "process.h"
 
 #include "confine.h"
+#include "driver.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -168,6 +169,7 @@ static void forked(void)
     process.slot = -1;
     process.lease = NULL; /* never freed: its maps and descriptors are the parent's view of it */
     enter_locked();
+    driver_forked();
     confine_context();
 }
 

@@ -106,6 +106,19 @@ static void test_without_layer(void)
 
 /* ---- contexts ---- */
 
+/* No process could use NVIDIA's driver that was forked after that had been loaded (see driver.h). */
+static void expect_no_driver(pid_t server)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/maps", (int)server), *maps = NULL;
+
+    if (g_strcmp0(g_getenv("VGPU_VULKAN_DRIVER"), "nvidia") == 0 &&
+        g_file_get_contents(path, &maps, NULL, NULL) && *maps) {
+        g_assert_nonnull(strstr(maps, "libvulkan.so"));
+        g_assert_null(strstr(maps, "libvulkan_lvp"));
+        g_assert_null(strstr(maps, "libGLX_nvidia"));
+    }
+}
+
 static void test_contexts(void)
 {
     g_autoptr(Frontend) f = venus_start(NULL);
@@ -118,6 +131,7 @@ static void test_contexts(void)
     OKAY(gpu_context_create(f, 8, 2));
     CHECK(gpu_context_create(f, 8, VENUS), ERR_CONTEXT);
     g_assert_cmpuint(venus_contexts(server), ==, 1);
+    expect_no_driver(server);
     OKAY(gpu_context_destroy(f, 7));
     CHECK(gpu_context_destroy(f, 7), ERR_CONTEXT);
     venus_wait_contexts(f, server, 0);
