@@ -69,7 +69,7 @@ static int probe_egl(const char *node)
     version = (const char *)glGetString(GL_VERSION);
     say("pass", "OpenGL", NULL, "%s, OpenGL %s", egl_description(egl), version ? version : "of no version");
     if (node && strstr(egl_description(egl), "llvmpipe")) {
-        say("warn", "OpenGL", "install the Mesa driver of this GPU",
+        say("warn", "OpenGL", "install the driver of this GPU",
             "%s has a driver of its own, but Mesa renders in software", node);
     }
     egl_close(egl);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../vgpud/nvidia.h"
 #include "doctor.h"
 #include "text.h"
 
@@ -54,7 +55,7 @@ static bool probe(Doctor *d, const char *subject, const char *check, const char 
     g_autofree char *program = named && *named ? g_strdup(named) : doctor_program("vgpu-probe");
     const char *argv[] = { program, subject, what, NULL };
     g_autoptr(Child) c = child_run(argv, environment, d->deadline_s);
-    unsigned findings = report(d, c->out, what && g_str_has_prefix(what, DRI) ? what : NULL);
+    unsigned findings = report(d, c->out, what && !strstr(what, LAYER) ? what : NULL);
 
     if (c->ending && c->started) {
         doctor_say(d, DOCTOR_FAIL, check, "update the host's graphics driver (Mesa), or name another GPU",
@@ -101,19 +102,68 @@ static gint by_name(gconstpointer a, gconstpointer b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static void check_nodes(Doctor *d)
+/* How a GPU of NVIDIA's driver may not be usable: its driver alone makes none of its files. */
+static bool check_nvidia(Doctor *d, const NvidiaGpu *gpu, const char *path)
 {
+    g_autofree char *remedy = NULL;
+    int error = access(path, R_OK | W_OK) ? errno : access("/dev/nvidiactl", R_OK | W_OK) ? errno : 0;
+
+    if (!error) {
+        doctor_say(d, DOCTOR_PASS, "NVIDIA GPU", NULL, "%s, %s at %s", path,
+                   gpu->model ? gpu->model : "of no known model", gpu->pci);
+        return true;
+    }
+    remedy =
+        g_strdup_printf("'nvidia-modprobe -c %u' as root, at each boot, makes the device files; a container "
+                        "has to be given them",
+                        gpu->minor);
+    doctor_say(d, DOCTOR_WARN, "NVIDIA GPU", remedy,
+               "%s (%s) or /dev/nvidiactl cannot be used by user %u: %s", path, gpu->pci, geteuid(),
+               g_strerror(error));
+    return false;
+}
+
+/* True: one of them renders. */
+static bool check_nvidias(Doctor *d)
+{
+    g_autoptr(GPtrArray) gpus = nvidia_list("/proc");
+    bool renders = false;
+
+    for (guint i = 0; i < gpus->len; i++) {
+        const NvidiaGpu *gpu = gpus->pdata[i];
+        g_autofree char *path = nvidia_node("/dev", gpu->minor);
+
+        if (check_nvidia(d, gpu, path) && probe(d, "egl", "OpenGL", path)) {
+            probe(d, "virgl", "virglrenderer", path);
+            renders = true;
+        }
+    }
+    return renders;
+}
+
+/* NVIDIA's render nodes are not used: see check_nvidias. */
+static bool is_nvidia(const char *node)
+{
+    g_autofree char *link = g_strdup_printf("/sys/class/drm/%s/device/driver", node);
+    g_autofree char *target = g_file_read_link(link, NULL);
+
+    return target && g_str_has_suffix(target, "/" NVIDIA_DRIVER);
+}
+
+static bool check_nodes(Doctor *d)
+{
+    bool renders = check_nvidias(d);
     g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GDir) dir = g_dir_open(DRI, 0, NULL);
     const char *name;
 
     while (dir && (name = g_dir_read_name(dir))) {
-        if (g_str_has_prefix(name, "renderD")) {
+        if (g_str_has_prefix(name, "renderD") && !is_nvidia(name)) {
             g_ptr_array_add(paths, g_build_filename(DRI, name, NULL));
         }
     }
     g_ptr_array_sort(paths, by_name);
-    if (!paths->len) {
+    if (!paths->len && !renders) {
         doctor_say(
             d, DOCTOR_WARN, "render node",
             "install the GPU's kernel driver and firmware; on a host without a GPU there is nothing to do",
@@ -122,18 +172,21 @@ static void check_nodes(Doctor *d)
     for (guint i = 0; i < paths->len; i++) {
         if (check_node(d, paths->pdata[i]) && probe(d, "egl", "OpenGL", paths->pdata[i])) {
             probe(d, "virgl", "virglrenderer", paths->pdata[i]);
+            renders = true;
         }
     }
+    return renders;
 }
 
 void doctor_check_gpus(Doctor *d)
 {
-    check_nodes(d);
+    d->optional = check_nodes(d); /* who has a GPU need not have Mesa's software drivers */
     if (probe(d, "egl", "OpenGL", NULL)) {
         probe(d, "virgl", "virglrenderer", NULL);
     } else {
         doctor_say(d, DOCTOR_SKIP, "virglrenderer", NULL, "needs OpenGL");
     }
+    d->optional = false;
 }
 
 /* Where vgpud finds it, unless vgpud.conf names another. */
