@@ -63,6 +63,9 @@ static const char *const allowed[] = {
     "seccomp",
 };
 
+/* see isolate_starting; there are no files to be had or lost by them but in the box's own /tmp */
+static const char *const links[] = { "symlink", "unlink" };
+
 static const char *const deadly[] = {
     "execve", "execveat", "fork", "vfork", "ptrace", "process_vm_readv", "process_vm_writev",
     "process_madvise", "pidfd_getfd", "pidfd_open", "pidfd_send_signal", "kill", "tkill",
@@ -176,12 +179,13 @@ fail:
     return false;
 }
 
-bool isolate_starting(GError **error)
+bool isolate_starting(bool devices, GError **error)
 {
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     bool ok = ctx != NULL;
 
     ok = ok && isolation_add_all(ctx, SCMP_ACT_ALLOW, allowed, G_N_ELEMENTS(allowed));
+    ok = ok && isolation_add_all(ctx, SCMP_ACT_ALLOW, links, devices ? G_N_ELEMENTS(links) : 0);
     ok = ok && isolation_add_all(ctx, SCMP_ACT_KILL_PROCESS, deadly, G_N_ELEMENTS(deadly));
     /* Threads, not processes.  clone3's flags are in memory: libc falls back to clone. */
     ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,

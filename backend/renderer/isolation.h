@@ -18,12 +18,14 @@
 
 /* keep: descriptors of ours. */
 bool isolate_initial(const int *keep, unsigned count, GError **error);
-bool isolate_starting(GError **error);
 /*
- * Failing here is the end of the process: it would serve a guest unconfined.
- * devices: its driver opens the GPU's device again and again, as NVIDIA's does for
- * each piece of memory that it maps; what is there may be opened for writing then.
+ * devices, here and below: its driver opens the GPU's device again and again, as
+ * NVIDIA's does for each piece of memory that it maps.  What is there may be opened
+ * for writing then, while serving too; and the links that it wants to make for the
+ * device each time fail by the box's files, with no line in the kernel's log.
  */
+bool isolate_starting(bool devices, GError **error);
+/* Failing here is the end of the process: it would serve a guest unconfined. */
 void isolate_serving(bool devices);
 
 #endif

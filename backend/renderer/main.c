@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../vgpud/nvidia.h"
 #include "egl.h"
 #include "isolation.h"
 #include "late.h"
@@ -359,7 +360,7 @@ static int renderer_main(int argc, char **argv)
         if (options.probe || options.facts) {
             egl_prepare(options.render_node);
         }
-        if (!options.no_sandbox && !isolate_starting(&error)) {
+        if (!options.no_sandbox && !isolate_starting(nvidia_is_node(options.render_node), &error)) {
             log_say("%s", error->message);
             return 1;
         }

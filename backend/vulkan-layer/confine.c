@@ -15,6 +15,7 @@
  * ends when the renderer does.
  */
 #include "confine.h"
+#include "driver.h"
 #include "refused.h"
 
 #include <errno.h>
@@ -63,6 +64,9 @@ static const char *const allowed[] = {
     /* the server: its contexts, which it waits for; their filter */
     "fork", "waitid", "wait4", "seccomp",
 };
+
+/* What NVIDIA's driver tries each time it opens its device; there are no files for it but in the box's /tmp. */
+static const char *const links[] = { "symlink", "unlink" };
 
 static const char *const deadly[] = {
     "execve", "execveat", "vfork", "ptrace", "process_vm_readv", "process_vm_writev",
@@ -130,6 +134,7 @@ static scmp_filter_ctx server_filter(void)
     bool ok = ctx != NULL;
 
     ok = ok && add_all(ctx, SCMP_ACT_ALLOW, allowed, COUNT(allowed));
+    ok = ok && add_all(ctx, SCMP_ACT_ALLOW, links, driver_is_nvidia() ? COUNT(links) : 0);
     ok = ok && add_all(ctx, SCMP_ACT_KILL_PROCESS, deadly, COUNT(deadly));
     /* Threads and processes, all in these namespaces.  clone3's flags are in memory: libc falls back to
      * clone. */

@@ -7,8 +7,8 @@
 
 Element *__real_dispatch(Device *d, Element *e);
 Element *__wrap_dispatch(Device *d, Element *e);
-bool __real_isolate_starting(GError **error);
-bool __wrap_isolate_starting(GError **error);
+bool __real_isolate_starting(bool devices, GError **error);
+bool __wrap_isolate_starting(bool devices, GError **error);
 void __real_isolate_serving(bool devices);
 void __wrap_isolate_serving(bool devices);
 
@@ -34,9 +34,9 @@ static bool filtered(void)
     return !g_getenv(ESCAPE_NO_FILTER);
 }
 
-bool __wrap_isolate_starting(GError **error)
+bool __wrap_isolate_starting(bool devices, GError **error)
 {
-    return !filtered() || __real_isolate_starting(error);
+    return !filtered() || __real_isolate_starting(devices, error);
 }
 
 void __wrap_isolate_serving(bool devices)
