@@ -94,6 +94,8 @@ while read -r m; do $b insmod /mod/$m; done < /mod/order
 $b insmod /mod/overlay.ko
 n=0
 until [ -b /dev/vda -a -b /dev/vdb -a -b /dev/vdc ] || [ $n = 100 ]; do n=$((n + 1)); $b sleep 0.1; done
+# who hibernated goes on from there, and not from here
+if $b grep -q resume=/dev/vdd /proc/cmdline; then $b cat /sys/class/block/vdd/dev > /sys/power/resume; fi
 $b mkdir -p /layer/root /layer/devel /layer/driver /layer/top
 $b mount -t ext4 -o ro,noload /dev/vda /layer/root || exec $b sh
 $b mount -t ext4 -o ro /dev/vdb /layer/devel
