@@ -85,7 +85,7 @@ void egl_prepare(const char *render_node)
     if (!render_node) {
         /* Else Mesa would take a GPU that nobody gave this VM, and NVIDIA's EGL its own. */
         g_setenv("LIBGL_ALWAYS_SOFTWARE", "true", FALSE);
-        if (access(MESA_VENDOR, R_OK) == 0) {
+        if (!g_getenv("__EGL_VENDOR_LIBRARY_DIRS") && access(MESA_VENDOR, R_OK) == 0) {
             g_setenv("__EGL_VENDOR_LIBRARY_FILENAMES", MESA_VENDOR, FALSE);
         }
     } else if (early_node < 0 && !nvidia_is_node(render_node)) {
