@@ -26,7 +26,7 @@ on_and_on() { while [ ! -e /share/calm ]; do timeout -s KILL 10 "$@" > /dev/null
 printf "\033[2J\033[?25l" > /dev/tty1
 export VK_DRIVER_FILES=/usr/share/vulkan/icd.d/virtio_icd.json
 # the stock driver asks for what a kind of contexts can do once, and believes a first no for ever
-[ $1 = 2d ] || timeout -s KILL 60 /share/vk-compute --words 4096 > /dev/null 2>&1
+[ $1 = 2d ] || for ask in "vgpu-glinfo" "vk-compute --words 4096"; do timeout -s KILL 60 /share/$ask > /dev/null 2>&1; done
 (while [ ! -e /share/calm ]; do i=$((i+1)); echo "line $i" > /dev/tty1; echo $i > /share/beat; sleep 0.1; done) & text=$!
 work=
 case $1 in
