@@ -141,15 +141,6 @@ static bool check_nvidias(Doctor *d)
     return renders;
 }
 
-/* NVIDIA's render nodes are not used: see check_nvidias. */
-static bool is_nvidia(const char *node)
-{
-    g_autofree char *link = g_strdup_printf("/sys/class/drm/%s/device/driver", node);
-    g_autofree char *target = g_file_read_link(link, NULL);
-
-    return target && g_str_has_suffix(target, "/" NVIDIA_DRIVER);
-}
-
 static bool check_nodes(Doctor *d)
 {
     bool renders = check_nvidias(d);
@@ -158,7 +149,8 @@ static bool check_nodes(Doctor *d)
     const char *name;
 
     while (dir && (name = g_dir_read_name(dir))) {
-        if (g_str_has_prefix(name, "renderD") && !is_nvidia(name)) {
+        /* NVIDIA's are not used: see check_nvidias */
+        if (g_str_has_prefix(name, "renderD") && !nvidia_has_render_node("/sys", name)) {
             g_ptr_array_add(paths, g_build_filename(DRI, name, NULL));
         }
     }

@@ -122,15 +122,6 @@ static gint compare_names(gconstpointer a, gconstpointer b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Those of NVIDIA's driver come by its own device files, see nvidia.h. */
-static bool is_nvidia(const char *sys, const char *node)
-{
-    g_autofree char *path = g_build_filename(sys, "class/drm", node, "device/driver", NULL);
-    g_autofree char *driver = link_name(path);
-
-    return g_strcmp0(driver, NVIDIA_DRIVER) == 0;
-}
-
 static void find_nvidia(GPtrArray *gpus, const char *dev, const char *sys, const char *proc,
                         uint64_t host_memory)
 {
@@ -156,7 +147,8 @@ GPtrArray *gpu_find_all(const char *dev, const char *sys, const char *proc, uint
     const char *name;
 
     while (dir && (name = g_dir_read_name(dir))) {
-        if (g_str_has_prefix(name, "renderD") && !is_nvidia(sys, name)) {
+        /* those of NVIDIA's driver come by its own device files */
+        if (g_str_has_prefix(name, "renderD") && !nvidia_has_render_node(sys, name)) {
             g_ptr_array_add(nodes, g_strdup(name));
         }
     }

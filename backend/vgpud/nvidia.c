@@ -89,6 +89,14 @@ bool nvidia_is_node(const char *node)
     return name && g_str_has_prefix(name, "/nvidia") && g_ascii_isdigit(name[7]);
 }
 
+bool nvidia_has_render_node(const char *sys, const char *name)
+{
+    g_autofree char *link = g_build_filename(sys, "class/drm", name, "device/driver", NULL);
+    g_autofree char *target = g_file_read_link(link, NULL);
+
+    return target && g_str_has_suffix(target, "/" NVIDIA_DRIVER);
+}
+
 uint64_t nvidia_memory(const char *pci)
 {
     static const char *const argv[] = { "timeout",

@@ -29,6 +29,9 @@ char *nvidia_node(const char *dev, unsigned minor);
 /* It is one of these, and no render node. */
 bool nvidia_is_node(const char *node);
 
+/* The render node of that name ("renderD128") is its driver's; sys: "/sys". */
+bool nvidia_has_render_node(const char *sys, const char *name);
+
 /*
  * Bytes of memory of the GPU at that PCI address, as nvidia-smi tells them: a process,
  * which loads the driver's library.  0: it does not.
