@@ -37,6 +37,17 @@ def show(rows):
               f" {goal_text(r['goal']):>12}  {HOLDS[r['holds']]}")
 
 
+def status(rows, keep_going, problems=()):
+    """What a benchmark ends with: 2 where a figure could not be measured, 1 where a goal is missed."""
+    for problem in problems:
+        print(f'problem: {problem}')
+    if keep_going:
+        return 0
+    if problems or any(r['ours'] is None for r in rows):
+        return 2
+    return 1 if any(r['holds'] is False for r in rows) else 0
+
+
 def write(path, rows, **more):
     """'goal' is the number, or the two of a range."""
     figures = [dict(r, goal=r['goal'] and (r['goal'][1] if len(r['goal']) == 2 else list(r['goal'][1:]))) for r in rows]

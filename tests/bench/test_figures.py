@@ -8,6 +8,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'guest-driver'))
 import guest_driver                                     # noqa: E402
 import guest                                            # noqa: E402
+import table                                            # noqa: E402
 from figures import all_figures, percentile             # noqa: E402
 
 FIGURES = {f.name: f for f in all_figures()}
@@ -22,6 +23,16 @@ def result(idle=None, load=None, fps=None, busy=None):
 
 
 SCENES = dict.fromkeys((*guest.SCENES, 'cube'), 50.0)
+
+
+class Status(unittest.TestCase):
+    def test_of_goals(self):
+        holds, missed, unknown = (table.row('a', 'ratio', ours, ('>=', 1)) for ours in (1.5, 0.5, None))
+        self.assertEqual(table.status([holds], False), 0)
+        self.assertEqual(table.status([holds, missed], False), 1)
+        self.assertEqual(table.status([holds, missed, unknown], False), 2)
+        self.assertEqual(table.status([holds], False, ['no device']), 2)
+        self.assertEqual(table.status([missed, unknown], True, ['no device']), 0)
 
 
 class Percentile(unittest.TestCase):

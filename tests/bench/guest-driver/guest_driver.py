@@ -37,7 +37,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'vulkan'))
-from table import row, show, write  # noqa: E402
+from table import row, show, status, write  # noqa: E402
 from vulkan import Guest, QmpError, middle, result, usable  # noqa: E402
 
 START = time.monotonic()
@@ -322,13 +322,7 @@ def main():
           f'guest 2 vCPUs; host {os.cpu_count()} CPUs, load {os.getloadavg()[1]:.1f}')
     show(rows)
     print(f'figures: {out}; raw: {out}-raw/')
-    for problem in problems:
-        print(f'problem: {problem}')
-    if opts.keep_going:
-        return 0
-    if problems or any(r['ours'] is None for r in rows):
-        return 2
-    return 1 if any(r['holds'] is False for r in rows) else 0
+    return status(rows, opts.keep_going, problems)
 
 
 if __name__ == '__main__':

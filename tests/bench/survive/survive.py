@@ -32,7 +32,7 @@ from statistics import median
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'env'))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 from qmp import Qmp, QmpError  # noqa: E402
-from table import row, show, write  # noqa: E402
+from table import row, show, status, write  # noqa: E402
 
 START = time.monotonic()
 LOOK_S = 0.01       # between two looks at the console
@@ -310,11 +310,7 @@ def main():
     print(f'{opts.kills} kills, {opts.restarts} restarts; guest 2 vCPUs under TCG; host {os.cpu_count()} CPUs, load {os.getloadavg()[1]:.1f}')
     show(rows)
     print(f'figures: {out}')
-    if opts.keep_going:
-        return 0
-    if any(r['ours'] is None for r in rows):
-        return 2
-    return 1 if any(r['holds'] is False for r in rows) else 0
+    return status(rows, opts.keep_going)
 
 
 if __name__ == '__main__':

@@ -33,7 +33,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'env'))
 from bench import Xvfb  # noqa: E402
 from qmp import Qmp, QmpError  # noqa: E402
-from table import row, show, write  # noqa: E402
+from table import row, show, status, write  # noqa: E402
 
 START = time.monotonic()
 ICD = '/usr/share/vulkan/icd.d'
@@ -257,13 +257,7 @@ def main():
     print(f'{opts.rounds} rounds, medians; guest 2 vCPUs; host {os.cpu_count()} CPUs, load {os.getloadavg()[1]:.1f}; floor: native')
     show(rows)
     print(f'figures: {out}; raw: {out}-raw/')
-    for problem in problems:
-        print(f'problem: {problem}')
-    if opts.keep_going:
-        return 0
-    if problems or any(r['ours'] is None for r in rows):
-        return 2
-    return 1 if any(r['holds'] is False for r in rows) else 0
+    return status(rows, opts.keep_going, problems)
 
 
 if __name__ == '__main__':
