@@ -140,8 +140,8 @@ static bool open_nvidia(Egl *egl, const char *path, GError **error)
     EGLint count = 0;
 
     if (access(path, R_OK | W_OK) < 0) {
-        return fail(error, "cannot use the GPU '%s': %s; 'nvidia-modprobe -c 0' makes its device files", path,
-                    g_strerror(errno));
+        return fail(error, "cannot use the GPU '%s': %s; 'nvidia-modprobe -c %u' makes its device files",
+                    path, g_strerror(errno), wanted);
     }
     if (!epoxy_has_egl_extension(EGL_NO_DISPLAY, "EGL_EXT_platform_device") ||
         !eglQueryDevicesEXT(DEVICES_MAX, devices, &count)) {

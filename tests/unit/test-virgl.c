@@ -612,6 +612,13 @@ static void test_no_render_node(void)
     g_assert_null(ops->create(&config, &error));
     g_assert_nonnull(error);
     g_assert_nonnull(strstr(error->message, "/dev/dri/there-is-none"));
+    g_clear_error(&error);
+
+    config.render_node = "/dev/nvidia4095";
+    g_assert_null(ops->create(&config, &error));
+    g_assert_nonnull(error);
+    g_assert_nonnull(strstr(error->message, "'/dev/nvidia4095'"));
+    g_assert_nonnull(strstr(error->message, "'nvidia-modprobe -c 4095'"));
 }
 
 static double seconds(gint64 since)
