@@ -491,27 +491,29 @@ static void test_rewritten(void)
 
 /* ---- shares ------------------------------------------------------------------------ */
 
-/* Three queues are full of work that takes long; the fourth's turn comes all the same. */
+/*
+ * Three queues are full of work that takes long; the fourth's turn comes all the same.
+ * Counted is the others' work that went before, not time: a host that stops all of us
+ * for a while changes nothing.
+ */
 static void test_turns(void)
 {
-    enum { LONG_US = 3000, ROUNDS = 10 };
+    enum { LONG_US = 3000, ROUNDS = 10, OTHERS = 300 };
     Guest g = start();
     QueueSubmit s = submit_of(0);
-    int64_t worst = 0;
+    uint64_t before, others;
 
-    for (unsigned i = 0; i < 300; i++) {
+    for (unsigned i = 0; i < OTHERS; i++) {
         pending_free(post(&g, i % 3, &s, LONG_US));
     }
+    before = vgpu_stats_get(&g.f->stats->submits);
     for (unsigned i = 0; i < ROUNDS; i++) {
-        int64_t begin = g_get_monotonic_time();
-
         expect(&g, post_plain(&g, 3), OK_NODATA);
-        worst = MAX(worst, g_get_monotonic_time() - begin);
     }
-    g_test_message("at most %.1f ms for one turn among three queues of %d ms each", worst / 1e3,
-                   LONG_US / 1000);
-    /* one request of each other queue, and the machine is shared with other tests */
-    g_assert_cmpint(worst, <, 16 * LONG_US);
+    others = vgpu_stats_get(&g.f->stats->submits) - before - ROUNDS;
+    g_test_message("%.1f of three queues' requests before each of the fourth's", (double)others / ROUNDS);
+    /* one of each other queue; more where this thread was late to ask again */
+    g_assert_cmpuint(others, <, OTHERS / 2);
     finish(&g);
 }
 

@@ -77,7 +77,8 @@ def sanitize_qemu_tests():
 def tests_of(suite):
     build = os.environ['VGPU_BUILD']
     if suite == 'unit':
-        python = [('bench-figures', '/tests/bench/test_figures.py'), ('entry-scripts', '/tests/env/test_scripts.py')]
+        python = [('bench-figures', '/tests/bench/test_figures.py'), ('entry-scripts', '/tests/env/test_scripts.py'),
+                  ('taprun', '/tests/env/test_taprun.py')]
         return meson_tests(suite, build) + [{'name': name, 'cmd': ['python3', TOP + path], 'env': {}, 'timeout': 120}
                                             for name, path in python]
     if suite == 'backend':
@@ -117,11 +118,29 @@ def round_of(suite, test):
     return TIMED if TAKES_TIME.search(test['name']) else ROUNDS.get(suite, BESIDE)
 
 
+# A program that failed runs once more, with nothing beside it: this host is shared, and
+# some look at time.  What crashed, or what a sanitizer reports, is no question of time; and
+# where many fail it is not chance either.
+AGAIN_AT_MOST = 5
+NEVER_AGAIN = re.compile(r'runtime error:|==\d+==ERROR|WARNING: ThreadSanitizer|Segmentation fault|\bBUG: |\bOops: ')
+
+
+class Result:
+    """What one run of a program came to."""
+    def __init__(self, suite, test, log_path):
+        self.suite, self.test, self.log_path = suite, test, log_path
+        self.good = self.bad = self.skip = 0
+        self.problems = []
+        self.chance = True  # it may have failed by chance
+
+    def failures(self):
+        return [p for p in self.problems if not p.startswith('skipped: ')]
+
+
 class Count:
     def __init__(self):
         self.lock = threading.Lock()
-        self.passed = self.failed = self.skipped = 0
-        self.failures = []
+        self.results = []
         self.cpu = 0.0
         self.times = []
 
@@ -150,9 +169,54 @@ def run_to_end(child, seconds):
     return None, 0
 
 
-def run_one(suite, test, logdir, count):
+def read_tap(r, rc):
+    """Adds what stands in its log, and what its end says."""
+    plan = None
+    with open(r.log_path, errors='replace') as log:
+        for line in log:
+            line = line.rstrip('\n')
+            r.chance = r.chance and not NEVER_AGAIN.search(line)
+            ran = re.match(r'^Ran (\d+) tests? in', line)
+            if ran and plan is None: # Python's unittest; its status says the rest
+                plan = int(ran.group(1))
+                r.good = plan if rc == 0 else 0
+                continue
+            if re.match(r'^1\.\.\d+', line):
+                plan = int(line[3:].split()[0])
+                if plan == 0:
+                    r.skip += 1
+                continue
+            m = LINE.match(line)
+            if not m:
+                continue
+            if m.group(4) and m.group(4).upper() == 'SKIP':
+                r.skip += 1
+                r.problems.append('skipped: ' + line)
+            elif m.group(1) == 'ok':
+                r.good += 1
+            else:
+                r.bad += 1
+                r.problems.append(line)
+    if rc is None:
+        r.bad += 1
+        r.problems.append(f'no end after {r.test["timeout"]} s')
+    elif rc != 0 and r.bad == 0:
+        r.bad += 1
+        r.problems.append(f'ended with status {rc}')
+    elif plan is None:
+        r.bad += 1
+        r.problems.append('printed no TAP plan')
+    elif plan and r.good + r.bad + r.skip < plan:
+        r.bad += 1
+        r.problems.append(f'planned {plan} tests and ran {r.good + r.bad + r.skip}')
+    if rc is not None and rc < 0 and rc not in (-6, -15): # an assertion's; the end of our patience
+        r.chance = False
+
+
+def run_one(suite, test, logdir, count, alone=False, turn=''):
     """Runs one program, shows what did not pass, adds to the count."""
-    log_path = os.path.join(logdir, suite + '-' + test['name'].replace('/', '-') + '.log')
+    log_path = os.path.join(logdir, suite + '-' + test['name'].replace('/', '-') + turn + '.log')
+    r = Result(suite, test, log_path)
     runtime = tempfile.mkdtemp(prefix='vgpu-t.', dir='/tmp')
     os.chmod(runtime, 0o700)
     env = dict(os.environ, XDG_RUNTIME_DIR=runtime, **test['env'])
@@ -163,60 +227,21 @@ def run_one(suite, test, logdir, count):
         env['VGPU_SANITIZE'] = suite
         env['G_SLICE'] = 'always-malloc'
     start = time.monotonic()
-    alone = round_of(suite, test) == ALONE
+    alone = alone or round_of(suite, test) == ALONE
     if alone:
         print(f'  {suite}/{test["name"]} ...', end='', flush=True)
-    good = bad = skip = 0
-    plan = None
-    problems = []
     with open(log_path, 'wb') as log:
         child = subprocess.Popen(test['cmd'], stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                  env=env, cwd=TOP, start_new_session=True)
         rc, cpu = run_to_end(child, test['timeout'])
-    with open(log_path, errors='replace') as log:
-        for line in log:
-            line = line.rstrip('\n')
-            ran = re.match(r'^Ran (\d+) tests? in', line)
-            if ran and plan is None: # Python's unittest; its status says the rest
-                plan = int(ran.group(1))
-                good = plan if rc == 0 else 0
-                continue
-            if re.match(r'^1\.\.\d+', line):
-                plan = int(line[3:].split()[0])
-                if plan == 0:
-                    skip += 1
-                continue
-            m = LINE.match(line)
-            if not m:
-                continue
-            if m.group(4) and m.group(4).upper() == 'SKIP':
-                skip += 1
-                problems.append('skipped: ' + line)
-            elif m.group(1) == 'ok':
-                good += 1
-            else:
-                bad += 1
-                problems.append(line)
-    if rc is None:
-        bad += 1
-        problems.append(f'no end after {test["timeout"]} s')
-    elif rc != 0 and bad == 0:
-        bad += 1
-        problems.append(f'ended with status {rc}')
-    elif plan is None:
-        bad += 1
-        problems.append('printed no TAP plan')
-    elif plan and good + bad + skip < plan:
-        bad += 1
-        problems.append(f'planned {plan} tests and ran {good + bad + skip}')
+    read_tap(r, rc)
     start_line = '\r' if alone else ''
     with count.lock:
-        print(f'{start_line}  {suite}/{test["name"]}: {good} passed, {bad} failed, {skip} skipped '
-              f'({time.monotonic() - start:.0f} s, CPU {cpu:.0f} s)' + (f'  log: {log_path}' if bad else ''), flush=True)
-        for p in problems:
+        print(f'{start_line}  {suite}/{test["name"]}: {r.good} passed, {r.bad} failed, {r.skip} skipped '
+              f'({time.monotonic() - start:.0f} s, CPU {cpu:.0f} s)' + (f'  log: {log_path}' if r.bad else ''), flush=True)
+        for p in r.problems:
             print('      ' + p[:300], flush=True)
-        if bad:
-            count.failures.append(log_path)
+        if r.bad:
             with open(log_path, errors='replace') as log:
                 lines = log.read().splitlines()
             # what a program prints after its assertion can be long: first the assertions
@@ -225,10 +250,39 @@ def run_one(suite, test, logdir, count):
                 print('      | ' + line[:220], flush=True)
         count.cpu += cpu
         count.times.append((time.monotonic() - start, cpu, f'{suite}/{test["name"]}'))
-        count.passed += good
-        count.failed += bad
-        count.skipped += skip
+        count.results.append(r)
     shutil.rmtree(runtime, ignore_errors=True)
+
+
+def run_again(logdir, count):
+    """Those that may have failed by chance, alone; the ones that passed then."""
+    failed = [r for r in count.results if r.bad]
+    flaky = []
+    if len(failed) > AGAIN_AT_MOST:
+        return flaky
+    for first in [r for r in failed if r.chance]:
+        print(f'  {first.suite}/{first.test["name"]} once more, with nothing beside it:', flush=True)
+        run_one(first.suite, first.test, logdir, count, alone=True, turn='-again')
+        if not count.results[-1].bad:
+            flaky.append(first)
+            count.results.remove(first)
+        else:
+            count.results.pop()
+    return flaky
+
+
+def print_end(logdir, count, flaky):
+    """The end of a long log is what people see: all that failed once more, then the count."""
+    for r in [r for r in count.results if r.bad]:
+        for p in r.failures():
+            print(f'FAILED {r.suite}/{r.test["name"]}: {p[:250]}')
+    for r in flaky:
+        for p in r.failures():
+            print(f'PASSED ONLY THE SECOND TIME, ALONE {r.suite}/{r.test["name"]}: {p[:250]}  log: {r.log_path}')
+    print(f'logs: {logdir}')
+    passed, failed, skipped = (sum(getattr(r, what) for r in count.results) for what in ('good', 'bad', 'skip'))
+    print(f'{passed} passed, {failed} failed, {skipped} skipped', flush=True)
+    return 1 if failed or not passed else 0
 
 
 def main():
@@ -250,12 +304,11 @@ def main():
                 done.result()
         if len(todo) > len(now) > 0:
             print(f'  [{len(now)} programs {NAMES[this_round]}: {time.monotonic() - start:.0f} s, CPU {count.cpu - cpu:.0f} s]', flush=True)
+    flaky = run_again(logdir, count)
     with open(os.path.join(logdir, 'times'), 'w') as file:
         file.write('seconds\tCPU seconds\tprogram\n')
         file.writelines(f'{wall:.1f}\t{used:.1f}\t{name}\n' for wall, used, name in sorted(count.times, reverse=True))
-    print(f'logs: {logdir}')
-    print(f'{count.passed} passed, {count.failed} failed, {count.skipped} skipped', flush=True)
-    return 1 if count.failed or not count.passed else 0
+    return print_end(logdir, count, flaky)
 
 
 if __name__ == '__main__':
