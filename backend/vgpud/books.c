@@ -52,6 +52,9 @@ void books_free(Books *books)
         g_ptr_array_unref(books->vms);
         g_ptr_array_unref(books->departed);
         hangs_free(books->hangs);
+        if (books->saved.text) {
+            g_string_free(books->saved.text, TRUE);
+        }
         g_free(books);
     }
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "admission.h"
 #include "vgpu/stats.h"
@@ -74,6 +75,8 @@ typedef struct Vm {
     uint64_t pid_start; /* clock ticks since boot, field 22 of /proc/PID/stat */
     int pidfd;
     struct ProcessTree *tree; /* with all below it; NULL: none */
+    uint64_t watched_clock;   /* CPU time of the tree when vm_watch.c came to it last, ns */
+    unsigned unwatched;       /* times it was passed over since, as nothing had run */
     struct vgpu_stats *page;  /* vgpud writes its limit; NULL: its figures are unknown */
     uint64_t clock_base;      /* what its renderer's times in the page are less, ns */
     uint64_t page_serial;     /* of its profile, as the pages so far were told: vm_page.c */
@@ -113,6 +116,14 @@ typedef struct VmProcess {
 
 #define BOOKS_DEPARTED_MAX 1024 /* a 16th of it for one user */
 
+/* What state.c wrote last, and which file that became. */
+typedef struct BooksSaved {
+    GString *text; /* NULL: nothing, or it is not known */
+    dev_t device;
+    ino_t inode;
+    struct timespec mtime;
+} BooksSaved;
+
 typedef struct Books {
     GPtrArray *vms; /* Vm, in the order they came */
     /*
@@ -122,6 +133,7 @@ typedef struct Books {
      */
     GPtrArray *departed;
     struct Hangs *hangs; /* of VMs that are here or not */
+    BooksSaved saved;
 } Books;
 
 Books *books_new(void);

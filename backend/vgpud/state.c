@@ -27,32 +27,55 @@
 
 /*
  * Each VM that comes or goes has all of them written, so this is what one of many
- * costs: the text is made as GKeyFile would, without its lists and tables.  It is
- * asked itself how to write what is no plain word.
+ * costs: the text is made as GKeyFile would, without its lists and tables, and
+ * without printf's.  GKeyFile is asked itself how to write what is no plain word.
  */
+static void put(GString *text, const char *key, const char *value)
+{
+    g_string_append(text, key);
+    g_string_append_c(text, '=');
+    g_string_append(text, value);
+    g_string_append_c(text, '\n');
+}
+
+static bool plain(const char *value)
+{
+    while (g_ascii_isalnum(*value) || (*value >= '-' && *value <= '/') || *value == ':' || *value == '_') {
+        value++;
+    }
+    return !*value;
+}
+
 static void put_string(GString *text, const char *key, const char *value)
 {
     g_autoptr(GKeyFile) file = NULL;
     g_autofree char *escaped = NULL;
 
-    if (!value[strspn(value, G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "-_.:/")]) {
-        g_string_append_printf(text, "%s=%s\n", key, value);
+    if (plain(value)) {
+        put(text, key, value);
         return;
     }
     file = g_key_file_new();
     g_key_file_set_string(file, "g", key, value);
     escaped = g_key_file_get_value(file, "g", key, NULL);
-    g_string_append_printf(text, "%s=%s\n", key, escaped);
+    put(text, key, escaped);
 }
 
 static void put_number(GString *text, const char *key, uint64_t value)
 {
-    g_string_append_printf(text, "%s=%" G_GUINT64_FORMAT "\n", key, (guint64)value);
+    char digits[21], *first = digits + sizeof(digits) - 1;
+
+    *first = 0;
+    do {
+        *--first = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    put(text, key, first);
 }
 
 static void put_boolean(GString *text, const char *key, bool value)
 {
-    g_string_append_printf(text, "%s=%s\n", key, value ? "true" : "false");
+    put(text, key, value ? "true" : "false");
 }
 
 static void save_vm(GString *text, unsigned index, const Vm *vm)
@@ -128,16 +151,15 @@ static void load_policies(GKeyFile *file, GPtrArray *gpus, const char *path)
 
 /*
  * For a vgpud that is killed, not for a host that is: what the file is about ends
- * with the host.  So it is replaced in one step, and nobody waits for a disk; GLib
- * does for a file that is there already.
+ * with the host.  So it is replaced in one step, and nobody waits for a disk, as
+ * GLib would with any flag of its own: a VM that comes and goes does this four times.
  */
 static bool replace(const char *path, const GString *text, GError **error)
 {
     g_autofree char *next = g_strconcat(path, ".next", NULL);
 
     unlink(next);
-    if (!g_file_set_contents_full(next, text->str, (gssize)text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
-                                  error)) {
+    if (!g_file_set_contents_full(next, text->str, (gssize)text->len, G_FILE_SET_CONTENTS_NONE, 0600, error)) {
         return false;
     }
     if (rename(next, path) < 0) {
@@ -148,10 +170,38 @@ static bool replace(const char *path, const GString *text, GError **error)
     return true;
 }
 
-bool state_save(const Books *books, const GPtrArray *gpus, const char *path, const char *era, GError **error)
+/* Of what is saved for safety's sake much is there already. */
+static bool is_written(const BooksSaved *saved, const char *path, const GString *text)
+{
+    struct stat st;
+
+    return saved->text && g_string_equal(saved->text, text) && lstat(path, &st) == 0 &&
+           st.st_ino == saved->inode && st.st_dev == saved->device &&
+           st.st_mtim.tv_sec == saved->mtime.tv_sec && st.st_mtim.tv_nsec == saved->mtime.tv_nsec;
+}
+
+static void remember(BooksSaved *saved, const char *path, GString *text)
+{
+    struct stat st;
+
+    if (saved->text) {
+        g_string_free(saved->text, TRUE);
+        saved->text = NULL;
+    }
+    if (lstat(path, &st) < 0) {
+        g_string_free(text, TRUE);
+        return;
+    }
+    saved->text = text;
+    saved->inode = st.st_ino;
+    saved->device = st.st_dev;
+    saved->mtime = st.st_mtim;
+}
+
+bool state_save(Books *books, const GPtrArray *gpus, const char *path, const char *era, GError **error)
 {
     g_autoptr(GKeyFile) file = g_key_file_new();
-    g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GString) text = g_string_sized_new(1024 + 512 * books->vms->len);
     g_autofree char *rest = NULL;
     unsigned index = 0;
     gsize length;
@@ -172,7 +222,14 @@ bool state_save(const Books *books, const GPtrArray *gpus, const char *path, con
     for (guint i = 0; i < books->departed->len; i++) {
         save_vm(text, index++, books->departed->pdata[i]);
     }
-    return replace(path, text, error);
+    if (is_written(&books->saved, path, text)) {
+        return true;
+    }
+    if (!replace(path, text, error)) {
+        return false;
+    }
+    remember(&books->saved, path, g_steal_pointer(&text));
+    return true;
 }
 
 typedef struct Reader {

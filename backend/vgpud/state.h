@@ -13,9 +13,10 @@
 
 /*
  * Replaces the file in one step, so that it is always a whole one.  Of the
- * GPUs those policies are kept that an operator set.
+ * GPUs those policies are kept that an operator set.  Nothing is written where
+ * the file is still the one that was written last and would be the same.
  */
-bool state_save(const Books *books, const GPtrArray *gpus, const char *path, const char *era, GError **error);
+bool state_save(Books *books, const GPtrArray *gpus, const char *path, const char *era, GError **error);
 
 /*
  * Adds to the books the VMs of the file that were written in the same era

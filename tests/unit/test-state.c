@@ -69,6 +69,37 @@ static Vm *add_vm(Books *books, const char *name, unsigned n)
     return vm;
 }
 
+static struct stat stat_of(const Fixture *f)
+{
+    struct stat st = { 0 };
+
+    g_assert_cmpint(stat(f->path, &st), ==, 0);
+    return st;
+}
+
+/* What is there already is not written again; what is not, or no more, is. */
+static void test_same(Fixture *f, gconstpointer unused)
+{
+    Vm *vm = add_vm(f->books, "one", 0);
+    struct stat first, second;
+
+    g_assert_true(state_save(f->books, NULL, f->path, ERA, NULL));
+    first = stat_of(f);
+    g_assert_true(state_save(f->books, NULL, f->path, ERA, NULL));
+    g_assert_cmpuint(stat_of(f).st_ino, ==, first.st_ino);
+    vm->memory++;
+    g_assert_true(state_save(f->books, NULL, f->path, ERA, NULL));
+    second = stat_of(f);
+    g_assert_false(second.st_ino == first.st_ino && second.st_mtim.tv_nsec == first.st_mtim.tv_nsec);
+    /* somebody has changed it, or taken it away */
+    g_assert_true(g_file_set_contents(f->path, "rubbish", -1, NULL));
+    g_assert_true(state_save(f->books, NULL, f->path, ERA, NULL));
+    g_assert_cmpint(stat_of(f).st_size, ==, second.st_size);
+    g_assert_cmpint(g_unlink(f->path), ==, 0);
+    g_assert_true(state_save(f->books, NULL, f->path, ERA, NULL));
+    g_assert_cmpint(stat_of(f).st_size, ==, second.st_size);
+}
+
 static void test_round_trip(Fixture *f, gconstpointer unused)
 {
     g_autoptr(Books) back = books_new();
@@ -369,6 +400,7 @@ int main(int argc, char **argv)
     umask(022);
     g_test_init(&argc, &argv, NULL);
     g_test_add("/state/round-trip", Fixture, NULL, set_up, test_round_trip, tear_down);
+    g_test_add("/state/same", Fixture, NULL, set_up, test_same, tear_down);
     g_test_add("/state/no-file", Fixture, NULL, set_up, test_no_file, tear_down);
     g_test_add("/state/other-era", Fixture, NULL, set_up, test_other_era, tear_down);
     g_test_add("/state/garbage", Fixture, NULL, set_up, test_garbage, tear_down);
