@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "process.h"
@@ -151,6 +152,22 @@ void process_tree_look(ProcessTree *t)
         }
     }
     g_hash_table_unref(look.seen);
+}
+
+bool process_tree_clock(const ProcessTree *t, uint64_t *ns)
+{
+    *ns = 0;
+    for (guint i = 0; i < t->members->len; i++) {
+        clockid_t clock;
+        struct timespec used;
+
+        if (clock_getcpuclockid(g_array_index(t->members, ProcessTreeMember, i).pid, &clock) != 0 ||
+            clock_gettime(clock, &used) < 0) {
+            return false;
+        }
+        *ns += (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+    }
+    return t->members->len > 0;
 }
 
 bool process_tree_memory(const ProcessTree *t, const SharedOwner *owner, uint64_t *bytes)

@@ -39,6 +39,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ProcessTree, process_tree_free)
 void process_tree_look(ProcessTree *t);
 
 /*
+ * CPU time that those seen at the last look have used, ns, all together.  As it was:
+ * none of them has run, so none has forked, ended or touched memory since.  False:
+ * some have ended, or it cannot be known.
+ */
+bool process_tree_clock(const ProcessTree *t, uint64_t *ns);
+
+/*
  * Bytes of memory of their own, and that they have made to be shared (Vulkan's
  * software drivers allocate from that), once.  False: nothing is known.
  */

@@ -15,6 +15,10 @@
  * take until the alarm rings is what it can write in ALARM_NS.  Only with
  * renderers whose QEMU is not known, or where the kernel has no such alarms,
  * there is a look every IDLE_S.
+ *
+ * While some are at work the others are not looked at each time, so that one busy
+ * VM does not have a hundred idle ones cost something: whose processes have used no
+ * CPU time since the last look have not changed, and get one every IDLE_S as well.
  * The first call of a renderer wakes the pace up again.
  */
 #include "vm_watch.h"
@@ -126,6 +130,30 @@ static void check_driver(const Daemon *d, Vm *vm)
     }
 }
 
+/*
+ * Nothing that a look could find has happened since the last one began.  (Its clock
+ * is of before it: who ran meanwhile, or was found by it, has another one now.)
+ */
+static bool slept(const Daemon *d, Vm *vm)
+{
+    const Gpu *gpu = gpu_find(d->gpus, vm->gpu);
+    uint64_t before = vm->watched_clock;
+    LeaseFigures f = { 0 };
+    bool known = process_tree_clock(vm->tree, &vm->watched_clock);
+
+    if (vm->lease) {
+        leases_figures(vm->lease, &f);
+    }
+    /* a GPU of its own works without CPU time, and held memory is waited for */
+    if (!known || vm->watched_clock != before || f.holds || f.wants || vm->held || vm->cause || !gpu ||
+        gpu->node || vm->unwatched >= IDLE_S) {
+        vm->unwatched = 0;
+        return false;
+    }
+    vm->unwatched++;
+    return true;
+}
+
 /* True: there is memory to come back soon. */
 static bool check_processes(Daemon *d)
 {
@@ -134,7 +162,7 @@ static bool check_processes(Daemon *d)
     for (guint i = 0; i < d->books->vms->len; i++) {
         Vm *vm = d->books->vms->pdata[i];
 
-        if (vm->pidfd < 0) {
+        if (vm->pidfd < 0 || slept(d, vm)) {
             continue;
         }
         process_tree_look(vm->tree);

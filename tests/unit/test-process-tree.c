@@ -65,6 +65,32 @@ static void test_members(void)
     g_assert_cmpuint(t->members->len, ==, 0);
 }
 
+/* Stands still while all of them sleep, and for nobody that runs, forks or ends. */
+static void test_clock(void)
+{
+    Family f = family_new();
+    g_autoptr(ProcessTree) t = tree_of(&f);
+    uint64_t before = 0, now = 0;
+
+    family_tell(&f, FAMILY_PAUSE, 2);
+    process_tree_look(t);
+    g_assert_cmpuint(t->members->len, ==, 3);
+    /* it may still be on its way to sleep */
+    for (unsigned i = 0; i < 500 && (!now || now != before); i++) {
+        before = now;
+        g_usleep(20000);
+        g_assert_true(process_tree_clock(t, &now));
+    }
+    g_assert_cmpuint(now, ==, before);
+    family_tell(&f, FAMILY_PAUSE, 1);
+    g_assert_true(process_tree_clock(t, &now));
+    g_assert_cmpuint(now, >, before);
+    family_end(&f);
+    g_assert_false(process_tree_clock(t, &now)); /* some have ended */
+    process_tree_look(t);
+    g_assert_false(process_tree_clock(t, &now)); /* of nobody */
+}
+
 /* What its ended children used is in its figure when it has waited for them. */
 static void test_reaped(void)
 {
@@ -188,6 +214,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/process-tree/members", test_members);
+    g_test_add_func("/process-tree/clock", test_clock);
     g_test_add_func("/process-tree/reaped", test_reaped);
     g_test_add_func("/process-tree/orphan", test_orphan);
     g_test_add_func("/process-tree/other-start", test_other_start);
