@@ -159,7 +159,8 @@ static bool replace(const char *path, const GString *text, GError **error)
     g_autofree char *next = g_strconcat(path, ".next", NULL);
 
     unlink(next);
-    if (!g_file_set_contents_full(next, text->str, (gssize)text->len, G_FILE_SET_CONTENTS_NONE, 0600, error)) {
+    if (!g_file_set_contents_full(next, text->str, (gssize)text->len, G_FILE_SET_CONTENTS_NONE, 0600,
+                                  error)) {
         return false;
     }
     if (rename(next, path) < 0) {

@@ -221,8 +221,8 @@ static void test_times(void)
     used = vgpu_stats_get(&l[0].f->stats->gpu_time_ns) - used;
     waited = vgpu_stats_get(&l[0].f->stats->throttled_ns) - waited;
     passed = (uint64_t)(g_get_monotonic_time() - begin) * 1000;
-    g_test_message("in %.2f s: %.2f s of GPU time (%.2f s burnt in the first 2), waited for %.2f s", passed / 1e9,
-                   used / 1e9, burnt / 1e9, waited / 1e9);
+    g_test_message("in %.2f s: %.2f s of GPU time (%.2f s burnt in the first 2), waited for %.2f s",
+                   passed / 1e9, used / 1e9, burnt / 1e9, waited / 1e9);
     g_assert_cmpuint(burnt, >, 0);
     g_assert_cmpuint(used, >=, burnt * 7 / 10);
     g_assert_cmpuint(used, <, passed + 500u * 1000 * 1000);
