@@ -124,25 +124,30 @@ static void test_contexts(void)
     g_autoptr(Frontend) f = venus_start(NULL);
     pid_t server = venus_server(f);
     unsigned fds, base_fds;
+    uint64_t eight; /* what that one is charged with */
 
     OKAY(gpu_context_create(f, 7, VENUS));
     CHECK(gpu_context_create(f, 7, VENUS), ERR_CONTEXT);
     CHECK(gpu_context_create(f, 7, 2), ERR_CONTEXT);
+    eight = frontend_used(f);
     OKAY(gpu_context_create(f, 8, 2));
+    eight = frontend_used(f) - eight;
     CHECK(gpu_context_create(f, 8, VENUS), ERR_CONTEXT);
     g_assert_cmpuint(venus_contexts(server), ==, 1);
     expect_no_driver(server);
     OKAY(gpu_context_destroy(f, 7));
     CHECK(gpu_context_destroy(f, 7), ERR_CONTEXT);
     venus_wait_contexts(f, server, 0);
+    venus_wait_used(f, eight);
     base_fds = proc_fd_count(f->pid);
     for (unsigned i = 0; i < 50 && !f->dead; i++) {
         OKAY(gpu_context_create(f, 100 + i % 3, VENUS));
         OKAY(gpu_blob_host(f, 1, 100 + i % 3, 64 * PAGE));
         OKAY(gpu_context_destroy(f, 100 + i % 3));
         OKAY(gpu_unref(f, 1));
-        if (i % 8 == 7) { /* they are charged until they have died, and 64 MiB are for 16 */
+        if (i % 8 == 7) { /* they are charged until it is known that they died, and 64 MiB are for 16 */
             venus_wait_contexts(f, server, 0);
+            venus_wait_used(f, eight);
         }
     }
     venus_wait_contexts(f, server, 0);
