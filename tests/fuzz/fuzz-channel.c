@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,6 +24,15 @@ void log_say(const char *format, ...) G_GNUC_PRINTF(1, 2);
 
 void log_say(const char *format, ...)
 {
+}
+
+/* Nobody waits here: who does not listen at once is a QEMU that did not in all that time, see meson.build. */
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout);
+int __real_poll(struct pollfd *fds, nfds_t count, int timeout);
+
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+    return __real_poll(fds, count, 0);
 }
 
 static Channel *c;
@@ -327,7 +337,7 @@ static void channel_free(void)
     g_free(c);
 }
 
-/* listens: QEMU does, to the end; else its last words wait for the socket, which takes a while. */
+/* listens: QEMU does, to the end; else the last words may find no room in the socket. */
 static void close_all(bool listens)
 {
     if (listens) {
@@ -383,7 +393,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             raw(&input);
         }
     }
-    close_all(size % 16);
+    close_all(size % 2);
     FUZZ_ASSERT(fuzz_descriptors() == before);
     return 0;
 }
