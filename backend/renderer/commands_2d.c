@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "format.h"
+#include "late.h"
 #include "log.h"
 #include "resource.h"
 #include "scanout.h"
@@ -260,7 +261,7 @@ uint32_t command_get_capset_info(Device *d, Command *c)
     return VIRTIO_GPU_RESP_OK_CAPSET_INFO;
 }
 
-uint32_t command_get_capset(Device *d, Command *c)
+static uint32_t get_capset(Device *d, Command *c)
 {
     uint32_t id, version, size, i;
 
@@ -281,6 +282,16 @@ uint32_t command_get_capset(Device *d, Command *c)
     }
     c->out_size = sizeof(struct virtio_gpu_ctrl_hdr) + size;
     return VIRTIO_GPU_RESP_OK_CAPSET;
+}
+
+uint32_t command_get_capset(Device *d, Command *c)
+{
+    uint32_t code = get_capset(d, c);
+
+    if (code >= VIRTIO_GPU_RESP_ERR_UNSPEC && !c->replay) {
+        late_make_way(d, c->in.capset.capset_id);
+    }
+    return code;
 }
 
 uint32_t command_assign_uuid(Device *d, Command *c)

@@ -14,8 +14,12 @@
 #include "render.h"
 #include "resource.h"
 #include "scanout.h"
+#include "vgpu/virtio.h"
 
 #define CAPSET_VENUS 4 /* in virtio_gpu.h of newer kernels */
+
+/* What was missing (memory, descriptors) may be there again; stock drivers wait for 5 s. */
+#define MAKE_WAY_US G_USEC_PER_SEC
 
 bool late_begin(Device *d, GError **error)
 {
@@ -194,6 +198,31 @@ bool late_start(Device *d)
     log_say("OpenGL started in %" G_GINT64_FORMAT " ms: %s", (g_get_monotonic_time() - began) / 1000,
             d->ops->description(renderer));
     return true;
+}
+
+/* A driver that knows our extension keeps no errors. */
+static bool guest_asks_once(const Device *d)
+{
+    return vhost_has_feature(d->vhost, VIRTIO_GPU_F_VIRGL) && !vhost_has_feature(d->vhost, VGPU_F_EXTENSION);
+}
+
+void late_make_way(Device *d, uint32_t capset_id)
+{
+    static const char why[] =
+        "the guest asks only once what OpenGL and Vulkan can do, and OpenGL does not start "
+        "now: the next renderer tries again";
+    bool of_3d = capset_id == VIRTIO_GPU_CAPSET_VIRGL || capset_id == VIRTIO_GPU_CAPSET_VIRGL2 ||
+                 capset_id == CAPSET_VENUS;
+
+    if (d->ops != &renderer_2d_ops || !strcmp(d->options->renderer, "2d") || !of_3d ||
+        !capset_allowed(d, capset_id) || !guest_asks_once(d)) {
+        return;
+    }
+    log_say("%s", why);
+    gpu_time_leave(d);
+    g_usleep(MAKE_WAY_US);
+    channel_fatal(d->channel, VGPU_FATAL_ERROR, why);
+    _exit(1); /* the guest's objects, and this command, stay in the table */
 }
 
 /* ---- the probe ---- */

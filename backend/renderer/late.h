@@ -20,6 +20,12 @@
  * OpenGL that does not start then, although it did for the probe: the guest's
  * commands get errors, its pictures go on in 2D, and the log says why.  The next
  * renderer starts with what was known to its vgpud, which is not told.
+ *
+ * One error a stock guest never forgets: its driver asks GET_CAPSET once, and what
+ * it was told then holds for all programs until it boots again.  So that command is
+ * not refused at once: this process ends, a moment later, with the command in flight
+ * (adopt.h), and the next one tries.  One that has the command from a lost renderer
+ * answers what it can.
  */
 #ifndef VGPU_RENDERER_LATE_H
 #define VGPU_RENDERER_LATE_H
@@ -31,6 +37,12 @@ bool late_begin(Device *d, GError **error);
 
 /* The command needs 3D.  False: there is none. */
 bool late_start(Device *d);
+
+/*
+ * GET_CAPSET of that capset has no answer, and no renderer was lost with it yet.  Ends
+ * this process where the guest was promised 3D and asks only once.
+ */
+void late_make_way(Device *d, uint32_t capset_id);
 
 /* Of the renderer that there is, or that there will be. */
 bool late_capset_info(Device *d, uint32_t index, uint32_t *id, uint32_t *version, uint32_t *size);

@@ -167,6 +167,9 @@ static uint64_t guest_features(Frontend *f)
     if (!f->o.submit_queues) {
         f64 &= ~(1ull << VGPU_F_SUBMIT_QUEUES);
     }
+    if (f->o.stock) {
+        f64 &= ~(1ull << VGPU_F_EXTENSION);
+    }
     if (!f->o.plain_rings) {
         f64 |= f->vhost.features & (1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_RING_F_INDIRECT_DESC);
     }

@@ -38,6 +38,7 @@ typedef struct FrontendOptions {
     uint16_t ring_size;
     unsigned submit_queues;  /* the guest takes VGPU_F_SUBMIT_QUEUES when it has some */
     bool plain_rings;        /* neither indirect nor event idx */
+    bool stock;              /* the guest's driver knows nothing of the extension */
     bool mem_table;          /* SET_MEM_TABLE, not ADD_MEM_REG */
     bool channel_in_pieces;  /* our channel messages go out byte by byte */
     const char *extra;       /* one more argument of the renderer */

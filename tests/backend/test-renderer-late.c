@@ -2,6 +2,7 @@
 /* OpenGL that starts when the guest needs it: what was made before moves over, and nobody sees a difference.
  */
 #include <string.h>
+#include <sys/wait.h>
 
 #include "gl_stream.h"
 #include "gpu_blob.h"
@@ -174,14 +175,24 @@ static void test_reset(void)
     show(f, 1, 3);
 }
 
+static void break_opengl(void)
+{
+    g_setenv("__EGL_VENDOR_LIBRARY_FILENAMES", "/nonexistent.json", TRUE);
+}
+
+static void mend_opengl(void)
+{
+    g_unsetenv("__EGL_VENDOR_LIBRARY_FILENAMES");
+}
+
 /* It did start for somebody, and does not for us: 2D goes on, and the log has the reason. */
 static void test_fails(void)
 {
     g_autoptr(Frontend) f = NULL;
 
-    g_setenv("__EGL_VENDOR_LIBRARY_FILENAMES", "/nonexistent.json", TRUE);
+    break_opengl();
     f = start(FACTS);
-    g_unsetenv("__EGL_VENDOR_LIBRARY_FILENAMES");
+    mend_opengl();
     picture_resource(f, 1, BGRX, 1, 64, 48);
     show(f, 1, 1);
     g_assert_cmphex(ask(f), >=, ERR_UNSPEC);
@@ -189,6 +200,107 @@ static void test_fails(void)
     g_assert_cmphex(gpu_context_create(f, 1, 0), ==, ERR_UNSPEC);
     g_assert_cmphex(gpu_create_texture(f, 2, BGRX, 16, 16), ==, ERR_UNSPEC);
     show(f, 1, 1);
+    g_assert_true(gpu_still_works(f));
+}
+
+/* A guest that asks once: broken OpenGL, and a picture on its screen. */
+static Frontend *start_stock(const char *renderer)
+{
+    FrontendOptions o = {
+        .renderer = renderer, .memory = 256 * MIB, .ram = 64 * MIB, .extra = FACTS, .stock = true
+    };
+    Frontend *f;
+
+    break_opengl();
+    f = frontend_new(&o);
+    picture_resource(f, 1, BGRX, 1, 64, 48);
+    show(f, 1, 1);
+    return f;
+}
+
+static Pending *send_ask(Frontend *f)
+{
+    struct virtio_gpu_get_capset c = { .hdr.type = VIRTIO_GPU_CMD_GET_CAPSET,
+                                       .capset_id = 1,
+                                       .capset_version = 1 };
+
+    return frontend_send(f, CONTROL, &c, sizeof(c), NULL, 0, sizeof(struct virtio_gpu_ctrl_hdr) + 308);
+}
+
+/* The renderer ends by itself, with its reason; the next one has the command in flight. */
+static void await_way(Frontend *f)
+{
+    g_autoptr(ChannelMsg) msg = channel_find(&f->channel, VGPU_CHANNEL_FATAL, FRONTEND_COMMAND_DEADLINE);
+    struct vgpu_channel_adopted m;
+    int status = 0;
+
+    g_assert_nonnull(msg);
+    g_assert_true(logged(f, "does not start, though it did"));
+    g_assert_true(logged(f, "the next renderer tries again"));
+    g_assert_cmpint(waitpid(f->pid, &status, 0), ==, f->pid);
+    g_assert_cmpint(WEXITSTATUS(status), ==, 1);
+    f->pid = 0;
+    frontend_kill(f); /* as one that is gone */
+    g_assert_true(frontend_replace(f, f->objects_fd));
+    g_assert_true(frontend_adopted(f, &m));
+    g_assert_cmpuint(m.resources, ==, 1);
+    g_assert_cmpuint(m.descriptors, ==, 1);
+}
+
+/* It starts for the next one, which answers. */
+static void test_makes_way(void)
+{
+    g_autoptr(Frontend) f = start_stock("auto");
+    g_autoptr(Pending) p = send_ask(f);
+
+    mend_opengl();
+    await_way(f);
+    g_assert_true(frontend_wait(f, p, FRONTEND_COMMAND_DEADLINE));
+    g_assert_cmphex(gpu_response(p), ==, VIRTIO_GPU_RESP_OK_CAPSET);
+    g_assert_cmphex(gpu_context_create(f, 1, 0), ==, OK_NODATA);
+    show(f, 1, 1);
+}
+
+/* Nor for that one: then it is no, and the picture stays.  What comes later is another question. */
+static void test_makes_way_once(void)
+{
+    g_autoptr(Frontend) f = start_stock("auto");
+    g_autoptr(Pending) p = NULL, again = NULL;
+
+    /* its own commands fail before; that ends no renderer */
+    g_assert_cmphex(gpu_context_create(f, 1, 0), ==, ERR_UNSPEC);
+    p = send_ask(f);
+    await_way(f);
+    g_assert_true(frontend_wait(f, p, FRONTEND_COMMAND_DEADLINE));
+    g_assert_cmphex(gpu_response(p), >=, ERR_UNSPEC);
+    g_assert_true(logged(f, "does not start, though it did"));
+    g_assert_false(logged(f, "the next renderer tries again"));
+    g_assert_true(gpu_still_works(f));
+    show(f, 1, 1);
+    mend_opengl();
+    again = send_ask(f);
+    await_way(f);
+    g_assert_true(frontend_wait(f, again, FRONTEND_COMMAND_DEADLINE));
+    g_assert_cmphex(gpu_response(again), ==, VIRTIO_GPU_RESP_OK_CAPSET);
+}
+
+/* One that is to have no 3D is asked, and just says no; so is one of a capset that nobody has. */
+static void test_no_way(void)
+{
+    g_autoptr(Frontend) f = start_stock("auto");
+    uint8_t caps[308];
+
+    f->o.renderer = "2d";
+    frontend_kill(f);
+    g_assert_true(frontend_replace(f, f->objects_fd));
+    g_assert_true(frontend_adopted(f, NULL));
+    g_assert_cmphex(ask(f), >=, ERR_UNSPEC);
+    f->o.renderer = "auto";
+    frontend_kill(f);
+    g_assert_true(frontend_replace(f, f->objects_fd));
+    g_assert_true(frontend_adopted(f, NULL));
+    mend_opengl();
+    g_assert_cmphex(gpu_capset(f, 9, 1, caps, sizeof(caps)), >=, ERR_UNSPEC);
     g_assert_true(gpu_still_works(f));
 }
 
@@ -202,5 +314,8 @@ int main(int argc, char **argv)
     g_test_add_func("/late/blob", test_blob);
     g_test_add_func("/late/reset", test_reset);
     g_test_add_func("/late/fails", test_fails);
+    g_test_add_func("/late/makes-way", test_makes_way);
+    g_test_add_func("/late/makes-way/once", test_makes_way_once);
+    g_test_add_func("/late/makes-way/no", test_no_way);
     return g_test_run();
 }
