@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One VM-like client of a vgpud: a fake front-end on a real renderer that
- * clears two textures in turn by virgl streams, each submit fenced.  (One
- * texture's clears would be merged by llvmpipe.)
+ * draws by virgl streams, each submit fenced.
+ *
+ * A submit is some draws over all of a texture (draws.h), which llvmpipe does as
+ * one scene: its threads share out the tiles, and all of them have work to the
+ * end.  Or it is some clears of two textures in turn (one texture's would be
+ * merged), which are as many scenes of 50 us: there the threads wait for each
+ * other more than they work, so that no such client keeps all CPUs at work.
  *
  *   bench-share-client SOCKET PROFILE NAME NUMBER [KEY=VALUE...]
- *     clears=N    a submit's work; 0 finds out how many take batch-us
- *     batch-us=N  with clears=0
+ *     clears=N    a submit's work
+ *     draws=N     or so; with neither it finds out how many take batch-us
+ *     batch-us=N  for that
+ *     scenes=1    with neither: clears and not draws
  *     depth=N     submits in flight (saturating): default 2
  *     hz=N        instead: one submit at a time, N a second, and its time is kept
  *
- * Says "ready CLEARS" on stdout, works from "go" on stdin until "stop", then
+ * Says "ready N" (draws or clears) on stdout, works from "go" on stdin until "stop", then
  * prints "submits N" and, with hz, "frame-us A B C ...".
  */
 #include <poll.h>
@@ -20,6 +27,7 @@
 #include <unistd.h>
 
 #include "attach.h"
+#include "draws.h"
 #include "gl_stream.h"
 #include "gpu_cmd.h"
 
@@ -29,16 +37,20 @@
 typedef struct Client {
     Frontend *f;
     GlStream *work;
-    unsigned clears, batch_us, depth, hz;
+    unsigned clears, draws, batch_us, scenes, depth, hz;
     uint64_t submits;
     GArray *frames; /* of uint32_t, us */
 } Client;
 
-static void make_work(Client *c, unsigned clears)
+static void make_work(Client *c, unsigned n)
 {
-    c->clears = clears;
+    *(c->scenes ? &c->clears : &c->draws) = n;
     g_array_set_size(c->work->dwords, 0);
-    for (unsigned i = 0; i < clears; i++) {
+    gl_set_framebuffer(c->work, 1);
+    for (unsigned i = 0; i < c->draws; i++) {
+        draws_one(c->work);
+    }
+    for (unsigned i = 0; i < c->clears; i++) {
         gl_set_framebuffer(c->work, 1 + i % 2);
         gl_clear(c->work, i * 0x010305);
     }
@@ -56,7 +68,7 @@ static int64_t one(Client *c)
     Pending *p = begin(c);
 
     if (!p || !frontend_wait(c->f, p, FRONTEND_COMMAND_DEADLINE)) {
-        fprintf(stderr, "a submit of %u clears was not answered\n", c->clears);
+        fprintf(stderr, "a submit of %u draws or clears was not answered\n", c->draws + c->clears);
         exit(1);
     }
     pending_free(p);
@@ -68,10 +80,12 @@ static int compare(const void *a, const void *b)
     return *(const int64_t *)a < *(const int64_t *)b ? -1 : 1;
 }
 
-/* The number of clears that take batch_us, by the median of some runs. */
+#define PIECES_MAX 4096
+
+/* The number of draws or clears that take batch_us, by the median of some runs. */
 static void calibrate(Client *c)
 {
-    double per_clear = 0;
+    double per_piece = 0;
     unsigned n = 4;
 
     for (unsigned round = 0; round < 6; round++) {
@@ -82,8 +96,12 @@ static void calibrate(Client *c)
             times[i] = one(c);
         }
         qsort(times, G_N_ELEMENTS(times), sizeof(times[0]), compare);
-        per_clear = (double)times[G_N_ELEMENTS(times) / 2] / n;
-        n = CLAMP((unsigned)(c->batch_us / per_clear), 1, 4096);
+        per_piece = (double)times[G_N_ELEMENTS(times) / 2] / n;
+        n = CLAMP((unsigned)(c->batch_us / per_piece), 1, PIECES_MAX);
+    }
+    if (n == PIECES_MAX) {
+        fprintf(stderr, "%u draws or clears take less than %u us: nothing is drawn\n", n, c->batch_us);
+        exit(1);
     }
     make_work(c, n);
 }
@@ -145,7 +163,8 @@ static void set(Client *c, const char *text)
         const char *key;
         unsigned *to;
     } keys[] = {
-        { "clears", &c->clears }, { "batch-us", &c->batch_us }, { "depth", &c->depth }, { "hz", &c->hz }
+        { "clears", &c->clears }, { "draws", &c->draws }, { "batch-us", &c->batch_us },
+        { "scenes", &c->scenes }, { "depth", &c->depth }, { "hz", &c->hz },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
@@ -187,13 +206,15 @@ int main(int argc, char **argv)
         gpu_context_attach(c.f, 1, i);
         gl_create_surface(c.work, i, i, BGRX);
     }
+    draws_prepare(c.work, SIDE);
     one(&c);
-    if (c.clears) {
-        make_work(&c, c.clears);
+    c.scenes |= c.clears;
+    if (c.clears || c.draws) {
+        make_work(&c, c.clears + c.draws);
     } else {
         calibrate(&c);
     }
-    printf("ready %u\n", c.clears);
+    printf("ready %u\n", c.clears + c.draws);
     fflush(stdout);
     while (!told("go")) {
         g_usleep(1000);
