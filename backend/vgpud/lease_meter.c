@@ -15,9 +15,13 @@
  *
  * A rasteriser's threads wait for each other, now more, now less, so that time
  * held is a poor measure of what two VMs had of a software GPU: for the same work
- * one is at times charged a tenth more than the other.  So CPU time excuses as
- * much of the time held: who keeps half of its CPUs at work is charged for what
- * they did, and who does nothing with them for all that it held.
+ * one is at times charged a tenth more than the other.  So CPU time excuses twice as
+ * much of the time held, and half of that at most: who keeps half of its CPUs at
+ * work is charged for what they did, who keeps less of them, down to a quarter, for
+ * half of what it held, and who does nothing with them for all of it.  Small scenes
+ * leave half of two CPUs idle.  Were CPU time to excuse no more than itself, who did
+ * a little less than half would pay more for it than who did half, have fewer turns
+ * for that, and fall behind by twice what it did less.
  *
  * What of the time held the host's other programs had (lease_taken.c) comes off
  * the time held next; CPU time is charged whatever that says.
@@ -44,10 +48,13 @@ static uint64_t max64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+#define EXCUSES 2 /* times itself */
+
 /* CPU time excuses a part of the time held, now or, as it is known later, next time. */
 static uint64_t excused(LeaseMeter *m, uint64_t held, uint64_t own)
 {
-    uint64_t most = max64(m->excuse, CREDIT + m->open), all = m->excuse + own, back = min64(all, held / 2);
+    uint64_t most = max64(m->excuse, CREDIT + m->open), all = m->excuse + EXCUSES * own,
+             back = min64(all, held / 2);
 
     m->excuse = min64(all - back, most);
     return back;

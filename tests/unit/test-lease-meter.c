@@ -124,8 +124,8 @@ static void test_taken(void)
     static const struct {
         uint64_t cpu, taken, charged; /* of each turn of 10 ms: ms, ms, us */
     } cases[] = {
-        { 3, 7, 3000 },  { 3, 3, 4000 }, { 3, 0, 7000 },     { 3, 100, 3000 },
-        { 0, 0, 10000 }, { 0, 10, 0 },   { 12, 100, 12000 },
+        { 3, 7, 3000 }, { 3, 3, 3000 }, { 3, 1, 4000 },  { 3, 0, 5000 }, { 3, 100, 3000 },
+        { 2, 3, 3000 }, { 2, 0, 6000 }, { 0, 0, 10000 }, { 0, 10, 0 },   { 12, 100, 12000 },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -148,12 +148,15 @@ static void test_taken(void)
     }
 }
 
-/* Who keeps half of its CPUs at work is charged for that, who does nothing for all that it held. */
+/*
+ * Who keeps half of its CPUs at work is charged for that, who keeps a quarter for
+ * half of what it held, and who does nothing for all of it.
+ */
 static void test_excused(void)
 {
     static const struct {
         uint64_t cpu, charged; /* of each turn of 12 ms, ms */
-    } cases[] = { { 0, 12 }, { 2, 10 }, { 5, 7 }, { 6, 6 }, { 10, 10 }, { 12, 12 } };
+    } cases[] = { { 0, 12 }, { 1, 10 }, { 2, 8 }, { 3, 6 }, { 5, 6 }, { 6, 6 }, { 10, 10 }, { 12, 12 } };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
         LeaseSample s = first();
@@ -195,6 +198,34 @@ static void test_excused_alike(void)
     g_assert_cmpuint(charged[0], >=, 425 * MS);
     g_assert_cmpuint(charged[1], >=, 425 * MS);
     g_assert_cmpuint(charged[0] + charged[1], <=, 852 * MS);
+}
+
+/*
+ * Scenes so small that the threads wait for each other half of the time, some more
+ * and some less: who did less is not charged more, or it would have fewer turns too.
+ */
+static void test_small_scenes(void)
+{
+    static const uint64_t cpu[] = { 800, 900, 1000, 1100, 1200 }; /* of each turn of 2 ms, us */
+    uint64_t before = 0;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cpu); i++) {
+        LeaseSample s = first();
+        LeaseMeter m;
+        uint64_t sum = 0;
+
+        s.cpu_counts = true;
+        m = start(&s);
+        for (unsigned turn = 0; turn < 1000; turn++) {
+            s.now += 4 * MS;
+            s.held = 2 * MS;
+            s.cpu += cpu[i] * US;
+            sum += lease_meter_charge(&m, &s);
+        }
+        g_assert_cmpuint(sum, ==, 1000 * MAX(cpu[i], 1000) * US);
+        g_assert_cmpuint(sum, >=, before);
+        before = sum;
+    }
 }
 
 /* Where CPU time is not what counts nobody takes anything. */
@@ -383,6 +414,7 @@ int main(int argc, char **argv)
     g_test_add_func("/lease-meter/hardware", test_hardware);
     g_test_add_func("/lease-meter/excused", test_excused);
     g_test_add_func("/lease-meter/excused-alike", test_excused_alike);
+    g_test_add_func("/lease-meter/small-scenes", test_small_scenes);
     g_test_add_func("/lease-meter/taken", test_taken);
     g_test_add_func("/lease-meter/taken-on-hardware", test_taken_on_hardware);
     g_test_add_func("/lease-meter/driver", test_driver);
