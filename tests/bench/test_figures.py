@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the benchmark makes of its samples: python3 -m unittest discover tests/bench"""
 import os
+import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'guest-driver'))
+for folder in ('guest-driver', 'share'):
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), folder))
 import guest_driver                                     # noqa: E402
 import guest                                            # noqa: E402
+import share                                            # noqa: E402
 import table                                            # noqa: E402
 from figures import all_figures, percentile             # noqa: E402
 
@@ -138,6 +141,40 @@ class GuestDriver(unittest.TestCase):
     def test_a_scene_on_the_cpu_is_none(self):
         self.assertEqual(guest_driver.frames('GL_RENDERER: virgl (llvmpipe)\n[build] FPS: 40 FrameTime: 25 ms'), 40)
         self.assertIsNone(guest_driver.frames('GL_RENDERER: llvmpipe\n[build] FPS: 40 FrameTime: 25 ms'))
+
+
+# A thread that has ended did most of it.
+WORKER = """
+import sys, threading, time
+def work():
+    while time.thread_time() < 0.2:
+        pass
+t = threading.Thread(target=work)
+t.start()
+t.join()
+print(time.process_time_ns(), flush=True)
+sys.stdin.read()
+"""
+
+
+class Share(unittest.TestCase):
+    def test_cpu_time_is_of_all_threads(self):
+        with subprocess.Popen([sys.executable, '-c', WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+            told = int(p.stdout.readline())
+            seen = share.cpu_ns(p.pid)
+            p.stdin.close()
+        self.assertGreaterEqual(told, 200e6)
+        self.assertGreaterEqual(seen, told)
+        self.assertLess(seen, told + 100e6)             # the line's way to us
+        with self.assertRaisesRegex(RuntimeError, f'process {p.pid} has ended'):
+            share.cpu_ns(p.pid)
+
+    def test_fairness_is_of_the_worst_window(self):
+        used = [(0, 0), (10, 10), (20, 20), (25, 30), (35, 40)]
+        samples = [(second, list(ns)) for second, ns in enumerate(used)]
+        self.assertEqual(share.worst_fairness(samples, 1), 0.5)
+        self.assertEqual(share.worst_fairness(samples, 2), 0.75)
+        self.assertIsNone(share.worst_fairness(samples, 9))
 
 
 if __name__ == '__main__':
