@@ -71,6 +71,11 @@ static int64_t one(Client *c)
         fprintf(stderr, "a submit of %u draws or clears was not answered\n", c->draws + c->clears);
         exit(1);
     }
+    if (gpu_response(p) != OK_NODATA) {
+        fprintf(stderr, "a submit of %u draws or clears was refused with 0x%x\n", c->draws + c->clears,
+                gpu_response(p));
+        exit(1);
+    }
     pending_free(p);
     return g_get_monotonic_time() - start;
 }
