@@ -52,7 +52,8 @@ Venus *venus_new(const RendererConfig *config, GError **error)
     v->processes = g_hash_table_new(NULL, NULL);
     venus_fences_init(&v->fences, config->remote_fence_done, config->opaque);
     v->poll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (v->poll_fd < 0 || !venus_guard_start(&v->guard, config->patience, config->opaque, error)) {
+    if (v->poll_fd < 0 || !venus_guard_start(&v->guard, config->patience, config->opaque, error) ||
+        !venus_signs_start(&v->signs, error)) {
         if (error && !*error) {
             g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "epoll: %s", g_strerror(errno));
         }
@@ -92,6 +93,7 @@ void venus_free(Venus *v)
         process_free(v, l->data);
     }
     venus_guard_stop(&v->guard);
+    venus_signs_stop(&v->signs);
     g_hash_table_destroy(v->contexts);
     g_hash_table_destroy(v->processes);
     venus_fences_finish(&v->fences);
@@ -113,6 +115,7 @@ static void end(Renderer *r, VenusContext *ctx)
 {
     ctx->process->context = NULL;
     ctx->process = NULL;
+    venus_signs_end(&r->venus->signs, ctx);
     virgl_renderer_context_destroy(ctx->id);
     g_hash_table_remove_all(ctx->attached);
     venus_fences_finish_context(&r->venus->fences, ctx->id);
@@ -433,6 +436,9 @@ void venus_context_detach(Renderer *r, VenusContext *ctx, uint32_t resource_id)
     if (!g_hash_table_remove(ctx->attached, GUINT_TO_POINTER(resource_id))) {
         return;
     }
+    if (ctx->sign && ctx->ring.resource_id == resource_id) {
+        venus_signs_end(&r->venus->signs, ctx);
+    }
     venus_guard_enter(&r->venus->guard, ctx);
     virgl_renderer_ctx_detach_resource((int)ctx->id, (int)resource_id);
     venus_guard_leave(&r->venus->guard);
@@ -460,6 +466,7 @@ static bool has_died(VenusContext *ctx)
 
 uint32_t venus_context_submit(Renderer *r, VenusContext *ctx, void *commands, uint32_t size)
 {
+    VenusRing ring;
     int ret;
 
     if (!ctx->process) {
@@ -473,7 +480,11 @@ uint32_t venus_context_submit(Renderer *r, VenusContext *ctx, void *commands, ui
         lose(r, ctx, "it was sent more commands at once than a context process takes");
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     }
-    venus_ring_hasten(commands, size / 4);
+    if (venus_ring_hasten(commands, size / 4, &ring)) {
+        venus_signs_begin(&r->venus->signs, ctx, &ring);
+    } else if (ctx->sign && venus_ring_ends(commands, size / 4, &ctx->ring)) {
+        venus_signs_end(&r->venus->signs, ctx);
+    }
     venus_guard_enter(&r->venus->guard, ctx);
     ret = virgl_renderer_submit_cmd(commands, (int)ctx->id, (int)(size / 4));
     venus_guard_leave(&r->venus->guard);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The virgl renderer's Vulkan contexts: venus.c (their life), venus_fence.c,
- * venus_guard.c, venus_ring.c and venus_blob.c.  Nobody but virgl*.c includes it.
+ * venus_guard.c, venus_ring.c, venus_signs.c and venus_blob.c.  Nobody but virgl*.c
+ * includes it.
  *
  * Theory of operation.  A Vulkan context is a process of the render server
  * (render_server.h).  virglrenderer's part of it that runs here, its "proxy",
@@ -29,16 +30,35 @@
 #ifndef VGPU_RENDERER_VENUS_H
 #define VGPU_RENDERER_VENUS_H
 
+#include <semaphore.h>
+
 #include "../quota/vulkan_books.h"
 #include "render_server.h"
 #include "virgl.h"
 
 #define VENUS_RINGS 64
 
+/* Where a guest's Mesa hands its commands over, as it says when it makes it. */
+typedef struct VenusRing {
+    uint64_t id;
+    uint32_t resource_id;
+    uint64_t head, status; /* two words, bytes from the beginning of the resource */
+} VenusRing;
+
+/* A ring in which signs of life are given. */
+typedef struct VenusSign {
+    void *base;
+    size_t size;
+    uint32_t *head, *status;
+    bool begun; /* its process has taken it up; of the thread that gives them */
+} VenusSign;
+
 typedef struct VenusContext {
     uint32_t id;
     struct VenusProcess *process; /* NULL: lost */
     GHashTable *attached;         /* set of resource_id */
+    VenusSign *sign;              /* NULL: none is given */
+    VenusRing ring;               /* in which it is */
     char name[64];                /* from the guest */
 } VenusContext;
 
@@ -69,6 +89,14 @@ typedef struct VenusGuard {
     void *opaque;
 } VenusGuard;
 
+typedef struct VenusSigns {
+    GThread *thread;
+    sem_t wake;                              /* there is more to do, or less */
+    bool quit;                               /* atomic */
+    unsigned looks;                          /* atomic; odd: it looks */
+    VenusSign *signs[VGPU_VULKAN_PROCESSES]; /* atomic; of contexts that have a process */
+} VenusSigns;
+
 struct Venus {
     RenderServer *server;  /* borrowed */
     VulkanBooks *books;    /* borrowed */
@@ -78,6 +106,7 @@ struct Venus {
     GHashTable *processes; /* set of VenusProcess */
     VenusFences fences;
     VenusGuard guard;
+    VenusSigns signs;
 };
 
 typedef enum VenusMemory { VENUS_SHM, VENUS_DMABUF, VENUS_OPAQUE } VenusMemory;
@@ -124,8 +153,17 @@ void venus_guard_enter_server(VenusGuard *g, const RenderServer *s);
 void venus_guard_leave(VenusGuard *g);
 void venus_guard_count(VenusGuard *g, int more);
 
-/* venus_ring.c: commands, count words of them, are changed where they make a ring. */
-void venus_ring_hasten(uint32_t *commands, uint32_t count);
+/* venus_ring.c: commands, count words of them, are changed where they make a ring; true: they make that. */
+bool venus_ring_hasten(uint32_t *commands, uint32_t count, VenusRing *ring);
+/* Whether they end it. */
+bool venus_ring_ends(const uint32_t *commands, uint32_t count, const VenusRing *ring);
+
+/* venus_signs.c */
+bool venus_signs_start(VenusSigns *s, GError **error);
+void venus_signs_stop(VenusSigns *s); /* no context has any */
+/* The ring is about to be, if it is the context's first one; its memory is the context's. */
+void venus_signs_begin(VenusSigns *s, VenusContext *ctx, const VenusRing *ring);
+void venus_signs_end(VenusSigns *s, VenusContext *ctx);
 
 /* venus_blob.c */
 uint64_t venus_blob_bytes(const RendererBlob *blob);

@@ -10,7 +10,8 @@
  *
  * What the guest names is the longest time between two signs.  So the request is
  * shortened on its way: the thread then may be late by three seconds.  A process
- * that is dead gives no sign at either rate.
+ * that is dead gives no sign at either rate.  Once it runs we give signs of our own
+ * (venus_signs.c).
  *
  * Such a command comes alone.  One that is not exactly as Mesa makes it is left as
  * it is: the context process judges it.
@@ -20,6 +21,7 @@
 /* Of the venus protocol. */
 enum {
     COMMAND_CREATE_RING = 188,
+    COMMAND_DESTROY_RING = 189,
     RING_CREATE_INFO = 1000384000,
     RING_MONITOR_INFO = 1000384006,
     RING_PRIORITY_INFO = 1000384007,
@@ -29,6 +31,8 @@ enum {
 #define COMMAND_WORDS 6
 /* flags, resource, and ten numbers of 64 bits */
 #define CREATE_INFO_WORDS 22
+/* Of those: where in the resource it begins, and where in it are the head and the status. */
+enum { OFFSET = 2, HEAD = 8, STATUS = 12 };
 /* Of those that can be chained to it, each of one word. */
 #define CHAIN_MAX 2
 
@@ -45,13 +49,29 @@ static bool there_is_one(const uint32_t *words, uint32_t count, uint32_t i)
     return word_at(words, count, i) == 1 && word_at(words, count, i + 1) == 0;
 }
 
-void venus_ring_hasten(uint32_t *words, uint32_t count)
+static uint64_t number(const uint32_t *words)
 {
+    return words[0] | (uint64_t)words[1] << 32;
+}
+
+static bool take(const uint32_t *id, const uint32_t *info, VenusRing *ring)
+{
+    uint64_t begin = number(info + OFFSET);
+
+    ring->id = number(id);
+    ring->resource_id = info[1];
+    return !__builtin_add_overflow(begin, number(info + HEAD), &ring->head) &&
+           !__builtin_add_overflow(begin, number(info + STATUS), &ring->status);
+}
+
+bool venus_ring_hasten(uint32_t *words, uint32_t count, VenusRing *ring)
+{
+    bool watched = false;
     uint32_t types[CHAIN_MAX], n = 0, at = COMMAND_WORDS + 1;
 
     if (word_at(words, count, 0) != COMMAND_CREATE_RING || !there_is_one(words, count, 4) ||
         word_at(words, count, COMMAND_WORDS) != RING_CREATE_INFO) {
-        return;
+        return false;
     }
     /* first the types, then what they hold, the last one's first */
     while (n < CHAIN_MAX && there_is_one(words, count, at)) {
@@ -60,15 +80,22 @@ void venus_ring_hasten(uint32_t *words, uint32_t count)
     }
     at += 2; /* the end of the chain */
     if (count != at + n + CREATE_INFO_WORDS) {
-        return;
+        return false;
     }
     for (uint32_t i = 0; i < n; i++) {
         uint32_t *held = &words[at + n - 1 - i];
 
-        if (types[i] == RING_MONITOR_INFO && *held > PERIOD_US) {
-            *held = PERIOD_US;
-        } else if (types[i] != RING_MONITOR_INFO && types[i] != RING_PRIORITY_INFO) {
-            return;
+        if (types[i] == RING_MONITOR_INFO) {
+            watched = true;
+            *held = *held > PERIOD_US ? PERIOD_US : *held;
+        } else if (types[i] != RING_PRIORITY_INFO) {
+            return false;
         }
     }
+    return watched && take(&words[2], &words[at + n], ring);
+}
+
+bool venus_ring_ends(const uint32_t *words, uint32_t count, const VenusRing *ring)
+{
+    return count == 4 && words[0] == COMMAND_DESTROY_RING && number(&words[2]) == ring->id;
 }

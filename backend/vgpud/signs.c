@@ -3,15 +3,16 @@
  * Theory of operation
  *
  * A guest's Mesa ends a Vulkan program whose host has given no sign of life for
- * 3.5 s while it waited.  The sign is given by a thread of the context process
- * (virglrenderer's) that does nothing else, a few microseconds four times a second
- * (see renderer/venus_ring.c).  For the kernel it is a thread like those that
- * compile shaders, and it may be asked to wait as long as they: where more is to
+ * 3.5 s while it waited.  The sign is given by two threads that do nothing else, a
+ * few microseconds four times a second: one of the renderer's (renderer/venus_signs.c)
+ * and, before that knows of the guest's ring, virglrenderer's in the context process
+ * (renderer/venus_ring.c).  For the kernel they are threads like those that
+ * compile shaders, and may be asked to wait as long as they: where more is to
  * be done than there are CPUs, and sessions or cgroups are scheduled as groups, a
  * group was seen to get nothing for up to 9 s while another one had the CPU for
  * itself, at equal nice values (Linux 6.18, four VMs under TCG on two CPUs).
  *
- * So that thread gets a small share of a CPU for sure: SCHED_DEADLINE.  It is as
+ * So these threads get a small share of a CPU for sure: SCHED_DEADLINE.  It is as
  * safe as it can be with a process that its guest may have taken over: the kernel
  * sees to it that the thread gets no more than its RUNTIME in each PERIOD, that
  * not more is promised than there is, and that what it makes has nothing of it.
@@ -31,6 +32,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <vgpu/vulkan.h>
 
 #define MONITOR "vkr-ringmon" /* what virglrenderer calls it, and a number */
 
@@ -39,11 +41,12 @@
 #define PERIOD_NS  (100 * 1000 * 1000ull)
 
 typedef struct Look {
-    pid_t monitor; /* 0: none yet */
-    bool done;     /* one has its deadlines */
+    const char *name; /* what it begins with */
+    pid_t monitor;    /* 0: none yet */
+    bool done;        /* one has its deadlines */
 } Look;
 
-static bool is_monitor(pid_t tid)
+static bool is_called(pid_t tid, const char *begin)
 {
     char path[32], name[32] = { 0 };
     bool is = false;
@@ -52,7 +55,7 @@ static bool is_monitor(pid_t tid)
     snprintf(path, sizeof(path), "/proc/%d/comm", (int)tid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
-        is = read(fd, name, sizeof(name) - 1) > 0 && strncmp(name, MONITOR, strlen(MONITOR)) == 0;
+        is = read(fd, name, sizeof(name) - 1) > 0 && strncmp(name, begin, strlen(begin)) == 0;
         close(fd);
     }
     return is;
@@ -63,7 +66,7 @@ static bool look_at(pid_t tid, void *opaque)
     Look *look = opaque;
 
     look->done = (sched_getscheduler(tid) & ~SCHED_RESET_ON_FORK) == SCHED_DEADLINE;
-    if (!look->done && !look->monitor && is_monitor(tid)) {
+    if (!look->done && !look->monitor && is_called(tid, look->name)) {
         look->monitor = tid;
     }
     return !look->done;
@@ -102,8 +105,8 @@ static void hasten(pid_t tid)
 void signs_see(const ProcessTree *t)
 {
     /* the first is the renderer itself */
-    for (guint i = 1; i < t->members->len; i++) {
-        Look look = { 0 };
+    for (guint i = 0; i < t->members->len; i++) {
+        Look look = { .name = i ? MONITOR : VGPU_VULKAN_SIGNS };
 
         process_each_thread(g_array_index(t->members, ProcessTreeMember, i).pid, look_at, &look);
         if (look.monitor && !look.done) {

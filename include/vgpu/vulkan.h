@@ -43,6 +43,9 @@
  */
 #define VGPU_VULKAN_ENV "VGPU_VULKAN"
 
+/* The renderer's thread that tells guests that their contexts live: vgpud gives it CPU time for sure. */
+#define VGPU_VULKAN_SIGNS "vgpu-signs"
+
 /* vgpu_vulkan_process.lease: how many users of the lease (lease.h) it is, and since when. */
 #define VGPU_VULKAN_LEASE_EPOCH 0xff0000u /* VGPU_LEASE_EPOCH_MASK of the ticket */
 #define VGPU_VULKAN_LEASE_USERS 0xffffu

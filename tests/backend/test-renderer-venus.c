@@ -4,7 +4,10 @@
  * layer in it, on whatever Vulkan driver there is.  What a guest sees of them and
  * what it could do wrong.
  */
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 
 #include "bar.h"
 #include "vulkan_stream.h"
@@ -414,6 +417,28 @@ static bool ring_lives(Bar *bar, int ms)
     return false;
 }
 
+static void ring_new(Frontend *f, Bar *bar)
+{
+    OKAY(gpu_context_create(f, 1, VENUS));
+    OKAY(gpu_blob_host(f, 1, 1, 2 * PAGE));
+    CHECK(gpu_map(f, 1, 0), OK_MAP_INFO);
+    vulkan_ring(f, 1, 1, 3000000);
+    g_assert_true(ring_lives(bar, SOON));
+}
+
+static void take_sign(Bar *bar)
+{
+    __atomic_and_fetch((uint32_t *)(bar->base + VULKAN_RING_STATUS), ~VULKAN_RING_ALIVE, __ATOMIC_ACQ_REL);
+}
+
+static void expect_signs(Bar *bar)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        take_sign(bar);
+        g_assert_true(ring_lives(bar, 2500));
+    }
+}
+
 /*
  * Mesa asks for a sign of life every 3 s, and gives a ring up that has given none
  * for 3.5 s: a host that is short of CPUs needs more than that half second.
@@ -423,16 +448,65 @@ static void test_signs_of_life(void)
     g_autoptr(Frontend) f = venus_start(NULL);
     g_autoptr(Bar) bar = bar_new(f, WINDOW);
 
-    OKAY(gpu_context_create(f, 1, VENUS));
-    OKAY(gpu_blob_host(f, 1, 1, 2 * PAGE));
-    CHECK(gpu_map(f, 1, 0), OK_MAP_INFO);
+    ring_new(f, bar);
+    expect_signs(bar);
+    OKAY(gpu_context_destroy(f, 1));
+}
+
+/* The thread of a context process that gives signs; 0: there is none. */
+static pid_t monitor_of(pid_t context)
+{
+    g_autofree char *tasks = g_strdup_printf("/proc/%d/task", (int)context);
+    g_autoptr(GDir) dir = g_dir_open(tasks, 0, NULL);
+    const char *tid;
+
+    while (dir && (tid = g_dir_read_name(dir))) {
+        g_autofree char *path = g_strdup_printf("%s/%s/comm", tasks, tid), *name = NULL;
+
+        if (g_file_get_contents(path, &name, NULL, NULL) && g_str_has_prefix(name, "vkr-ringmon")) {
+            return atoi(tid);
+        }
+    }
+    return 0;
+}
+
+/* A thread of the context process that is held up, as by a lock, costs no program. */
+static void test_signs_held_up(void)
+{
+    g_autoptr(Frontend) f = venus_start(NULL);
+    g_autoptr(Bar) bar = bar_new(f, WINDOW);
+    pid_t monitor;
+
+    ring_new(f, bar);
+    monitor = monitor_of(venus_context(venus_server(f)));
+    g_assert_cmpint(monitor, >, 0);
+    if (ptrace(PTRACE_SEIZE, monitor, NULL, NULL) || ptrace(PTRACE_INTERRUPT, monitor, NULL, NULL)) {
+        g_test_skip("threads of a context process cannot be stopped here");
+        return;
+    }
+    g_assert_cmpint(waitpid(monitor, NULL, __WALL), ==, monitor);
+    expect_signs(bar);
+    ptrace(PTRACE_DETACH, monitor, NULL, NULL);
+    OKAY(gpu_context_destroy(f, 1));
+}
+
+/* The guest uses the memory of a ring that it has ended for something else. */
+static void test_signs_end(void)
+{
+    g_autoptr(Frontend) f = venus_start(NULL);
+    g_autoptr(Bar) bar = bar_new(f, WINDOW);
+
+    ring_new(f, bar);
+    expect_signs(bar);
+    vulkan_ring_end(f, 1);
+    /* it is ended in its process too, once this is answered */
+    OKAY(gpu_blob_host(f, 2, 1, PAGE));
+    take_sign(bar);
+    g_assert_false(ring_lives(bar, 1500));
+    /* and another one in its place has them again */
+    memset(bar->base, 0, 2 * PAGE);
     vulkan_ring(f, 1, 1, 3000000);
     g_assert_true(ring_lives(bar, SOON));
-    for (unsigned i = 0; i < 3; i++) {
-        __atomic_and_fetch((uint32_t *)(bar->base + VULKAN_RING_STATUS), ~VULKAN_RING_ALIVE,
-                           __ATOMIC_ACQ_REL);
-        g_assert_true(ring_lives(bar, 2500));
-    }
     OKAY(gpu_context_destroy(f, 1));
 }
 
@@ -442,14 +516,24 @@ int main(int argc, char **argv)
         const char *path;
         GTestFunc func;
     } tests[] = {
-        { "/venus/capset", test_capset },     { "/venus/not-allowed", test_not_allowed },
-        { "/venus/alone", test_alone },       { "/venus/unused", test_unused },
-        { "/venus/missing", test_missing },   { "/venus/without-layer", test_without_layer },
-        { "/venus/contexts", test_contexts }, { "/venus/max-contexts", test_max_contexts },
-        { "/venus/many", test_many },         { "/venus/no-memory", test_no_memory },
-        { "/venus/confined", test_confined }, { "/venus/descriptors", test_descriptors },
-        { "/venus/blobs", test_blobs },       { "/venus/blob-fields", test_blob_fields },
-        { "/venus/rings", test_rings },       { "/venus/signs-of-life", test_signs_of_life },
+        { "/venus/capset", test_capset },
+        { "/venus/not-allowed", test_not_allowed },
+        { "/venus/alone", test_alone },
+        { "/venus/unused", test_unused },
+        { "/venus/missing", test_missing },
+        { "/venus/without-layer", test_without_layer },
+        { "/venus/contexts", test_contexts },
+        { "/venus/max-contexts", test_max_contexts },
+        { "/venus/many", test_many },
+        { "/venus/no-memory", test_no_memory },
+        { "/venus/confined", test_confined },
+        { "/venus/descriptors", test_descriptors },
+        { "/venus/blobs", test_blobs },
+        { "/venus/blob-fields", test_blob_fields },
+        { "/venus/rings", test_rings },
+        { "/venus/signs-of-life", test_signs_of_life },
+        { "/venus/signs-held-up", test_signs_held_up },
+        { "/venus/signs-end", test_signs_end },
     };
 
     g_test_init(&argc, &argv, NULL);

@@ -11,6 +11,7 @@ enum {
     ALLOCATE_MEMORY = 21,
     FREE_MEMORY = 22,
     CREATE_RING = 188,
+    DESTROY_RING = 189,
     RING_CREATE_INFO = 1000384000,
     IMPORT_MEMORY_RESOURCE_INFO = 1000384002,
     RING_MONITOR_INFO = 1000384006,
@@ -132,13 +133,15 @@ void vulkan_free(Frontend *f, uint32_t ctx, uint64_t id)
     send(f, ctx, &s);
 }
 
+#define RING 0x1234
+
 void vulkan_ring(Frontend *f, uint32_t ctx, uint32_t blob, uint32_t period_us)
 {
     const uint64_t head = 0, tail = 64, buffer = PAGE, size = 2 * PAGE;
     Stream s;
 
     command(&s, CREATE_RING);
-    wide(&s, 0x1234); /* its id */
+    wide(&s, RING);
     there(&s, 1);
     word(&s, RING_CREATE_INFO);
     there(&s, 1);
@@ -160,5 +163,14 @@ void vulkan_ring(Frontend *f, uint32_t ctx, uint32_t blob, uint32_t period_us)
     wide(&s, PAGE);
     wide(&s, size); /* nothing extra */
     wide(&s, 0);
+    send(f, ctx, &s);
+}
+
+void vulkan_ring_end(Frontend *f, uint32_t ctx)
+{
+    Stream s;
+
+    command(&s, DESTROY_RING);
+    wide(&s, RING);
     send(f, ctx, &s);
 }

@@ -23,6 +23,7 @@ void vulkan_import(Frontend *f, uint32_t ctx, uint64_t id, uint32_t resource_id,
 #define VULKAN_RING_STATUS 128
 #define VULKAN_RING_ALIVE  4u
 void vulkan_ring(Frontend *f, uint32_t ctx, uint32_t blob, uint32_t period_us);
+void vulkan_ring_end(Frontend *f, uint32_t ctx);
 void vulkan_free(Frontend *f, uint32_t ctx, uint64_t id);
 
 #endif

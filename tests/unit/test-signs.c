@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which of a context's threads has CPU time for sure, and how much. */
+/* Which threads of a renderer and of its contexts have CPU time for sure, and how much. */
 #include <glib.h>
 #include <pthread.h>
 #include <sched.h>
@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <vgpu/vulkan.h>
 
 #include "vgpud/process.h"
 #include "vgpud/process_tree.h"
@@ -17,7 +18,7 @@
 
 #define MS 1000000ull
 
-enum { RING, MONITOR, OTHER, THREADS };
+enum { RING, MONITOR, OTHER, SIGNS, THREADS }; /* SIGNS is the renderer's */
 
 /* Between this test and the context: a renderer's child with threads. */
 typedef struct Shared {
@@ -37,7 +38,8 @@ static Shared *shared; /* in the context */
 
 static void *thread(void *opaque)
 {
-    static const char *const names[THREADS] = { "vkr-ring-2", "vkr-ringmon-2", "vkr-ringmon-2" };
+    static const char *const names[THREADS] = { "vkr-ring-2", "vkr-ringmon-2", "vkr-ringmon-2",
+                                                VGPU_VULKAN_SIGNS };
     unsigned which = GPOINTER_TO_UINT(opaque);
 
     prctl(PR_SET_NAME, names[which]);
@@ -54,6 +56,18 @@ static void *thread(void *opaque)
     return NULL;
 }
 
+static void begin(unsigned which)
+{
+    pthread_t t;
+
+    if (pthread_create(&t, NULL, thread, GUINT_TO_POINTER(which))) {
+        _exit(1);
+    }
+    while (!__atomic_load_n(&shared->tids[which], __ATOMIC_ACQUIRE)) {
+        g_usleep(1000); /* they come in this order in /proc */
+    }
+}
+
 static void be_context(bool pinned)
 {
     cpu_set_t first;
@@ -64,16 +78,9 @@ static void be_context(bool pinned)
     if (pinned) {
         sched_setaffinity(0, sizeof(first), &first);
     }
-    for (unsigned i = 0; i < THREADS; i++) {
-        pthread_t t;
-
-        if (pthread_create(&t, NULL, thread, GUINT_TO_POINTER(i))) {
-            _exit(1);
-        }
-        while (!__atomic_load_n(&shared->tids[i], __ATOMIC_ACQUIRE)) {
-            g_usleep(1000); /* they come in this order in /proc */
-        }
-    }
+    begin(RING);
+    begin(MONITOR);
+    begin(OTHER);
     for (;;) {
         pause();
     }
@@ -93,14 +100,18 @@ static Context context_new(bool pinned)
         if (fork() == 0) {
             be_context(pinned);
         }
+        while (!__atomic_load_n(&shared->tids[OTHER], __ATOMIC_ACQUIRE)) {
+            g_usleep(1000);
+        }
+        begin(SIGNS);
         for (;;) {
             pause();
         }
     }
-    for (unsigned i = 0; i < 2000 && !__atomic_load_n(&c.shared->tids[OTHER], __ATOMIC_ACQUIRE); i++) {
+    for (unsigned i = 0; i < 2000 && !__atomic_load_n(&c.shared->tids[SIGNS], __ATOMIC_ACQUIRE); i++) {
         g_usleep(10000);
     }
-    g_assert_cmpint(c.shared->tids[OTHER], >, 0);
+    g_assert_cmpint(c.shared->tids[SIGNS], >, 0);
     g_assert_true(process_start_time(c.renderer, &start));
     c.tree = process_tree_new(c.renderer, start);
     process_tree_look(c.tree);
@@ -152,11 +163,12 @@ static bool skipped(void)
     return !may;
 }
 
-static void expect_monitor_alone(const Context *c)
+static void expect_one_each(const Context *c)
 {
     g_assert_false(has_deadlines(c, RING));
     g_assert_true(has_deadlines(c, MONITOR));
     g_assert_false(has_deadlines(c, OTHER));
+    g_assert_true(has_deadlines(c, SIGNS));
 }
 
 /* One of each process, whatever its threads are called; also when it has to keep to one CPU. */
@@ -170,15 +182,15 @@ static void test_one(void)
         }
         c = context_new(pinned);
         signs_see(c.tree);
-        expect_monitor_alone(&c);
+        expect_one_each(&c);
         signs_see(c.tree);
-        expect_monitor_alone(&c);
+        expect_one_each(&c);
         g_atomic_int_set(&c.shared->name, 1);
         while (g_atomic_int_get(&c.shared->name)) {
             g_usleep(1000);
         }
         signs_see(c.tree);
-        expect_monitor_alone(&c);
+        expect_one_each(&c);
         context_end(&c);
     }
 }
@@ -203,7 +215,7 @@ static void test_bounded(void)
     }
     c = context_new(false);
     signs_see(c.tree);
-    expect_monitor_alone(&c);
+    expect_one_each(&c);
     used = cpu_ns(c.shared->tids[MONITOR]);
     g_atomic_int_set(&c.shared->burn, 1);
     g_usleep(2000000);
