@@ -25,7 +25,8 @@ struct SaveJob {
     SavedOut out;
     GArray *pictures; /* ids of 2D resources, when begun */
     guint next;       /* of them */
-    size_t filled;    /* of frame, behind its size */
+    uint8_t rings[TABLE_RINGS_SIZE];
+    size_t filled; /* of frame, behind its size */
     uint8_t frame[sizeof(uint32_t) + VGPU_SAVE_FRAME_MAX];
 };
 
@@ -133,7 +134,8 @@ static bool begin(Device *d)
     GHashTableIter iter;
     gpointer value;
 
-    if (vhost_runs(d->vhost)) {
+    /* what follows reads a copy: a QEMU that changes its mind lets the rings go on while we write */
+    if (!vhost_copy_stopped(d->vhost, j->rings)) {
         refuse(d, "the VM is running");
         return false;
     }
@@ -156,7 +158,7 @@ static bool begin(Device *d)
             g_array_append_val(j->pictures, r->id);
         }
     }
-    saved_put_table(&j->out, table_bytes(d->table), contexts);
+    saved_put_table(&j->out, table_bytes(d->table), j->rings, contexts);
     return true;
 }
 

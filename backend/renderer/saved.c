@@ -104,17 +104,19 @@ static void put_header(SavedOut *o, const uint8_t *table, uint32_t contexts)
     saved_put(o, header, sizeof(header));
 }
 
-static void put_queue(SavedOut *o, const uint8_t *table, uint32_t q)
+static void put_queue(SavedOut *o, const uint8_t *rings, uint32_t q)
 {
     uint8_t queue[QUEUE_SIZE + CHAIN_SIZE * TABLE_QUEUE_MAX], *p;
     struct TableQueue t;
 
-    memcpy(&t, table + TABLE_QUEUES_AT + q * sizeof(t), sizeof(t));
+    memcpy(&t, rings + TABLE_QUEUES_AT - TABLE_RINGS_AT + q * sizeof(t), sizeof(t));
     p = put32(put32(put32(put32(queue, q), t.used_idx), t.last_head), t.taken);
     for (uint32_t head = 0; head < TABLE_QUEUE_MAX; head++) {
         struct TableChain c;
 
-        memcpy(&c, table + TABLE_CHAINS_AT + ((size_t)q * TABLE_QUEUE_MAX + head) * sizeof(c), sizeof(c));
+        memcpy(&c,
+               rings + TABLE_CHAINS_AT - TABLE_RINGS_AT + ((size_t)q * TABLE_QUEUE_MAX + head) * sizeof(c),
+               sizeof(c));
         if (c.order) {
             p = put64(put32(put32(p, head), c.tries), c.order);
         }
@@ -156,11 +158,11 @@ static void put_resource(SavedOut *o, const uint8_t *table, const struct TableRe
     }
 }
 
-void saved_put_table(SavedOut *o, const uint8_t *table, uint32_t contexts)
+void saved_put_table(SavedOut *o, const uint8_t *table, const uint8_t *rings, uint32_t contexts)
 {
     put_header(o, table, contexts);
     for (uint32_t q = 0; q < TABLE_QUEUES; q++) {
-        put_queue(o, table, q);
+        put_queue(o, rings, q);
     }
     for (uint32_t slot = 0; slot < TABLE_RESOURCES; slot++) {
         struct TableResource r;

@@ -51,8 +51,9 @@ typedef struct SavedOut {
     uint32_t records;
 } SavedOut;
 
-/* table: TABLE_SIZE bytes.  All but the pictures of its 2D resources and the end. */
-void saved_put_table(SavedOut *o, const uint8_t *table, uint32_t contexts);
+/* All but the pictures of its 2D resources and the end.  table: TABLE_SIZE bytes; rings: what is read instead
+ * of the table's own, TABLE_RINGS_SIZE bytes. */
+void saved_put_table(SavedOut *o, const uint8_t *table, const uint8_t *rings, uint32_t contexts);
 /* Begins a picture of width * height * 4 bytes, which saved_put() puts. */
 void saved_put_picture(SavedOut *o, uint32_t id, uint32_t width, uint32_t height);
 void saved_put(SavedOut *o, const void *bytes, size_t size);

@@ -118,6 +118,9 @@ struct TablePages {
 #define TABLE_CHAINS_SIZE  (TABLE_QUEUES * TABLE_QUEUE_MAX * (uint32_t)sizeof(struct TableChain))
 #define TABLE_RESOURCES_AT ((TABLE_CHAINS_AT + TABLE_CHAINS_SIZE + 4095u) & ~4095u)
 #define TABLE_PAGES_AT     (TABLE_RESOURCES_AT + TABLE_RESOURCES * (uint32_t)sizeof(struct TableResource))
+/* All of the rings, which threads change under the vhost lock; the rest is the render thread's. */
+#define TABLE_RINGS_AT   TABLE_QUEUES_AT
+#define TABLE_RINGS_SIZE (TABLE_RESOURCES_AT - TABLE_RINGS_AT)
 /* Pages are handed out in blocks of so many. */
 #define TABLE_BLOCK 16u
 #define TABLE_PAGES ((TABLE_SIZE - TABLE_PAGES_AT) / (uint32_t)sizeof(struct TablePages))

@@ -481,14 +481,32 @@ unsigned vhost_inherited(Vhost *v, uint32_t run[VHOST_QUEUES])
     return n;
 }
 
+static bool runs_locked(Vhost *v)
+{
+    return queue_running(v, VHOST_QUEUE_CONTROL) || queue_running(v, VHOST_QUEUE_CURSOR);
+}
+
 bool vhost_runs(Vhost *v)
 {
     bool runs;
 
     g_mutex_lock(&v->lock);
-    runs = queue_running(v, VHOST_QUEUE_CONTROL) || queue_running(v, VHOST_QUEUE_CURSOR);
+    runs = runs_locked(v);
     g_mutex_unlock(&v->lock);
     return runs;
+}
+
+bool vhost_copy_stopped(Vhost *v, uint8_t *rings)
+{
+    bool runs;
+
+    g_mutex_lock(&v->lock);
+    runs = runs_locked(v);
+    if (!runs) {
+        memcpy(rings, table_bytes(v->table) + TABLE_RINGS_AT, TABLE_RINGS_SIZE);
+    }
+    g_mutex_unlock(&v->lock);
+    return !runs;
 }
 
 void vhost_drain(Vhost *v)

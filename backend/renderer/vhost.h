@@ -155,6 +155,8 @@ void vhost_inherit(Vhost *v, const EstateQueue queue[VHOST_QUEUES]);
 unsigned vhost_inherited(Vhost *v, uint32_t run[VHOST_QUEUES]);
 /* A ring is served: guest memory is known. */
 bool vhost_runs(Vhost *v);
+/* None is: what the table has of them, TABLE_RINGS_SIZE bytes; false: some is. */
+bool vhost_copy_stopped(Vhost *v, uint8_t *rings);
 /* This renderer is to make room for another one: takes no more commands. */
 void vhost_drain(Vhost *v);
 /* All that were taken are answered, or cannot be. */

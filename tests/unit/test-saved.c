@@ -62,7 +62,7 @@ static GByteArray *save(void)
     table_popped(t, 0, 7, 0);
     table_popped(t, 0, 9, 1);
 
-    saved_put_table(&out, table_bytes(t), 2);
+    saved_put_table(&out, table_bytes(t), table_bytes(t) + TABLE_RINGS_AT, 2);
     for (uint32_t i = 0; i < COUNT; i++) {
         g_autofree uint8_t *pixels = g_malloc((i + 1) * (i + 2) * 4);
 
