@@ -90,8 +90,9 @@ def tests_of(suite):
         # an idle host uses), and others go the same ways: only when all is asked for.
         long = set() if FULL else {'vgpud-crowd', 'vgpud-storm', 'sched-hour', 'vgpud-idle', 'vgpud-leases', 'leases-share'}
         if suite == 'sanitize-threads':
-            # TSan has a thread of its own that wakes up, and time is divided by what work costs without it
-            long |= {'vgpud-idle', 'vgpud-leases', 'vgpud-lease-life'}
+            # TSan has a thread of its own that wakes up, and time is divided by what work costs without it;
+            # the scheduler's library has no threads, and its hours of simulation take minutes
+            long |= {'vgpud-idle', 'vgpud-leases', 'vgpud-lease-life', 'sched-load'}
         return [dict(t, name=s + '/' + t['name'], timeout=t['timeout'] * 4)
                 for s in ('unit', 'backend') for t in meson_tests(s, build + '-' + suite) if t['name'] not in long]
     return {'qtest': qtest_tests, 'driver': driver_tests, 'guest': guest_tests, 'lint': lint_tests, 'fuzz': fuzz_tests,
