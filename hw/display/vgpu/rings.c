@@ -112,6 +112,12 @@ static void vgpu_rings_release(VgpuDevice *d)
     d->vhost.nvqs = d->queues; /* those that cleaning up is for */
 }
 
+/* QEMU's own need, as of descriptors, that may be met in a moment: the next renderer is the next try. */
+static void vgpu_rings_not_now(VgpuDevice *d, int ret)
+{
+    vgpu_lose(d, VGPU_LOST_UNKNOWN, "QEMU could not start the rings: %s", strerror(-ret));
+}
+
 void vgpu_rings_start(VgpuDevice *d)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(d);
@@ -127,13 +133,14 @@ void vgpu_rings_start(VgpuDevice *d)
     ret = vhost_dev_enable_notifiers(&d->vhost, vdev);
     if (ret < 0) {
         d->vhost.nvqs = d->queues;
+        vgpu_rings_not_now(d, ret);
         return;
     }
     ret = k->set_guest_notifiers(qbus->parent, d->vhost.nvqs, true);
     if (ret < 0) {
-        error_report("vgpu: cannot bind guest notifiers: %s", strerror(-ret));
         vhost_dev_disable_notifiers(&d->vhost, vdev);
         d->vhost.nvqs = d->queues;
+        vgpu_rings_not_now(d, ret);
         return;
     }
     d->vhost.acked_features = vdev->guest_features;
@@ -141,6 +148,10 @@ void vgpu_rings_start(VgpuDevice *d)
     trace_vgpu_rings_started(d, ret);
     if (ret < 0) {
         vgpu_rings_release(d);
+        if (ret == -EMFILE || ret == -ENFILE) {
+            vgpu_rings_not_now(d, ret);
+            return;
+        }
         trace_vgpu_rings_broken(d, -1);
         vgpu_rings_broken(d);
         return;
