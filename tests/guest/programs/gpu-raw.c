@@ -89,29 +89,37 @@ static const char *status_word(uint32_t status)
     return status < sizeof(words) / sizeof(words[0]) ? words[status] : "nonsense";
 }
 
-/* What nobody has told of the loss. */
+/* What nobody has told of the loss; once more where the device is not back yet, or lost again meanwhile. */
 static void start_anew(double end)
 {
     struct raw_submit s = { .fence = true };
-    int fd = raw_open(), fence, status = 0;
 
-    while ((fence = raw_submit(fd, &s)) == -EIO && seconds() < end) {
-        close(fd); /* of the moment before the device was back */
+    for (;;) {
+        int fd = raw_open(), fence = raw_submit(fd, &s), status = 0;
+
+        if (fence < 0 && fence != -EIO) {
+            errno = -fence;
+            raw_failed("a submit of a new file");
+        }
+        if (fence >= 0 && !raw_fence(fence, LATE_MS, &status)) {
+            wrong("work of a new file does not end");
+        }
+        if (fence >= 0) {
+            close(fence);
+        }
+        if (status == 1) {
+            if (reset_status(fd).status != VGPU_RESET_STATUS_NONE) {
+                wrong("a new file is told of a loss that it has not seen");
+            }
+            close(fd);
+            return;
+        }
+        close(fd);
+        if (seconds() >= end) {
+            wrong("work of a new file does not end well");
+        }
         usleep(50000);
-        fd = raw_open();
     }
-    if (fence < 0) {
-        errno = -fence;
-        raw_failed("a submit of a new file");
-    }
-    if (!raw_fence(fence, LATE_MS, &status) || status != 1) {
-        wrong("work of a new file does not end well");
-    }
-    if (reset_status(fd).status != VGPU_RESET_STATUS_NONE) {
-        wrong("a new file is told of a loss that it has not seen");
-    }
-    close(fence);
-    close(fd);
 }
 
 static void touch(const char *path)
