@@ -21,6 +21,25 @@ static LeaseMeter start(const LeaseSample *s)
     return m;
 }
 
+/* Charged for so many turns, each of them held and used so long, ns; taken: what others had of each. */
+static uint64_t charge_turns(unsigned turns, uint64_t every, uint64_t held, uint64_t cpu, uint64_t taken)
+{
+    LeaseSample s = first();
+    LeaseMeter m;
+    uint64_t sum = 0;
+
+    s.cpu_counts = true;
+    m = start(&s);
+    for (unsigned turn = 0; turn < turns; turn++) {
+        s.now += every;
+        s.held = held;
+        s.cpu += cpu;
+        sum += lease_meter_charge(&m, &s);
+        lease_meter_taken(&m, taken);
+    }
+    return sum;
+}
+
 /* Nobody waited, so the claim counts; what was claimed before does not. */
 static void test_claim(void)
 {
@@ -129,19 +148,8 @@ static void test_taken(void)
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
-        LeaseSample s = first();
-        LeaseMeter m;
-        uint64_t sum = 0;
+        uint64_t sum = charge_turns(100, 10 * MS, 10 * MS, cases[i].cpu * MS, cases[i].taken * MS);
 
-        s.cpu_counts = true;
-        m = start(&s);
-        for (unsigned turn = 0; turn < 100; turn++) {
-            s.now += 10 * MS;
-            s.held = 10 * MS;
-            s.cpu += cases[i].cpu * MS;
-            sum += lease_meter_charge(&m, &s);
-            lease_meter_taken(&m, cases[i].taken * MS);
-        }
         g_test_message("%u ms", (unsigned)(sum / MS));
         g_assert_cmpuint(sum, >=, 100 * cases[i].charged * US);
         g_assert_cmpuint(sum, <=, 100 * cases[i].charged * US + 10 * MS);
@@ -159,18 +167,8 @@ static void test_excused(void)
     } cases[] = { { 0, 12 }, { 1, 10 }, { 2, 8 }, { 3, 6 }, { 5, 6 }, { 6, 6 }, { 10, 10 }, { 12, 12 } };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
-        LeaseSample s = first();
-        LeaseMeter m;
-        uint64_t sum = 0;
+        uint64_t sum = charge_turns(1000, 12 * MS, 12 * MS, cases[i].cpu * MS, 0);
 
-        s.cpu_counts = true;
-        m = start(&s);
-        for (unsigned turn = 0; turn < 1000; turn++) {
-            s.now += 12 * MS;
-            s.held = 12 * MS;
-            s.cpu += cases[i].cpu * MS;
-            sum += lease_meter_charge(&m, &s);
-        }
         g_assert_cmpuint(sum, ==, 1000 * cases[i].charged * MS);
     }
 }
@@ -210,18 +208,8 @@ static void test_small_scenes(void)
     uint64_t before = 0;
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cpu); i++) {
-        LeaseSample s = first();
-        LeaseMeter m;
-        uint64_t sum = 0;
+        uint64_t sum = charge_turns(1000, 4 * MS, 2 * MS, cpu[i] * US, 0);
 
-        s.cpu_counts = true;
-        m = start(&s);
-        for (unsigned turn = 0; turn < 1000; turn++) {
-            s.now += 4 * MS;
-            s.held = 2 * MS;
-            s.cpu += cpu[i] * US;
-            sum += lease_meter_charge(&m, &s);
-        }
         g_assert_cmpuint(sum, ==, 1000 * MAX(cpu[i], 1000) * US);
         g_assert_cmpuint(sum, >=, before);
         before = sum;
