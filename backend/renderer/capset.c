@@ -8,6 +8,19 @@
 
 #define CAPSET_VENUS 4 /* in virtio_gpu.h of newer kernels */
 
+uint32_t capset_api(uint32_t id)
+{
+    switch (id) {
+    case VIRTIO_GPU_CAPSET_VIRGL:
+    case VIRTIO_GPU_CAPSET_VIRGL2:
+        return VGPU_API_GL;
+    case CAPSET_VENUS:
+        return VGPU_API_VULKAN;
+    default:
+        return 0;
+    }
+}
+
 bool capset_allowed(const Device *d, uint32_t id)
 {
     switch (id) {
@@ -56,9 +69,7 @@ static uint32_t capset_apis(Device *d)
     uint32_t apis = 0, count, id, version, size;
 
     for (uint32_t i = 0; renderer_capset(d, i, &count, &id, &version, &size); i++) {
-        apis |= id == CAPSET_VENUS                                                ? VGPU_API_VULKAN
-                : id == VIRTIO_GPU_CAPSET_VIRGL || id == VIRTIO_GPU_CAPSET_VIRGL2 ? VGPU_API_GL
-                                                                                  : 0;
+        apis |= capset_api(id);
     }
     return apis;
 }

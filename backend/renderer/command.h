@@ -84,6 +84,8 @@ void contexts_forget(Device *d); /* the renderer is reset */
 
 /* capset.c: the renderer's own capsets, then ours. */
 uint32_t capset_count(Device *d);
+/* The VGPU_API_* that a capset is of, 0: none. */
+uint32_t capset_api(uint32_t id);
 /* The profile allows contexts of that capset; 0: of a guest that says none, which is OpenGL's. */
 bool capset_allowed(const Device *d, uint32_t id);
 /* There is something that the profile allows to make contexts for. */

@@ -211,10 +211,8 @@ void late_make_way(Device *d, uint32_t capset_id)
     static const char why[] =
         "the guest asks only once what OpenGL and Vulkan can do, and OpenGL does not start "
         "now: the next renderer tries again";
-    bool of_3d = capset_id == VIRTIO_GPU_CAPSET_VIRGL || capset_id == VIRTIO_GPU_CAPSET_VIRGL2 ||
-                 capset_id == CAPSET_VENUS;
 
-    if (d->ops != &renderer_2d_ops || !strcmp(d->options->renderer, "2d") || !of_3d ||
+    if (d->ops != &renderer_2d_ops || !strcmp(d->options->renderer, "2d") || !capset_api(capset_id) ||
         !capset_allowed(d, capset_id) || !guest_asks_once(d)) {
         return;
     }
