@@ -152,7 +152,7 @@ static void load_policies(GKeyFile *file, GPtrArray *gpus, const char *path)
 /*
  * For a vgpud that is killed, not for a host that is: what the file is about ends
  * with the host.  So it is replaced in one step, and nobody waits for a disk, as
- * GLib would with any flag of its own: a VM that comes and goes does this four times.
+ * GLib would with a flag for consistency: all VMs stand in each of these files.
  */
 static bool replace(const char *path, const GString *text, GError **error)
 {
